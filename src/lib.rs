@@ -1,0 +1,1 @@
+//! Cloakroom: a reverse proxy that adds sessions to services that have none.
