@@ -1,0 +1,20 @@
+//! What a session is, and what may become of it. Pure: every function computes and touches nothing;
+//! time, randomness and the stored record are arguments.
+//!
+//! Reading order: [`ticket`] what the browser carries, [`record`] what the store keeps, [`document`] and
+//! [`patch`] the data and its changes, [`control`] the verbs, [`rights`] who may say them, [`policy`] the
+//! configured rules, [`mod@settle`] the decision table.
+
+pub mod control;
+pub mod document;
+pub mod patch;
+pub mod policy;
+pub mod record;
+pub mod rights;
+pub mod settle;
+pub mod ticket;
+pub mod time;
+
+pub use policy::Policy;
+pub use ticket::{Handle, Ticket};
+pub use time::Timestamp;

@@ -1,0 +1,267 @@
+//! The ticket: what the browser carries and nobody else may see.
+//!
+//! Wire form (107 characters of base64url without padding, canonical): `locator (16) ‖ secret (32) ‖ mac (32)`,
+//! where `mac = HMAC-SHA256(key, locator ‖ secret ‖ realm)` and `key = HKDF-SHA256(root, "cloakroom ticket 1")`.
+//! Whoever holds a [`Ticket`] holds one that was authenticated or made here: there is no other way to get one.
+//! None of the types that hold a locator or a secret can be printed.
+
+use std::fmt;
+
+use aws_lc_rs::{digest, hkdf, hmac};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use zeroize::Zeroize;
+
+const LOCATOR: usize = 16;
+const SECRET: usize = 32;
+const MAC: usize = 32;
+const RAW: usize = LOCATOR + SECRET + MAC;
+/// Length of a ticket's text in characters.
+pub const TICKET_LEN: usize = 107;
+/// Length of a handle's text in characters.
+pub const HANDLE_LEN: usize = 43;
+
+/// Public name of a session: base64url(SHA-256(locator)). Store key, logs, token claim; nobody gets in with it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Handle([u8; HANDLE_LEN]);
+
+impl Handle {
+    /// The handle whose text this is, if it has the form of one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let raw = URL_SAFE_NO_PAD.decode(text).ok().filter(|raw| raw.len() == 32)?;
+        Some(Self::of_digest(&raw))
+    }
+
+    fn of_digest(digest: &[u8]) -> Self {
+        let mut text = [0; HANDLE_LEN];
+        let written = URL_SAFE_NO_PAD.encode_slice(digest, &mut text);
+        debug_assert_eq!(written.ok(), Some(HANDLE_LEN));
+        Self(text)
+    }
+
+    /// The 43 characters.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// SHA-256 of a secret: what the store may know of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SecretHash(pub [u8; 32]);
+
+impl SecretHash {
+    /// Compares in constant time.
+    pub fn matches(&self, other: &SecretHash) -> bool {
+        bool::from(subtle::ConstantTimeEq::ct_eq(&self.0[..], &other.0[..]))
+    }
+}
+
+/// The fixed half of a ticket: finds the session.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Locator([u8; LOCATOR]);
+
+/// The changing half of a ticket: new on every rotation.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret([u8; SECRET]);
+
+impl Locator {
+    /// A locator of these 128 random bits.
+    pub fn from_random(bits: [u8; LOCATOR]) -> Self {
+        Self(bits)
+    }
+
+    /// The handle of the session that this locator finds.
+    pub fn handle(&self) -> Handle {
+        Handle::of_digest(digest::digest(&digest::SHA256, &self.0).as_ref())
+    }
+}
+
+impl Secret {
+    /// A secret of these 256 random bits.
+    pub fn from_random(bits: [u8; SECRET]) -> Self {
+        Self(bits)
+    }
+
+    /// What the store keeps of it.
+    pub fn hash(&self) -> SecretHash {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest::digest(&digest::SHA256, &self.0).as_ref());
+        SecretHash(hash)
+    }
+}
+
+impl Drop for Locator {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// An authentic ticket: its MAC was checked, or it was made here.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// Finds the session.
+    pub locator: Locator,
+    /// Opens it.
+    pub secret: Secret,
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ticket({})", self.locator.handle())
+    }
+}
+
+/// The keys that authenticate tickets: one signs, all are accepted.
+pub struct Keyring {
+    active: hmac::Key,
+    accepted: Vec<hmac::Key>,
+}
+
+impl Keyring {
+    /// A keyring whose first root signs and whose `older` roots are still accepted. Roots are at least 32 bytes
+    /// (the configuration sees to it).
+    pub fn new(root: &[u8], older: &[&[u8]]) -> Self {
+        Self { active: derive(root), accepted: older.iter().map(|root| derive(root)).collect() }
+    }
+
+    /// The text of a ticket in this realm.
+    pub fn seal(&self, ticket: &Ticket, realm: &str) -> String {
+        let mut raw = [0; RAW];
+        raw[..LOCATOR].copy_from_slice(&ticket.locator.0);
+        raw[LOCATOR..LOCATOR + SECRET].copy_from_slice(&ticket.secret.0);
+        let mac = mac(&self.active, &raw[..LOCATOR + SECRET], realm);
+        raw[LOCATOR + SECRET..].copy_from_slice(mac.as_ref());
+        let text = URL_SAFE_NO_PAD.encode(raw);
+        raw.zeroize();
+        text
+    }
+
+    /// The ticket of a cookie's value, if it has the form and this realm's MAC. Needs no store.
+    pub fn open(&self, value: &[u8], realm: &str) -> Option<Ticket> {
+        if value.len() != TICKET_LEN {
+            return None;
+        }
+        let mut raw = [0; RAW + 2];
+        let length = URL_SAFE_NO_PAD.decode_slice(value, &mut raw).ok()?;
+        let authentic = length == RAW
+            && std::iter::once(&self.active).chain(&self.accepted).any(|key| verifies(key, &raw[..RAW], realm));
+        let ticket = authentic.then(|| Ticket { locator: Locator(copy(&raw[..LOCATOR])), secret: Secret(copy(&raw[LOCATOR..LOCATOR + SECRET])) });
+        raw.zeroize();
+        ticket
+    }
+}
+
+fn copy<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(bytes);
+    out
+}
+
+fn verifies(key: &hmac::Key, raw: &[u8], realm: &str) -> bool {
+    let mut context = hmac::Context::with_key(key);
+    context.update(&raw[..LOCATOR + SECRET]);
+    context.update(realm.as_bytes());
+    subtle::ConstantTimeEq::ct_eq(context.sign().as_ref(), &raw[LOCATOR + SECRET..]).into()
+}
+
+fn mac(key: &hmac::Key, raw: &[u8], realm: &str) -> hmac::Tag {
+    let mut context = hmac::Context::with_key(key);
+    context.update(raw);
+    context.update(realm.as_bytes());
+    context.sign()
+}
+
+fn derive(root: &[u8]) -> hmac::Key {
+    let mut bytes = [0; 32];
+    let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"cloakroom").extract(root);
+    let filled = prk.expand(&[b"ticket 1"], hkdf::HKDF_SHA256).and_then(|okm| okm.fill(&mut bytes));
+    debug_assert!(filled.is_ok(), "32 bytes are what HKDF-SHA256 gives");
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
+    bytes.zeroize();
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket(seed: u8) -> Ticket {
+        Ticket { locator: Locator::from_random([seed; 16]), secret: Secret::from_random([seed ^ 0xff; 32]) }
+    }
+
+    fn keyring() -> Keyring {
+        Keyring::new(&[1; 32], &[])
+    }
+
+    #[test]
+    fn a_sealed_ticket_opens_in_its_realm_only() {
+        let text = keyring().seal(&ticket(7), "a.example");
+        assert_eq!(text.len(), TICKET_LEN);
+        assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+        assert_eq!(keyring().open(text.as_bytes(), "a.example"), Some(ticket(7)));
+        assert_eq!(keyring().open(text.as_bytes(), "b.example"), None);
+        assert_eq!(keyring().open(text.as_bytes(), ""), None);
+    }
+
+    #[test]
+    fn no_changed_character_is_accepted() {
+        let text = keyring().seal(&ticket(7), "");
+        for i in 0..text.len() {
+            for c in [b'A', b'B', b'_', b'=', b' ', 0xff] {
+                let mut forged = text.clone().into_bytes();
+                if forged[i] != c {
+                    forged[i] = c;
+                    assert_eq!(keyring().open(&forged, ""), None, "character {i} as {c}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_exact_length_is_looked_at() {
+        let text = keyring().seal(&ticket(7), "");
+        for value in ["", "a", &text[1..], &text[..106], &format!("{text}A"), &"A".repeat(107), &"A".repeat(5000)] {
+            assert_eq!(keyring().open(value.as_bytes(), ""), None);
+        }
+    }
+
+    #[test]
+    fn older_roots_are_accepted_and_the_first_signs() {
+        let (old, both) = (Keyring::new(&[1; 32], &[]), Keyring::new(&[2; 32], &[&[1; 32]]));
+        assert_eq!(both.open(old.seal(&ticket(3), "").as_bytes(), ""), Some(ticket(3)));
+        assert_eq!(old.open(both.seal(&ticket(3), "").as_bytes(), ""), None);
+    }
+
+    #[test]
+    fn the_handle_depends_on_the_locator_only_and_reads_back() {
+        let (a, mut b) = (ticket(1), ticket(1));
+        b.secret = Secret::from_random([9; 32]);
+        assert_eq!(a.locator.handle(), b.locator.handle());
+        assert_eq!(Handle::parse(a.locator.handle().as_str()), Some(a.locator.handle()));
+        assert_eq!(a.locator.handle().as_str().len(), HANDLE_LEN);
+        assert_eq!(Handle::parse("short"), None);
+    }
+
+    #[test]
+    fn printing_a_ticket_shows_its_handle_only() {
+        let shown = format!("{:?}", ticket(5));
+        assert_eq!(shown, format!("Ticket({})", ticket(5).locator.handle()));
+    }
+}
