@@ -1,0 +1,4 @@
+//! What a session is.
+
+pub mod document;
+pub mod patch;
