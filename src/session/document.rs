@@ -174,9 +174,10 @@ fn keep(json: &Json, paths: &[&[Box<str>]]) -> Option<Json> {
             (!seen.is_empty()).then_some(Json::Object(seen))
         }
         Json::Array(elements) => {
-            let seen = elements.iter().enumerate().map(|(index, element)| {
-                keep(element, &further(paths, |token| array_index(token) == Some(index)))
-            });
+            let seen = elements
+                .iter()
+                .enumerate()
+                .map(|(index, element)| keep(element, &further(paths, |token| array_index(token) == Some(index))));
             let mut seen: Vec<_> = seen.collect();
             seen.truncate(seen.iter().rposition(Option::is_some)? + 1);
             Some(Json::Array(seen.into_iter().map(|element| element.unwrap_or(Json::Null)).collect()))
@@ -187,7 +188,12 @@ fn keep(json: &Json, paths: &[&[Box<str>]]) -> Option<Json> {
 
 /// What is left of the paths whose first token is the one that is meant.
 fn further<'a>(paths: &[&'a [Box<str>]], is_meant: impl Fn(&str) -> bool) -> Vec<&'a [Box<str>]> {
-    paths.iter().filter_map(|path| path.split_first()).filter(|(token, _)| is_meant(token)).map(|(_, rest)| rest).collect()
+    paths
+        .iter()
+        .filter_map(|path| path.split_first())
+        .filter(|(token, _)| is_meant(token))
+        .map(|(_, rest)| rest)
+        .collect()
 }
 
 impl fmt::Debug for Document {

@@ -193,9 +193,8 @@ fn messages_and_debug_output_never_show_data() {
 
 #[test]
 fn a_pointer_finds_what_rfc_6901_section_5_says() {
-    let example = document(
-        r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\j":5,"k\"l":6," ":7,"m~n":8}"#,
-    );
+    let example =
+        document(r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\j":5,"k\"l":6," ":7,"m~n":8}"#);
     for (place, found) in [
         ("/foo", r#"["bar","baz"]"#),
         ("/foo/0", r#""bar""#),
@@ -286,11 +285,9 @@ fn a_projection_shows_the_given_places_and_nothing_else() {
 
 #[test]
 fn equality_looks_at_meaning() {
-    for (one, two) in [
-        (r#"{"a":1,"b":[1.0,{"c":10}]}"#, r#"{"b":[1,{"c":1e1}],"a":1.00}"#),
-        (r#""\u0061""#, r#""a""#),
-        ("[]", "[ ]"),
-    ] {
+    for (one, two) in
+        [(r#"{"a":1,"b":[1.0,{"c":10}]}"#, r#"{"b":[1,{"c":1e1}],"a":1.00}"#), (r#""\u0061""#, r#""a""#), ("[]", "[ ]")]
+    {
         assert!(json(one).equals(&json(two)) && json(two).equals(&json(one)), "{one} {two}");
     }
     for (one, two) in [
