@@ -7,6 +7,7 @@
 
 mod json;
 mod number;
+mod object;
 mod pointer;
 mod reader;
 #[cfg(test)]
@@ -15,8 +16,9 @@ mod tests;
 use std::error::Error;
 use std::fmt;
 
-pub use json::{Json, Object};
+pub use json::Json;
 pub use number::Number;
+pub use object::Object;
 pub(crate) use pointer::array_index;
 pub use pointer::{Pointer, PointerError};
 

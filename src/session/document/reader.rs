@@ -11,8 +11,9 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::json::{Json, Object};
+use super::json::Json;
 use super::number::Number;
+use super::object::Object;
 use super::{DocumentError, MAX_DEPTH};
 
 pub(super) fn read(text: &str) -> Result<Json, DocumentError> {
