@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn a_5xx_keeps_endings_only() {
-        let control = Control::parse([&b"destroy, rotate, clear, subject=x, revoke-others, revoke-subject=bob"[..]]).unwrap();
+        let control =
+            Control::parse([&b"destroy, rotate, clear, subject=x, revoke-others, revoke-subject=bob"[..]]).unwrap();
         let kept = Change { update: Some(vec![]), control }.endings();
         let wanted = Control::parse([&b"destroy, revoke-others, revoke-subject=bob"[..]]).unwrap();
         assert!(kept.update.is_none() && kept.control == wanted);

@@ -112,7 +112,15 @@ impl Control {
 
 fn known(key: &str) -> Result<&'static str, ControlError> {
     const KEYS: [&str; 10] = [
-        "rotate", "clear", "destroy", "subject", "idle", "lifetime", "persistent", "if-version", "revoke-others",
+        "rotate",
+        "clear",
+        "destroy",
+        "subject",
+        "idle",
+        "lifetime",
+        "persistent",
+        "if-version",
+        "revoke-others",
         "revoke-subject",
     ];
     KEYS.into_iter().find(|known| *known == key).ok_or(ControlError::UnknownKey)
@@ -172,7 +180,10 @@ mod tests {
             ("rotate=?0", Control { rotate: Some(false), ..none() }),
             ("rotate;a=1;b", Control { rotate: Some(true), ..none() }),
             ("clear, destroy", Control { clear: true, destroy: true, ..none() }),
-            ("clear=?0, destroy=?0, revoke-others=?0, subject=?0, idle=?0, lifetime=?0, if-version=?0, revoke-subject=?0", none()),
+            (
+                "clear=?0, destroy=?0, revoke-others=?0, subject=?0, idle=?0, lifetime=?0, if-version=?0, revoke-subject=?0",
+                none(),
+            ),
             ("subject=\"alice\"", Control { subject: Some("alice".into()), ..none() }),
             ("subject=alice", Control { subject: Some("alice".into()), ..none() }),
             ("subject=\"\"", Control { subject: Some(String::new()), ..none() }),
@@ -183,7 +194,10 @@ mod tests {
             ("persistent", Control { persistent: Some(true), ..none() }),
             ("persistent=?0", Control { persistent: Some(false), ..none() }),
             ("if-version=0", Control { if_version: Some(0), ..none() }),
-            ("revoke-others, revoke-subject=\"bob\"", Control { revoke_others: true, revoke_subject: Some("bob".into()), ..none() }),
+            (
+                "revoke-others, revoke-subject=\"bob\"",
+                Control { revoke_others: true, revoke_subject: Some("bob".into()), ..none() },
+            ),
         ] {
             assert_eq!(parse(text), Ok(wanted), "{text}");
         }
@@ -200,10 +214,40 @@ mod tests {
     fn anything_else_is_refused() {
         let long = format!("subject=\"{}\"", "a".repeat(257));
         for text in [
-            "frobnicate", "rotate, frobnicate=1", "frobnicate=?0", "rotate=1", "rotate=yes", "clear=\"x\"", "destroy=()", "idle", "idle=0",
-            "idle=-1", "idle=1.5", "idle=\"x\"", "idle=never", "lifetime=0", "lifetime=-1", "if-version", "if-version=-1",
-            "if-version=abc", "if-version=1.0", "subject", "subject=5", "subject=(a b)", "subject=%\"a%0ab\"", "revoke-subject",
-            "revoke-subject=\"\"", "Rotate", "rotate,", "rotate, , clear", "rotate;;", "rotate clear", "=1", "subject=\"alice", "caf\u{e9}", &long,
+            "frobnicate",
+            "rotate, frobnicate=1",
+            "frobnicate=?0",
+            "rotate=1",
+            "rotate=yes",
+            "clear=\"x\"",
+            "destroy=()",
+            "idle",
+            "idle=0",
+            "idle=-1",
+            "idle=1.5",
+            "idle=\"x\"",
+            "idle=never",
+            "lifetime=0",
+            "lifetime=-1",
+            "if-version",
+            "if-version=-1",
+            "if-version=abc",
+            "if-version=1.0",
+            "subject",
+            "subject=5",
+            "subject=(a b)",
+            "subject=%\"a%0ab\"",
+            "revoke-subject",
+            "revoke-subject=\"\"",
+            "Rotate",
+            "rotate,",
+            "rotate, , clear",
+            "rotate;;",
+            "rotate clear",
+            "=1",
+            "subject=\"alice",
+            "caf\u{e9}",
+            &long,
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

@@ -112,7 +112,8 @@ mod tests {
     }
 
     fn allowed(rights: &Rights, update: &str, control: &str) -> Result<(), Beyond> {
-        let patches: Vec<_> = (!update.is_empty()).then(|| Patch::parse(update.as_bytes()).unwrap()).into_iter().collect();
+        let patches: Vec<_> =
+            (!update.is_empty()).then(|| Patch::parse(update.as_bytes()).unwrap()).into_iter().collect();
         rights.allow(&patches, &Control::parse([control.as_bytes()]).unwrap())
     }
 
@@ -125,11 +126,20 @@ mod tests {
 
     #[test]
     fn each_verb_needs_its_right() {
-        let nothing = Verbs { rotate: false, destroy: false, clear: false, subject: false, lifetime: false, revoke: false };
+        let nothing =
+            Verbs { rotate: false, destroy: false, clear: false, subject: false, lifetime: false, revoke: false };
         let rights = Rights { verbs: nothing, ..Rights::default() };
         for (control, verb) in [
-            ("rotate", "rotate"), ("destroy", "destroy"), ("revoke-others", "destroy"), ("clear", "clear"), ("subject=a", "subject"),
-            ("subject=\"\"", "subject"), ("idle=1", "lifetime"), ("lifetime=default", "lifetime"), ("persistent=?0", "lifetime"), ("revoke-subject=a", "revoke"),
+            ("rotate", "rotate"),
+            ("destroy", "destroy"),
+            ("revoke-others", "destroy"),
+            ("clear", "clear"),
+            ("subject=a", "subject"),
+            ("subject=\"\"", "subject"),
+            ("idle=1", "lifetime"),
+            ("lifetime=default", "lifetime"),
+            ("persistent=?0", "lifetime"),
+            ("revoke-subject=a", "revoke"),
         ] {
             assert_eq!(allowed(&rights, "", control), Err(Beyond::Verb(verb)), "{control}");
         }
@@ -139,11 +149,23 @@ mod tests {
     #[test]
     fn updates_stay_within_may_write_on_token_boundaries() {
         let rights = Rights { may_write: pointers(&["/cart"]), ..Rights::default() };
-        for update in [r#"{"cart":{"n":1}}"#, r#"{"cart":null}"#, "{}", r#"[{"op":"add","path":"/cart/x","value":1}]"#, r#"[{"op":"test","path":"/a","value":1}]"#] {
+        for update in [
+            r#"{"cart":{"n":1}}"#,
+            r#"{"cart":null}"#,
+            "{}",
+            r#"[{"op":"add","path":"/cart/x","value":1}]"#,
+            r#"[{"op":"test","path":"/a","value":1}]"#,
+        ] {
             assert_eq!(allowed(&rights, update, ""), Ok(()), "{update}");
         }
-        for update in [r#"{"a":1}"#, r#"{"carts":1}"#, r#"{"cart":1,"b":null}"#, r#"[{"op":"remove","path":"/a"}]"#,
-            r#"[{"op":"move","from":"/a","path":"/cart/x"}]"#, r#"[{"op":"add","path":"","value":{}}]"#] {
+        for update in [
+            r#"{"a":1}"#,
+            r#"{"carts":1}"#,
+            r#"{"cart":1,"b":null}"#,
+            r#"[{"op":"remove","path":"/a"}]"#,
+            r#"[{"op":"move","from":"/a","path":"/cart/x"}]"#,
+            r#"[{"op":"add","path":"","value":{}}]"#,
+        ] {
             assert_eq!(allowed(&rights, update, ""), Err(Beyond::Write), "{update}");
         }
     }

@@ -11,6 +11,7 @@ use super::{
     change::{Change, Intent},
     control::{Control, Timer},
     document::Document,
+    patch::DoesNotFit,
     policy::Create,
     record::{self, Nonce, Record, Standing, Stored, Tombstone},
     ticket::{Locator, Secret},
@@ -159,6 +160,15 @@ pub enum Refusal {
     TooLarge,
 }
 
+impl From<DoesNotFit> for Refusal {
+    fn from(misfit: DoesNotFit) -> Self {
+        match misfit {
+            DoesNotFit::TooLarge(_) => Self::TooLarge,
+            DoesNotFit::Place(_) | DoesNotFit::Test(_) | DoesNotFit::TooDeep(_) => Self::DoesNotFit,
+        }
+    }
+}
+
 const NOTHING: Plan = Plan { store: Step::Keep, cookie: CookieStep::Keep, outcome: Outcome::None };
 const UNCHANGED: Plan = Plan { outcome: Outcome::Live, ..NOTHING };
 
@@ -234,9 +244,11 @@ fn amend(loaded: &Loaded<'_>, change: &Change, context: &Context<'_>) -> Result<
 /// Log-out wins: it ends the session also if the session was rotated meanwhile. What has ended stays ended quietly.
 fn end(stored: Option<&Stored>, context: &Context<'_>) -> Plan {
     match stored {
-        Some(Stored::Live(record)) if record.deadline > context.now => {
-            Plan { store: Step::Change(buried(record, context)), cookie: CookieStep::Delete, outcome: Outcome::Destroyed }
-        }
+        Some(Stored::Live(record)) if record.deadline > context.now => Plan {
+            store: Step::Change(buried(record, context)),
+            cookie: CookieStep::Delete,
+            outcome: Outcome::Destroyed,
+        },
         Some(Stored::Live(_) | Stored::Tombstone(_)) | None => NOTHING,
     }
 }
