@@ -1,3 +1,4 @@
 //! Cloakroom: a reverse proxy that adds sessions to services that have none.
 
+pub mod cookie;
 pub mod headers;
