@@ -2,3 +2,4 @@
 
 pub mod cookie;
 pub mod headers;
+pub mod route;
