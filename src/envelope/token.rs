@@ -123,7 +123,11 @@ impl Sealer {
         };
         let head = self.head(audience, claims, now);
         let whole = self.sign(&format!("{head},\"data\":{data}}}"));
-        let text = if whole.len() > self.max_bytes && data != "{}" { self.sign(&format!("{head},\"data_ref\":true}}")) } else { whole };
+        let text = if whole.len() > self.max_bytes && data != "{}" {
+            self.sign(&format!("{head},\"data_ref\":true}}"))
+        } else {
+            whole
+        };
         let mut value = HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
         value.set_sensitive(true);
         value
@@ -140,7 +144,8 @@ impl Sealer {
             Claims::Session(handle, record) => {
                 let (created, expires) = (record.created.seconds(), record.deadline.seconds());
                 let version = record.version;
-                let _ = write!(head, ",\"sid\":\"{handle}\",\"ver\":{version},\"created\":{created},\"expires\":{expires}");
+                let _ =
+                    write!(head, ",\"sid\":\"{handle}\",\"ver\":{version},\"created\":{created},\"expires\":{expires}");
                 if let Some(subject) = &record.subject {
                     let _ = write!(head, ",\"sub\":{}", quoted(subject));
                 }
@@ -227,7 +232,10 @@ mod tests {
             issuer: "cloak\"room".into(),
             lifetime: Duration::from_secs(60),
             max_bytes: 4096,
-            keys: vec![SigningKey { id: Some("k1".into()), secret: vec![7; 32] }, SigningKey { id: None, secret: vec![8; 32] }],
+            keys: vec![
+                SigningKey { id: Some("k1".into()), secret: vec![7; 32] },
+                SigningKey { id: None, secret: vec![8; 32] },
+            ],
         }
     }
 
@@ -284,7 +292,9 @@ mod tests {
     fn a_visitor_without_a_session_has_no_session_claims() {
         let audience = Audience::new(&settings(), "app", None);
         let base = json!({"iss": "cloak\"room", "aud": "app", "iat": NOW, "exp": NOW + 60, "data": {}});
-        for (given, name) in [(Claims::Anonymous, None), (Claims::New, Some("new")), (Claims::Degraded, Some("degraded"))] {
+        for (given, name) in
+            [(Claims::Anonymous, None), (Claims::New, Some("new")), (Claims::Degraded, Some("degraded"))]
+        {
             let mut wanted = base.clone();
             if let Some(name) = name {
                 wanted[name] = json!(true);
@@ -295,7 +305,8 @@ mod tests {
 
     #[test]
     fn the_data_is_the_stored_text_to_the_letter() {
-        let data = r#"{"n":1.10,"e":1e400,"big":12345678901234567890123,"__proto__":{},"$serde_json::private::Number":"1"}"#;
+        let data =
+            r#"{"n":1.10,"e":1e400,"big":12345678901234567890123,"__proto__":{},"$serde_json::private::Number":"1"}"#;
         let audience = Audience::new(&settings(), "app", None);
         let token = sealer().seal(&audience, Claims::Session(&handle(), &record(data)), NOW);
         assert!(payload(&token).ends_with(&format!(",\"data\":{data}}}")));

@@ -140,6 +140,13 @@ pub struct Plan {
     pub outcome: Outcome,
 }
 
+impl Plan {
+    /// Nothing changes; the session is as `outcome` says.
+    pub fn unchanged(outcome: Outcome) -> Self {
+        Self { outcome, ..NOTHING }
+    }
+}
+
 /// Why a change is refused whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {

@@ -35,8 +35,21 @@ pub struct Server {
     reach: Arc<Reach>,
     prefix: String,
     timeout: Duration,
-    swap: Script,
-    touch: Script,
+    swap: Program,
+    touch: Program,
+}
+
+/// A script and the digest under which the server remembers it.
+struct Program {
+    text: String,
+    digest: String,
+}
+
+impl Program {
+    fn new(text: String) -> Self {
+        let digest = Script::new(&text).get_hash().to_owned();
+        Self { text, digest }
+    }
 }
 
 impl Server {
@@ -53,8 +66,8 @@ impl Server {
             reach: Arc::new(Reach::new(client, settings.timeout, shards)),
             prefix: settings.prefix.clone(),
             timeout: settings.timeout,
-            swap: Script::new(&SWAP.replace("STAMP_LEN", &STAMP_LEN.to_string())),
-            touch: Script::new(&TOUCH.replace("LIVE_PREFIX", LIVE_PREFIX)),
+            swap: Program::new(SWAP.replace("STAMP_LEN", &STAMP_LEN.to_string())),
+            touch: Program::new(TOUCH.replace("LIVE_PREFIX", LIVE_PREFIX)),
         })
     }
 }
@@ -159,8 +172,8 @@ impl Redis {
         ttl: Duration,
     ) -> Result<Swap, StoreError> {
         let expected = expected.map_or(&[][..], |stamp| &stamp.0);
-        let life = millis(ttl).max(1);
-        let arguments = [expected, bytes, life.to_string().as_bytes()];
+        let life = millis(ttl).max(1).to_string();
+        let arguments = [expected, bytes, life.as_bytes()];
         let answer = self.script(&self.server.swap, handle, &arguments).await?;
         let repeated = answer.repeated;
         match answer.only()? {
@@ -193,7 +206,7 @@ impl Redis {
     }
 
     /// Runs a script by its digest; sends its text if the server does not know it (any more).
-    async fn script(&self, script: &Script, handle: &Handle, arguments: &[&[u8]]) -> Result<Answer, StoreError> {
+    async fn script(&self, program: &Program, handle: &Handle, arguments: &[&[u8]]) -> Result<Answer, StoreError> {
         let deadline = self.deadline();
         let call = |verb: &str, what: &str| {
             let mut command = redis::cmd(verb);
@@ -203,9 +216,9 @@ impl Redis {
             });
             command
         };
-        let mut answer = self.ask(&[call("EVALSHA", script.get_hash())], deadline).await?;
+        let mut answer = self.ask(&[call("EVALSHA", &program.digest)], deadline).await?;
         if answer.is_error("NOSCRIPT") {
-            answer = self.ask(&[call("EVAL", script.get_script())], deadline).await?;
+            answer = self.ask(&[call("EVAL", &program.text)], deadline).await?;
         }
         match answer.replies.first() {
             Some(Value::ServerError(error)) => Err(StoreError::Refused(error.code().to_owned())),

@@ -1,0 +1,127 @@
+//! The bodies on either side, streamed frame by frame: nothing is held back and nothing is kept.
+//!
+//! Trailers lose our own names on the way. A response body carries the request's log entry and counts its bytes, so that
+//! the line in the log is written when the last byte has left, or when nobody wants it any more.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::{access::Entry, line::Line};
+use crate::{
+    headers::strip_trailers,
+    upstream::{Progress, ResponseBody},
+};
+
+/// A browser's request body on its way to the application.
+pub(super) struct Upload {
+    incoming: Incoming,
+    line: Arc<Line>,
+    progress: Progress,
+}
+
+impl Upload {
+    pub(super) fn new(incoming: Incoming, line: Arc<Line>, progress: Progress) -> Self {
+        Self { incoming, line, progress }
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        self.progress.step();
+        Poll::Ready(frame.map(|frame| frame.map(|frame| clean(frame, &self.line))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+enum Source {
+    Nothing,
+    Text(Bytes),
+    Application(ResponseBody<Upload>),
+}
+
+/// A response's body on its way to the browser.
+pub struct Download {
+    source: Source,
+    line: Arc<Line>,
+    entry: Option<Box<Entry>>,
+}
+
+impl Download {
+    pub(super) fn text(text: String, line: Arc<Line>) -> Self {
+        Self { source: Source::Text(text.into()), line, entry: None }
+    }
+
+    pub(super) fn nothing(line: Arc<Line>) -> Self {
+        Self { source: Source::Nothing, line, entry: None }
+    }
+
+    pub(super) fn from_application(body: ResponseBody<Upload>, line: Arc<Line>) -> Self {
+        Self { source: Source::Application(body), line, entry: None }
+    }
+
+    pub(super) fn with_entry(self, entry: Entry) -> Self {
+        Self { entry: Some(Box::new(entry)), ..self }
+    }
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        let frame = match &mut this.source {
+            Source::Nothing => None,
+            Source::Text(text) => Some(Ok(Frame::data(std::mem::take(text)))),
+            Source::Application(body) => ready!(Pin::new(body).poll_frame(cx)),
+        };
+        if let Source::Text(_) = this.source {
+            this.source = Source::Nothing;
+        }
+        if let (Some(entry), Some(Ok(frame))) = (&mut this.entry, &frame) {
+            entry.count(frame.data_ref().map_or(0, Bytes::len));
+        }
+        Poll::Ready(frame.map(|frame| frame.map(|frame| clean(frame, &this.line))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Nothing => true,
+            Source::Text(text) => text.is_empty(),
+            Source::Application(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Nothing => SizeHint::with_exact(0),
+            Source::Text(text) => SizeHint::with_exact(text.len() as u64),
+            Source::Application(body) => body.size_hint(),
+        }
+    }
+}
+
+fn clean(mut frame: Frame<Bytes>, line: &Line) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        strip_trailers(trailers, &line.guarded);
+    }
+    frame
+}

@@ -1,0 +1,241 @@
+//! Every way in which we say no, and nothing else knows HTTP's words for it (contract section 5, the table).
+//!
+//! A rejection replaces the whole response: RFC 9457 for programs, the same as a small page for browsers. It names its
+//! kind and the request's id; what went wrong inside is for the log.
+
+use std::{fmt, time::Duration};
+
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+};
+use serde_json::json;
+
+use crate::{
+    envelope::OpenError,
+    session::settle::Refusal,
+    store::{StoreError, commit::CommitError},
+    upstream::SendError,
+};
+
+/// Why a request, or a change of its session, is refused.
+#[derive(Debug)]
+pub enum Rejection {
+    /// Request target, header or framing not acceptable.
+    BadRequest(String),
+    /// `CONNECT` and `TRACE`.
+    MethodNotAllowed,
+    /// The request came through us already.
+    Loop,
+    /// No route has this host and path.
+    NoRoute,
+    /// Steps 1 and 7: the update or control headers are no valid change.
+    InvalidUpdate(String),
+    /// Step 8.
+    TooLarge,
+    /// Step 6, or a JSON Patch that does not fit.
+    VersionConflict,
+    /// Steps 3 and 5; the ticket is recognised for this much longer.
+    SessionEnded(Option<Duration>),
+    /// Step 4.
+    InsecureTransport,
+    /// Steps 2 and 9.
+    StoreUnavailable(StoreError),
+    /// No connection to the application.
+    UpstreamUnavailable(SendError),
+    /// No answer in time.
+    UpstreamTimeout,
+    /// The application closed early or answered nonsense.
+    UpstreamFailed(String),
+    /// Over a connection limit.
+    Unavailable,
+}
+
+impl Rejection {
+    /// The response's status.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Loop => StatusCode::LOOP_DETECTED,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::VersionConflict | Self::SessionEnded(_) => StatusCode::CONFLICT,
+            Self::StoreUnavailable(_) | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::InvalidUpdate(_)
+            | Self::TooLarge
+            | Self::InsecureTransport
+            | Self::UpstreamUnavailable(_)
+            | Self::UpstreamFailed(_) => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// The last part of the problem's `type`.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "bad-request",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::Loop => "loop-detected",
+            Self::NoRoute => "no-route",
+            Self::InvalidUpdate(_) => "invalid-update",
+            Self::TooLarge => "session-too-large",
+            Self::VersionConflict => "version-conflict",
+            Self::SessionEnded(_) => "session-ended",
+            Self::InsecureTransport => "insecure-transport",
+            Self::StoreUnavailable(_) => "store-unavailable",
+            Self::UpstreamUnavailable(_) => "upstream-unavailable",
+            Self::UpstreamTimeout => "upstream-timeout",
+            Self::UpstreamFailed(_) => "upstream-failed",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    fn title(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "The request is not acceptable",
+            Self::MethodNotAllowed => "The method is not allowed",
+            Self::Loop => "The request goes round in circles",
+            Self::NoRoute => "Nothing is served here",
+            Self::InvalidUpdate(_) => "The application's session change is not valid",
+            Self::TooLarge => "The session would become too large",
+            Self::VersionConflict => "The session was changed meanwhile",
+            Self::SessionEnded(_) => "The session has ended",
+            Self::InsecureTransport => "A session needs HTTPS here",
+            Self::StoreUnavailable(_) => "Sessions are unavailable at the moment",
+            Self::UpstreamUnavailable(_) => "The application cannot be reached",
+            Self::UpstreamTimeout => "The application did not answer in time",
+            Self::UpstreamFailed(_) => "The application did not answer properly",
+            Self::Unavailable => "The service is busy at the moment",
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::SessionEnded(left) => *left,
+            Self::StoreUnavailable(_) | Self::Unavailable => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+
+    /// The response, in the form that the request's `Accept` asks for.
+    pub fn response(&self, instance: &HeaderValue, accept: Form) -> Response<String> {
+        let instance = instance.to_str().unwrap_or_default();
+        let (content_type, text) = match accept {
+            Form::Problem => ("application/problem+json", self.problem(instance)),
+            Form::Page => ("text/html; charset=utf-8", self.page(instance)),
+        };
+        let mut response = Response::new(text);
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(left) = self.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(left.as_millis().div_ceil(1000).max(1) as u64));
+        }
+        if let Self::MethodNotAllowed = self {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        }
+        response
+    }
+
+    fn problem(&self, instance: &str) -> String {
+        json!({
+            "type": format!("urn:cloakroom:error:{}", self.label()),
+            "title": self.title(),
+            "status": self.status().as_u16(),
+            "instance": instance,
+        })
+        .to_string()
+    }
+
+    fn page(&self, instance: &str) -> String {
+        let (status, title) = (self.status().as_u16(), self.title());
+        let shown: String = instance.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.:/~".contains(*c)).collect();
+        format!(
+            "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+             <meta name=\"viewport\" content=\"width=device-width\"><title>{status} {title}</title>\
+             <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:34em;margin:15vh auto;padding:0 1em;\
+             color-scheme:light dark}}small{{opacity:.6}}</style>\
+             <h1>{title}</h1><p>Please try again. If it goes on, tell whoever runs this site:</p>\
+             <p><small>{status} {label} · {shown}</small></p></html>\n",
+            label = self.label(),
+        )
+    }
+}
+
+/// In which form a rejection is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `application/problem+json`
+    Problem,
+    /// `text/html`
+    Page,
+}
+
+impl Form {
+    /// Browsers ask for `text/html` by name; nobody else does.
+    pub fn wanted(headers: &HeaderMap) -> Self {
+        let asks =
+            |value: &HeaderValue| value.to_str().is_ok_and(|value| value.to_ascii_lowercase().contains("text/html"));
+        if headers.get_all(ACCEPT).iter().any(asks) { Self::Page } else { Self::Problem }
+    }
+}
+
+/// For the log: what went wrong inside. Carries no data.
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadRequest(why) | Self::InvalidUpdate(why) | Self::UpstreamFailed(why) => f.write_str(why),
+            Self::StoreUnavailable(error) => error.fmt(f),
+            Self::UpstreamUnavailable(error) => error.fmt(f),
+            Self::InsecureTransport => f.write_str(
+                "a Secure cookie would be thrown away over plain HTTP: set listen.scheme = \"https\" if TLS ends before \
+                 Cloakroom, list the proxy that ends it in listen.trusted_proxies, or set cookie.secure = false",
+            ),
+            Self::TooLarge => f.write_str("the data would be larger than session.max_bytes"),
+            _ => f.write_str(self.title()),
+        }
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+impl From<CommitError> for Rejection {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Store(error) => Self::StoreUnavailable(error),
+            CommitError::Refused(refusal) => refusal.into(),
+        }
+    }
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Ended(left) => Self::SessionEnded(left),
+            Refusal::Unavailable => Self::StoreUnavailable(StoreError::Disconnected),
+            Refusal::Unreachable => Self::InsecureTransport,
+            Refusal::VersionConflict | Refusal::DoesNotFit => Self::VersionConflict,
+            Refusal::NotAnObject => Self::InvalidUpdate("the data would be no JSON object".to_owned()),
+            Refusal::TooLarge => Self::TooLarge,
+        }
+    }
+}
+
+impl From<OpenError> for Rejection {
+    fn from(error: OpenError) -> Self {
+        Self::InvalidUpdate(error.to_string())
+    }
+}
+
+impl From<SendError> for Rejection {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::NoSlot => Self::Unavailable,
+            SendError::Unreachable(_) => Self::UpstreamUnavailable(error),
+            SendError::Timeout => Self::UpstreamTimeout,
+            SendError::RequestBody => Self::BadRequest(error.to_string()),
+            SendError::Failed(_) => Self::UpstreamFailed(error.to_string()),
+        }
+    }
+}

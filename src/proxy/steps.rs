@@ -1,0 +1,346 @@
+//! The steps of the line, each of which asks one room one thing.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use http::{
+    HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, HOST, SET_COOKIE, UPGRADE},
+    request::Parts,
+    uri::PathAndQuery,
+};
+use hyper::upgrade::OnUpgrade;
+use tracing::warn;
+
+use super::{
+    OnStoreFailure, Rejection, Shard,
+    access::Entry,
+    line::{Application, Route},
+};
+use crate::{
+    cookie,
+    envelope::{self, Claims},
+    headers::{self, Authority, Inbound, Peer, Scheme},
+    session::{
+        Handle, Ticket, Timestamp,
+        change::{Change, Intent},
+        policy::{Create, On5xx},
+        record::{Standing, Stored},
+        settle::{CookieStep, Outcome, Plan, Reach, Step},
+    },
+    store::{
+        Entry as Found, StoreError,
+        commit::{Presented, Request, Session, commit},
+    },
+};
+
+/// Of several cookies with our name, so many authentic ones are looked up.
+const TICKETS: usize = 4;
+/// A request that came through us this often goes round in circles.
+const LOOP: usize = 8;
+
+/// A request that was let in.
+pub(super) struct Admitted {
+    authority: Authority,
+    pub(super) scheme: Scheme,
+    upgrade: Option<(HeaderValue, OnUpgrade)>,
+}
+
+/// Who the request belongs to, and what its response may do.
+pub(super) struct Visitor {
+    presented: Presented,
+    reach: Reach,
+    opens: bool,
+}
+
+impl Shard {
+    /// Refuses what cannot be understood, removes what the client must not say, and notes where it came from.
+    pub(super) fn admit(&self, head: &mut Parts, peer: &Peer, entry: &mut Entry) -> Result<Admitted, Rejection> {
+        let line = &self.line;
+        let trusted = line.trust.covers(peer);
+        entry.id = match headers::accepted_request_id(&head.headers) {
+            Some(id) if trusted => id.clone(),
+            Some(_) | None => fresh_request_id(),
+        };
+        line.guarded.strip(&mut head.headers);
+        if [Method::CONNECT, Method::TRACE].contains(&head.method) {
+            return Err(Rejection::MethodNotAllowed);
+        }
+        let authority = headers::authority_of(&head.uri, head.version, &head.headers)
+            .map_err(|fault| Rejection::BadRequest(fault.to_string()))?;
+        if headers::passes_through_us(&head.headers) >= LOOP {
+            return Err(Rejection::Loop);
+        }
+        let upgrade = headers::upgrade_of(&head.method, &head.version, &head.headers);
+        let upgrade = upgrade.zip(head.extensions.remove::<OnUpgrade>());
+        headers::strip_request_hop_by_hop(&mut head.headers, &line.guarded);
+        headers::set_request_id(&mut head.headers, entry.id.clone());
+        let inbound = Inbound { peer, trust: &line.trust, policy: line.scheme, host: authority.header() };
+        let scheme = headers::rewrite_forwarding(&mut head.headers, inbound);
+        headers::append_via(&mut head.headers, head.version);
+        Ok(Admitted { authority, scheme, upgrade })
+    }
+
+    pub(super) fn find_route(&self, head: &Parts, admitted: &Admitted) -> Result<&Route, Rejection> {
+        match self.line.routes.find(admitted.host(), head.uri.path()) {
+            Ok(Some(route)) => Ok(route),
+            Ok(None) => Err(Rejection::NoRoute),
+            Err(ambiguous) => Err(Rejection::BadRequest(ambiguous.to_string())),
+        }
+    }
+
+    /// The authentic tickets of this realm, in order, each once. Needs no store.
+    pub(super) fn take_tickets(&self, headers: &HeaderMap, route: &Route) -> Vec<Ticket> {
+        let mut tickets: Vec<Ticket> = Vec::new();
+        for value in cookie::tickets(headers, self.line.cookie.name()) {
+            if let Some(ticket) = self.line.keyring.open(value, &route.realm)
+                && !tickets.contains(&ticket)
+            {
+                tickets.push(ticket);
+            }
+            if tickets.len() == TICKETS {
+                break;
+            }
+        }
+        tickets
+    }
+
+    pub(super) async fn timed_load(
+        &self,
+        tickets: Vec<Ticket>,
+        on_failure: OnStoreFailure,
+        entry: &mut Entry,
+    ) -> Result<Presented, Rejection> {
+        if tickets.is_empty() {
+            return Ok(Presented::Nobody);
+        }
+        let begun = Instant::now();
+        let loaded = self.load(tickets).await;
+        entry.store += begun.elapsed();
+        match (loaded, on_failure) {
+            (Ok(presented), _) => Ok(presented),
+            (Err(error), OnStoreFailure::Reject) => Err(Rejection::StoreUnavailable(error)),
+            (Err(error), OnStoreFailure::Anonymous) => {
+                warn!(target: "cloakroom::proxy", %error, "a request goes on without its session");
+                Ok(Presented::Unavailable)
+            }
+        }
+    }
+
+    /// Looks the tickets up. Precedence: store error, several live, one live, retired, none.
+    async fn load(&self, tickets: Vec<Ticket>) -> Result<Presented, StoreError> {
+        let handles: Vec<Handle> = tickets.iter().map(|ticket| ticket.locator.handle()).collect();
+        let entries = self.store.load(&handles).await?;
+        let now = self.store.now();
+        let mut presented = Presented::Nobody;
+        for ((ticket, handle), entry) in tickets.into_iter().zip(handles).zip(entries) {
+            let Some(found) = entry else { continue };
+            let Some(stored) = found.decode(&handle) else { continue };
+            let standing = stored.standing(&ticket.secret.hash(), now);
+            presented = match (standing, stored, presented) {
+                (Standing::Live, Stored::Live(_), Presented::Loaded(_) | Presented::Several) => Presented::Several,
+                (Standing::Live, Stored::Live(record), _) => {
+                    let session = Session { ticket, handle, record };
+                    self.touch(&session, &found, now);
+                    Presented::Loaded(Box::new(session))
+                }
+                (Standing::Retired(left), _, Presented::Nobody) => Presented::Retired(left),
+                (_, _, presented) => presented,
+            };
+        }
+        Ok(presented)
+    }
+
+    /// Pushes the expiry out if it is time, beside the request and not before it.
+    fn touch(&self, session: &Session, found: &Found, now: Timestamp) {
+        let Some(ttl) = session.record.touch(found.left, now, &self.line.policy) else { return };
+        let (store, handle) = (self.store.clone(), session.handle);
+        self.tasks.spawn(async move {
+            if let Err(error) = store.touch(&handle, ttl).await {
+                warn!(target: "cloakroom::proxy", session = %handle, %error, "a session's expiry was not pushed out");
+            }
+        });
+    }
+
+    pub(super) fn seal_token(&self, upstream: usize, application: &Application, visitor: &Visitor) -> HeaderValue {
+        let (sealer, audience, now) = (&self.line.sealer, &application.audience, now());
+        match &visitor.presented {
+            Presented::Loaded(session) => sealer.seal(audience, Claims::Session(&session.handle, &session.record), now),
+            Presented::Unavailable => sealer.seal(audience, Claims::Degraded, now),
+            Presented::Nobody if visitor.opens && self.line.policy.create == Create::Always => {
+                sealer.seal(audience, Claims::New, now)
+            }
+            Presented::Nobody | Presented::Retired(_) | Presented::Several => {
+                self.tokens.token(upstream, now, || sealer.seal(audience, Claims::Anonymous, now))
+            }
+        }
+    }
+
+    /// What the response asks for. Of a `5xx` only endings count, and what cannot be read there is logged.
+    pub(super) fn open<B>(&self, response: &Response<B>, application: &Application) -> Result<Change, Rejection> {
+        let opened = envelope::open(response.headers(), &self.line.envelope, &application.rights);
+        let endings_only = response.status().is_server_error() && self.line.policy.on_5xx == On5xx::EndOnly;
+        match (opened, endings_only) {
+            (Ok(change), false) => Ok(change),
+            (Ok(change), true) => {
+                let kept = change.clone().endings();
+                if change.intent() != kept.intent() {
+                    warn!(target: "cloakroom::proxy", "a session change on a 5xx answer is dropped (session.save_on_5xx)");
+                }
+                Ok(kept)
+            }
+            (Err(error), true) => {
+                warn!(target: "cloakroom::proxy", %error, "the session change on a 5xx answer cannot be read");
+                Ok(Change::default())
+            }
+            (Err(error), false) => Err(error.into()),
+        }
+    }
+
+    /// Settles and saves; returns once the store has acknowledged.
+    pub(super) async fn save(&self, visitor: &Visitor, change: Change, status: StatusCode) -> Result<Plan, Rejection> {
+        let opens = visitor.opens && !status.is_server_error();
+        let create = if opens { self.line.policy.create } else { Create::OnWrite };
+        if (change.intent(), create) == (Intent::Nothing, Create::OnWrite) {
+            return Ok(Plan::unchanged(visitor.outcome()));
+        }
+        let request = Request { change: &change, policy: &self.line.policy, create, reach: visitor.reach };
+        let saved = commit(&self.store, &self.lanes, &visitor.presented, &request);
+        match tokio::time::timeout(self.line.save_timeout, saved).await {
+            Ok(saved) => Ok(saved?),
+            Err(_) => Err(Rejection::StoreUnavailable(StoreError::Timeout)),
+        }
+    }
+
+    /// Removes from a response what is ours or concerns one connection only.
+    pub(super) fn clean<B>(&self, response: &mut Response<B>, route: &Route) {
+        let name = self.line.cookie.name();
+        let lines = response.headers_mut();
+        self.line.guarded.strip(lines);
+        headers::strip_response_hop_by_hop(lines, &self.line.guarded);
+        if lines.get_all(SET_COOKIE).iter().any(|line| cookie::covers_set_cookie(line, name)) {
+            warn!(target: "cloakroom::proxy", route = route.name, "the application set a cookie of our name; it is removed");
+            let kept: Vec<_> = lines
+                .get_all(SET_COOKIE)
+                .iter()
+                .filter(|line| !cookie::covers_set_cookie(line, name))
+                .cloned()
+                .collect();
+            lines.remove(SET_COOKIE);
+            kept.into_iter().for_each(|line| {
+                lines.append(SET_COOKIE, line);
+            });
+        }
+    }
+
+    pub(super) fn put_ticket(&self, lines: &mut HeaderMap, plan: &Plan, route: &Route) {
+        let line = match &plan.cookie {
+            CookieStep::Keep => return,
+            CookieStep::Issue(ticket, max_age) => {
+                let text = self.line.keyring.seal(ticket, &route.realm);
+                cookie::issue(&self.line.cookie, route.domain_applies, &text, *max_age)
+            }
+            CookieStep::Delete => cookie::delete(&self.line.cookie, route.domain_applies),
+        };
+        lines.append(SET_COOKIE, line);
+        headers::forbid_shared_caching(lines);
+    }
+}
+
+impl Admitted {
+    pub(super) fn host(&self) -> &str {
+        self.authority.host()
+    }
+
+    /// Addresses the request to the application: origin form, its `Host`, and the upgrade that it asks for.
+    pub(super) fn address(self, head: &mut Parts, application: &Application) -> Option<OnUpgrade> {
+        let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        head.uri = Uri::from(path);
+        head.version = Version::HTTP_11;
+        let own = || HeaderValue::try_from(&application.host).unwrap_or_else(|_| HeaderValue::from_static(""));
+        let host = match application.preserve_host && !self.authority.header().is_empty() {
+            true => self.authority.header().clone(),
+            false => own(),
+        };
+        head.headers.insert(HOST, host);
+        let (protocol, browser) = self.upgrade?;
+        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers.insert(UPGRADE, protocol);
+        Some(browser)
+    }
+}
+
+impl Visitor {
+    pub(super) fn new(presented: Presented, reach: Reach, method: &Method) -> Self {
+        let opens = matches!(presented, Presented::Nobody) && reach == Reach::Browser && method != Method::OPTIONS;
+        Self { presented, reach, opens }
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        match &self.presented {
+            Presented::Loaded(_) => Outcome::Live,
+            Presented::Nobody | Presented::Retired(_) | Presented::Several | Presented::Unavailable => Outcome::None,
+        }
+    }
+
+    pub(super) fn handle(&self) -> Option<Handle> {
+        match &self.presented {
+            Presented::Loaded(session) => Some(session.handle),
+            Presented::Nobody | Presented::Retired(_) | Presented::Several | Presented::Unavailable => None,
+        }
+    }
+}
+
+/// The tokens of visitors without a session: the same for all of them, signed once per second and upstream.
+pub(super) struct AnonymousTokens(Vec<Mutex<(u64, HeaderValue)>>);
+
+impl AnonymousTokens {
+    pub(super) fn new(upstreams: usize) -> Self {
+        Self((0..upstreams).map(|_| Mutex::new((0, HeaderValue::from_static("")))).collect())
+    }
+
+    fn token(&self, upstream: usize, now: u64, seal: impl FnOnce() -> HeaderValue) -> HeaderValue {
+        let mut kept = self.0[upstream].lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.0 != now {
+            *kept = (now, seal());
+        }
+        kept.1.clone()
+    }
+}
+
+/// On a `101`: both sides and the protocol.
+///
+/// # Errors
+/// The application switches to what nobody asked for.
+pub(super) fn take_upgrade<B>(
+    response: &mut Response<B>,
+    browser: Option<OnUpgrade>,
+) -> Result<Option<(OnUpgrade, OnUpgrade, HeaderValue)>, Rejection> {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(None);
+    }
+    let application = response.extensions_mut().remove::<OnUpgrade>();
+    match (browser, application, response.headers().get(UPGRADE)) {
+        (Some(browser), Some(application), Some(protocol)) => Ok(Some((browser, application, protocol.clone()))),
+        _ => Err(Rejection::UpstreamFailed("the application switches protocols unasked".to_owned())),
+    }
+}
+
+pub(super) fn handle_of(plan: &Plan) -> Option<Handle> {
+    match &plan.store {
+        Step::Create(ticket, _) | Step::Recreate(_, ticket, _) => Some(ticket.locator.handle()),
+        Step::Keep | Step::Change(_) => None,
+    }
+}
+
+fn fresh_request_id() -> HeaderValue {
+    let id = format!("{:032x}", rand::random::<u128>());
+    HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("0"))
+}
+
+/// Seconds since the epoch by our own clock: what applications hold tokens against.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
