@@ -49,7 +49,10 @@ mod tests {
             ("${}", Err("${} does not name a variable")),
             ("${a b}", Err("${a b} does not name a variable")),
         ] {
-            assert_eq!(interpolate(typed, &env).map_err(|(problem, _)| problem), meant.map(str::to_owned).map_err(str::to_owned));
+            assert_eq!(
+                interpolate(typed, &env).map_err(|(problem, _)| problem),
+                meant.map(str::to_owned).map_err(str::to_owned)
+            );
         }
     }
 }

@@ -4,8 +4,8 @@
 //! be written. Whoever builds the thing removes its row and reads the key.
 
 use super::{
-    file::{Node, Value},
     faults::Report,
+    file::{Node, Value},
 };
 
 /// What of a key is missing.
@@ -108,4 +108,10 @@ fn absent(node: &Node, report: &Report, what: &str, cure: &str) -> bool {
 fn wrong(node: &Node, report: &Report, problem: &str, cure: &str) -> bool {
     report.fault(&node.place, problem, cure);
     true
+}
+
+/// The paths of all rows.
+#[cfg(test)]
+pub(super) fn all() -> impl Iterator<Item = &'static str> {
+    LATER.iter().map(|(path, _)| *path)
 }

@@ -8,11 +8,7 @@
 //!
 //! This room touches the world in two ways only: it reads the files and asks for the variables that were named.
 
-use std::{
-    fmt,
-    path::Path,
-    sync::Arc,
-};
+use std::{fmt, path::Path, sync::Arc};
 
 mod cookie;
 mod faults;
@@ -147,9 +143,8 @@ fn settings(
     root.close();
     let (trusted_proxies, scheme) = (listen.trusted_proxies, listen.scheme);
     let (cookie, store) = (cookie.settings?, store.settings);
-    let proxy = crate::proxy::Settings {
-        cookie, policy, envelope, roots, trusted_proxies, scheme, upstreams, routes, store,
-    };
+    let proxy =
+        crate::proxy::Settings { cookie, policy, envelope, roots, trusted_proxies, scheme, upstreams, routes, store };
     Some((proxy, server))
 }
 
@@ -177,8 +172,11 @@ fn complain_of_number(upstreams: &[crate::proxy::UpstreamSettings], root: &Secti
             root.report.fault(&root.place_of("upstreams"), "there is no upstream to send requests to", cure);
         }
         [_] => {}
-        [..] => root.report.warn(
-            "several upstreams share an HS256 key (each of them can make tokens that the others believe)",
-        ),
+        [..] => root
+            .report
+            .warn("several upstreams share an HS256 key (each of them can make tokens that the others believe)"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,9 +75,7 @@ impl Surroundings<'_> {
             let text = units::text(node, report)?;
             let index = names().position(|name| name == text.meant);
             let cure = if self.upstreams.is_empty() { "add it".to_owned() } else { format!("write {}", known()) };
-            index.or_else(|| {
-                units::fault(node, report, &format!("there is no [upstreams.{}]", text.typed), &cure)
-            })
+            index.or_else(|| units::fault(node, report, &format!("there is no [upstreams.{}]", text.typed), &cure))
         });
         match (upstream.origin, self.upstreams) {
             (Origin::Default, [_]) => Some(0),
@@ -92,9 +90,8 @@ impl Surroundings<'_> {
 
     fn session_use(&self, section: &Section<'_>) -> SessionUse {
         let session = section.flag("session", true);
-        let on_failure = section.read("on_store_failure", self.on_failure, |node, report| {
-            units::choice(node, report, ON_FAILURE)
-        });
+        let on_failure =
+            section.read("on_store_failure", self.on_failure, |node, report| units::choice(node, report, ON_FAILURE));
         let problem = "has no meaning on a route with session = false";
         let holds = session.value || !on_failure.is_given();
         contradiction(section.report, (&on_failure, &session), holds, problem, "remove one of the two");
@@ -128,7 +125,12 @@ fn host(node: &Node, report: &Report) -> Option<HostPattern> {
     let text = units::text(node, report)?;
     HostPattern::parse(&text.meant).ok().or_else(|| {
         let problem = format!("\"{}\" is not a host pattern", text.typed);
-        units::fault(node, report, &problem, "write a host without port, such as \"shop.example.com\" or \"*.example.com\"")
+        units::fault(
+            node,
+            report,
+            &problem,
+            "write a host without port, such as \"shop.example.com\" or \"*.example.com\"",
+        )
     })
 }
 

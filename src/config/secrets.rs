@@ -41,9 +41,8 @@ pub(super) fn keys(
     pattern: &'static str,
     sources: &Sources<'_>,
 ) -> Typed<Vec<Key>> {
-    let keys = section.read(key, Vec::new(), |node, report| {
-        units::each(node, report, |node| sources.key(node, pattern, report))
-    });
+    let keys = section
+        .read(key, Vec::new(), |node, report| units::each(node, report, |node| sources.key(node, pattern, report)));
     for (index, later) in keys.value.iter().enumerate() {
         if keys.value[..index].iter().any(|first| first.secret == later.secret) {
             section.report.fault(&later.place, "is the same secret as an entry before it", "remove one of them");
@@ -76,7 +75,8 @@ pub(super) fn or_random(keys: Typed<Vec<Key>>, outlives_process: bool, lost: &st
 impl Sources<'_> {
     fn key(&self, node: &Node, pattern: &'static str, report: &Report) -> Option<Key> {
         if matches!(node.value, Value::Text(_)) {
-            let cure = "write { file = \"...\" } or { env = \"NAME\" }, and replace the secret: others may have read it";
+            let cure =
+                "write { file = \"...\" } or { env = \"NAME\" }, and replace the secret: others may have read it";
             return units::fault(node, report, "is a secret inside the configuration", cure);
         }
         let section = Section::open(node, pattern, report);
@@ -111,7 +111,8 @@ impl Sources<'_> {
             Err(error) => {
                 let problem = format!("cannot read \"{}\": {error}", path.typed);
                 let folder = self.folder.display();
-                let cure = format!("write the path of a file that this user may read (relative to \"{folder}\"); {MAKE}");
+                let cure =
+                    format!("write the path of a file that this user may read (relative to \"{folder}\"); {MAKE}");
                 units::fault(node, report, &problem, &cure)
             }
         }
@@ -136,7 +137,11 @@ fn absent(section: &Section<'_>) -> Typed<Option<String>> {
 fn key_id(node: &Node, report: &Report) -> Option<String> {
     let id = units::text(node, report)?.meant.clone();
     let fits = (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
-    if fits { Some(id) } else { units::fault(node, report, "is not a key id", "write 1 to 128 visible ASCII characters") }
+    if fits {
+        Some(id)
+    } else {
+        units::fault(node, report, "is not a key id", "write 1 to 128 visible ASCII characters")
+    }
 }
 
 fn read(path: &PathBuf) -> std::io::Result<Vec<u8>> {

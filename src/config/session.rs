@@ -56,8 +56,7 @@ impl Timers {
         let Self { idle, absolute, max_idle, max_absolute, fresh } = self;
         let at_most = |(low, low_name), (high, high_name): (&Typed<Duration>, &str)| {
             let low: &Typed<Duration> = low;
-            let (low_text, high_text) =
-                (humantime::format_duration(low.value), humantime::format_duration(high.value));
+            let (low_text, high_text) = (humantime::format_duration(low.value), humantime::format_duration(high.value));
             let problem = format!("{low_name} ({low_text}) is longer than {high_name} ({high_text})");
             let cure = format!("shorten {low_name} or lengthen {high_name}");
             contradiction(section.report, (low, high), low.value <= high.value, &problem, &cure);

@@ -51,7 +51,8 @@ pub(super) fn store(section: Section<'_>) -> Store {
         section.report.warn("store.url is memory: (sessions are lost when this process ends)");
     }
     let outlives_process = !in_memory && url.origin == Origin::Given;
-    let settings = Settings { kind: kind(url, max_sessions), prefix, timeout: timeout.value, save_timeout: save_timeout.value };
+    let settings =
+        Settings { kind: kind(url, max_sessions), prefix, timeout: timeout.value, save_timeout: save_timeout.value };
     section.close();
     Store { settings, on_failure, outlives_process }
 }
@@ -73,7 +74,9 @@ fn url(node: &Node, report: &Report) -> Option<Url> {
         }
         Some((scheme, rest)) if scheme == "redis" && rest.starts_with("//") => {
             let sound = text.into_connection_info().is_ok();
-            sound.then(|| Url::Redis(text.to_owned())).or_else(|| units::fault(node, report, "is not a Redis URL", cure))
+            sound
+                .then(|| Url::Redis(text.to_owned()))
+                .or_else(|| units::fault(node, report, "is not a Redis URL", cure))
         }
         _ => units::fault(node, report, "names no store that Cloakroom knows", cure),
     }
@@ -82,7 +85,12 @@ fn url(node: &Node, report: &Report) -> Option<Url> {
 fn prefix(node: &Node, report: &Report) -> Option<String> {
     let prefix = units::text(node, report)?.meant.clone();
     if prefix.is_empty() {
-        return units::fault(node, report, "is empty, so that keys of others could be taken for ours", "write \"cloakroom:\"");
+        return units::fault(
+            node,
+            report,
+            "is empty, so that keys of others could be taken for ours",
+            "write \"cloakroom:\"",
+        );
     }
     if prefix.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return units::fault(node, report, "has white space or control characters", "write \"cloakroom:\"");

@@ -9,8 +9,8 @@ use bytesize::ByteSize;
 use humantime::format_duration;
 
 use super::{
-    file::{Node, Text, Value},
     faults::Report,
+    file::{Node, Text, Value},
 };
 
 const DAY: u64 = 24 * 60 * 60;
@@ -66,10 +66,16 @@ pub(super) fn each<T>(node: &Node, report: &Report, mut read: impl FnMut(&Node) 
 
 /// A duration such as `"30m"`.
 pub(super) fn duration(node: &Node, report: &Report, bounds: RangeInclusive<Duration>) -> Option<Duration> {
-    let text = unit_text(node, report, "s", "write a duration with its unit, such as \"500ms\", \"30s\", \"15m\" or \"12h\"")?;
+    let text =
+        unit_text(node, report, "s", "write a duration with its unit, such as \"500ms\", \"30s\", \"15m\" or \"12h\"")?;
     let Ok(duration) = humantime::parse_duration(text.meant.trim()) else {
         let problem = format!("\"{}\" is not a duration", text.typed);
-        return fault(node, report, &problem, "write a number and a unit, such as \"500ms\", \"30s\", \"15m\" or \"12h\"");
+        return fault(
+            node,
+            report,
+            &problem,
+            "write a number and a unit, such as \"500ms\", \"30s\", \"15m\" or \"12h\"",
+        );
     };
     if bounds.contains(&duration) {
         return Some(duration);
@@ -89,7 +95,7 @@ pub(super) fn size(node: &Node, report: &Report, least: usize) -> Option<usize> 
     };
     let size = usize::try_from(bytes).ok().filter(|size| *size >= least && bytes <= LARGEST);
     size.or_else(|| {
-        let least = ByteSize(least as u64).display().iec().to_string().replace(' ', "");
+        let least = ByteSize(least as u64).display().iec().to_string().replace(".0", "").replace(' ', "");
         let problem = if bytes > LARGEST { "is too large" } else { "is too small" };
         fault(node, report, problem, &format!("write a size from \"{least}\" to \"1GiB\""))
     })

@@ -30,7 +30,11 @@ pub(super) fn upstreams(section: &Section<'_>, response_header_bytes: usize) -> 
 
 fn upstream(name: &str, node: &Node, response_header_bytes: usize, report: &Report) -> UpstreamSettings {
     if name.is_empty() || name.len() > 64 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
-        report.fault(&node.place, "is not a name for an upstream", "write 1 to 64 letters, digits, \"-\", \"_\" or \".\"");
+        report.fault(
+            &node.place,
+            "is not a name for an upstream",
+            "write 1 to 64 letters, digits, \"-\", \"_\" or \".\"",
+        );
     }
     let section = Section::open(node, PATTERN, report);
     let connections = Settings {
