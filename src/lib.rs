@@ -1,7 +1,11 @@
 //! Cloakroom: a reverse proxy that adds sessions to services that have none.
 
+pub mod config;
+pub mod cookie;
 pub mod envelope;
+pub mod headers;
 pub mod proxy;
+pub mod route;
 pub mod server;
 pub mod session;
 pub mod store;
