@@ -1,7 +1,8 @@
 //! What is wrong with a configuration, and the list that every reader writes to.
 //!
 //! Nothing stops at the first fault: readers report to a [`Report`] and go on, so that one run tells all.
-//! A fault quotes what was typed, never what `${NAME}` stood for and never a secret or a store URL.
+//! This room quotes what was typed, not what `${NAME}` stood for, and never a secret or a store URL. (The rooms that
+//! judge cookie names, domains, hosts and paths quote what they were given: these are no secrets.)
 
 use std::{cell::RefCell, fmt, sync::Arc};
 
@@ -125,7 +126,8 @@ impl Report {
     /// Something is wrong.
     pub(super) fn fault(&self, place: &Place, problem: impl Into<String>, cure: impl Into<String>) {
         let Place { file, line, key } = place.clone();
-        let fault = Fault { file: file.to_string(), line, key, problem: problem.into(), cure: cure.into() };
+        let (key, problem, cure) = (printable(&key), printable(&problem.into()), printable(&cure.into()));
+        let fault = Fault { file: file.to_string(), line, key, problem, cure };
         self.faults.borrow_mut().push(fault);
     }
 
@@ -144,4 +146,13 @@ impl Report {
         faults.dedup();
         Err(Faults(faults))
     }
+}
+
+/// A fault is one line, and what was typed must not move the cursor of whoever reads it.
+fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { printable.extend(c.escape_default()) } else { printable.push(c) }
+    }
+    printable
 }

@@ -5,7 +5,7 @@
 
 use super::{
     faults::Report,
-    file::{Node, Value},
+    file::{Node, Text, Value},
 };
 
 /// What of a key is missing.
@@ -72,7 +72,7 @@ impl Later {
             (Later::Key, _) => absent(node, report, key, "remove it"),
             (Later::On, Value::Boolean(on)) => *on && absent(node, report, &format!("{key} = true"), "remove it"),
             (Later::On, _) => wrong(node, report, "must be true or false", "remove it"),
-            (Later::Words(words), Value::Text(text)) => word(words, &text.typed, key, node, report),
+            (Later::Words(words), Value::Text(text)) => word(words, text, key, node, report),
             (Later::Words(words), _) => wrong(node, report, "must be a string", &format!("write \"{}\"", words[0])),
             (Later::Several, Value::List(list)) => {
                 list.len() > 1 && absent(node, report, &format!("more than one of {key}"), "leave one")
@@ -86,12 +86,12 @@ impl Later {
     }
 }
 
-fn word(words: &[&str], typed: &str, key: &str, node: &Node, report: &Report) -> bool {
+fn word(words: &[&str], text: &Text, key: &str, node: &Node, report: &Report) -> bool {
     let cure = format!("write \"{}\" or remove it", words[0]);
-    match words.iter().position(|word| *word == typed) {
+    match words.iter().position(|word| *word == text.meant) {
         Some(0) => false,
-        Some(_) => absent(node, report, &format!("{key} = \"{typed}\""), &cure),
-        None => wrong(node, report, &format!("\"{typed}\" is not a value of {key}"), &cure),
+        Some(_) => absent(node, report, &format!("{key} = \"{}\"", text.typed), &cure),
+        None => wrong(node, report, &format!("\"{}\" is not a value of {key}", text.typed), &cure),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Configuration: text → every room's `Settings`, all faults at once.
 //!
-//! What was typed and what it means are two things. [`file`](self) reads TOML into a tree that knows lines and key
+//! What was typed and what it means are two things. `file.rs` reads TOML into a tree that knows lines and key
 //! paths and nothing of Cloakroom; each section of the contract's section 9 has a file here that turns its part of
 //! the tree into the `Settings` that a room declares. Nothing stops at the first fault, and no value that was not
 //! understood is ever replaced by a default in silence: a key that nobody asked for is a fault, and so is one that
@@ -137,8 +137,9 @@ fn settings(
     keys.close();
     let token = token::token(root.required("token"), sources);
     let (envelope, roots) = token::with_keys(token, roots, store.outlives_process, report);
-    let upstreams = upstreams::upstreams(&root.required("upstreams"), response_header_bytes);
-    complain_of_number(&upstreams, &root);
+    let applications = root.required("upstreams");
+    let upstreams = upstreams::upstreams(&applications, response_header_bytes);
+    complain_of_number(&upstreams, &applications);
     let routes = Surroundings { upstreams: &upstreams, on_failure: store.on_failure }.routes(&root);
     root.close();
     let (trusted_proxies, scheme) = (listen.trusted_proxies, listen.scheme);
@@ -165,14 +166,15 @@ fn server_settings(root: &Section<'_>) -> (crate::server::Settings, server::List
 }
 
 /// No upstream is a fault; several that share the key of their tokens are worth a warning.
-fn complain_of_number(upstreams: &[crate::proxy::UpstreamSettings], root: &Section<'_>) {
+fn complain_of_number(upstreams: &[crate::proxy::UpstreamSettings], section: &Section<'_>) {
     match upstreams {
+        [] if section.is_broken() => {}
         [] => {
             let cure = "add [upstreams.app] with servers = [\"http://127.0.0.1:3000\"], or --upstream URL";
-            root.report.fault(&root.place_of("upstreams"), "there is no upstream to send requests to", cure);
+            section.report.fault(&section.place, "there is no upstream to send requests to", cure);
         }
         [_] => {}
-        [..] => root
+        [..] => section
             .report
             .warn("several upstreams share an HS256 key (each of them can make tokens that the others believe)"),
     }

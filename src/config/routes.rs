@@ -4,14 +4,14 @@
 
 use super::{
     faults::{Place, Report},
-    file::Node,
+    file::{Node, Value},
     section::{Origin, Section, Typed, contradiction},
     store::ON_FAILURE,
     units,
 };
 use crate::{
     proxy::{OnStoreFailure, RouteSettings, SessionUse, UpstreamSettings},
-    route::{HostPattern, PathPrefix},
+    route::{Duplicate, HostPattern, PathPrefix, PatternFault, Table},
 };
 
 const PATTERN: &str = "routes.*";
@@ -32,13 +32,16 @@ struct Placed {
 impl Surroundings<'_> {
     /// Reads every `[[routes]]` of the document.
     pub(super) fn routes(&self, root: &Section<'_>) -> Vec<RouteSettings> {
-        let routes = root.read("routes", Vec::new(), |node, report| match &node.value {
-            super::file::Value::Table(_) => {
-                units::fault(node, report, "is one table, not a list of tables", "write [[routes]] in double brackets")
+        let routes = root.read("routes", Vec::new(), |node, report| {
+            if matches!(node.value, Value::Table(_)) {
+                let cure = "write [[routes]] in double brackets";
+                return units::fault(node, report, "is one table, not a list of tables", cure);
             }
-            _ => units::each(node, report, |node| self.route(node, report)),
+            let list = units::list(node, report)?;
+            let sound: Vec<Placed> = list.iter().filter_map(|node| self.route(node, report)).collect();
+            duplicates(&sound, report);
+            (sound.len() == list.len()).then_some(sound)
         });
-        duplicates(&routes.value, root.report);
         if routes.is_sound() && routes.value.is_empty() {
             return self.everything(root, &routes.place);
         }
@@ -53,18 +56,19 @@ impl Surroundings<'_> {
             root.report.fault(place, "is missing, and there are several upstreams", cure);
         }
         let session = SessionUse::On(self.on_failure);
-        vec![RouteSettings { host: None, path: root_path(), upstream: 0, session }]
+        let route = |path| RouteSettings { host: None, path, upstream: 0, session };
+        PathPrefix::parse("/").map(route).into_iter().collect()
     }
 
     fn route(&self, node: &Node, report: &Report) -> Option<Placed> {
         let section = Section::open(node, PATTERN, report);
         let host = section.optional("host", host);
-        let path = section.read("path", root_path(), path);
+        let path = section.read("path", PathPrefix::parse("/").ok(), |node, report| path(node, report).map(Some));
         let upstream = self.upstream(&section);
         let session = self.session_use(&section);
         let sound = host.is_sound() && path.is_sound() && !section.is_broken();
         section.close();
-        let route = RouteSettings { host: host.value, path: path.value, upstream: upstream?, session };
+        let route = RouteSettings { host: host.value, path: path.value?, upstream: upstream?, session };
         sound.then(|| Placed { route, place: node.place.clone() })
     }
 
@@ -107,37 +111,23 @@ impl Surroundings<'_> {
     }
 }
 
+/// Routes that could never be reached.
 fn duplicates(routes: &[Placed], report: &Report) {
-    for (index, later) in routes.iter().enumerate() {
-        let same = |first: &&Placed| first.route.host == later.route.host && first.route.path == later.route.path;
-        if let Some(first) = routes[..index].iter().find(same) {
-            let problem = format!("has the host and path of {}, and would never be reached", first.place.key());
-            report.fault(&later.place, problem, "remove one of them, or give it another host or path");
-        }
+    let entries = routes.iter().map(|Placed { route, .. }| (route.host.clone(), route.path.clone(), ()));
+    for Duplicate { first, second } in Table::new(entries.collect()).err().unwrap_or_default() {
+        let problem = format!("has the host and path of {}, and would never be reached", routes[first].place.key());
+        report.fault(&routes[second].place, problem, "remove one of them, or give it another host or path");
     }
 }
 
-fn root_path() -> PathPrefix {
-    PathPrefix::root()
-}
-
 fn host(node: &Node, report: &Report) -> Option<HostPattern> {
-    let text = units::text(node, report)?;
-    HostPattern::parse(&text.meant).ok().or_else(|| {
-        let problem = format!("\"{}\" is not a host pattern", text.typed);
-        units::fault(
-            node,
-            report,
-            &problem,
-            "write a host without port, such as \"shop.example.com\" or \"*.example.com\"",
-        )
-    })
+    judged(node, report, HostPattern::parse(&units::text(node, report)?.meant))
 }
 
 fn path(node: &Node, report: &Report) -> Option<PathPrefix> {
-    let text = units::text(node, report)?;
-    PathPrefix::parse(&text.meant).ok().or_else(|| {
-        let problem = format!("\"{}\" is not a path prefix", text.typed);
-        units::fault(node, report, &problem, "write a path that begins with \"/\", such as \"/static/\"")
-    })
+    judged(node, report, PathPrefix::parse(&units::text(node, report)?.meant))
+}
+
+fn judged<T>(node: &Node, report: &Report, pattern: Result<T, PatternFault>) -> Option<T> {
+    pattern.map_err(|fault| report.fault(&node.place, fault.problem, fault.cure)).ok()
 }

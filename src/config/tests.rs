@@ -94,6 +94,9 @@ const ROWS: &[Row] = &[
     ("[token]\nlifetime = \"500ms\"", &[(4, "token.lifetime", "too short")]),
     ("[token]\nmax_bytes = \"100B\"", &[(4, "token.max_bytes", "from \"1KiB\"")]),
     // words and interpolation
+    ("[token]\nalgorithm = \"${UNSET}\"", &[(4, "token.algorithm", "UNSET is not set")]),
+    ("[token]\nissuer = \"a\\u001b[31m\\n${b}\"", &[(4, "token.issuer", "b is not set")]),
+    ("[listen]\nscheme = \"\\u001b[31m\"", &[(4, "listen.scheme", "\"\\u{1b}[31m\" is not a value")]),
     ("[session]\ncreate = \"never\"", &[(4, "session.create", "write \"on-write\" or \"always\"")]),
     ("[session]\nslide = \"read\"", &[(4, "session.slide", "write \"request\" or \"write\"")]),
     ("[store]\non_failure = \"ignore\"", &[(4, "store.on_failure", "write \"reject\" or \"anonymous\"")]),
@@ -171,9 +174,13 @@ const ROWS: &[Row] = &[
     ("forward = [\"user\"]", &[(3, "upstreams.app.forward[0]", "is not a JSON Pointer")]),
     ("may_write = \"/user\"", &[(3, "upstreams.app.may_write", "not a list")]),
     ("[[routes]]\nupstream = \"api\"", &[(4, "routes[0].upstream", "write \"app\"")]),
-    ("[[routes]]\npath = \"static\"", &[(4, "routes[0].path", "is not a path prefix")]),
-    ("[[routes]]\nhost = \"a:80\"", &[(4, "routes[0].host", "is not a host pattern")]),
+    ("[[routes]]\npath = \"static\"", &[(4, "routes[0].path", "write \"/static\"")]),
+    ("[[routes]]\nhost = \"a:80\"", &[(4, "routes[0].host", "has a port")]),
     ("[[routes]]\npath = \"/\"\n[[routes]]\nupstream = \"app\"", &[(5, "routes[1]", "host and path of routes[0]")]),
+    (
+        "[[routes]]\npath = \"/a\"\n[[routes]]\npath = \"/a/\"\n[[routes]]\nhost = \"*\"",
+        &[(5, "routes[1]", "never be reached"), (8, "routes[2].host", "every host")],
+    ),
     ("[[routes]]\nsession = false\non_store_failure = \"reject\"", &[(5, "routes[0].on_store_failure", "no meaning")]),
     ("[cookie]\ndomain = \"example.com\"", &[(4, "cookie.domain", "__Host-")]),
 ];
