@@ -109,9 +109,3 @@ fn wrong(node: &Node, report: &Report, problem: &str, cure: &str) -> bool {
     report.fault(&node.place, problem, cure);
     true
 }
-
-/// The paths of all rows.
-#[cfg(test)]
-pub(super) fn all() -> impl Iterator<Item = &'static str> {
-    LATER.iter().map(|(path, _)| *path)
-}

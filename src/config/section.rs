@@ -184,26 +184,25 @@ impl<'a> Section<'a> {
 
     /// Ends reading: what nobody asked for is unknown, or not in this version.
     pub(super) fn close(self) {
-        for key in later::keys(self.pattern) {
-            if !self.known.borrow().contains(key) {
-                self.find(key);
-            }
+        let offered = self.known.borrow().clone();
+        for key in later::keys(self.pattern).filter(|key| !offered.contains(key)) {
+            self.find(key);
         }
         let known = self.known.into_inner();
         for (key, node) in self.table.into_iter().flatten().filter(|(key, _)| !known.contains(key.as_str())) {
-            self.report.fault(&node.place, "unknown key", unknown_cure(key, &known));
+            self.report.fault(&node.place, "unknown key", unknown_cure(key, &known, &offered));
         }
     }
 }
 
-fn unknown_cure(key: &str, known: &BTreeSet<&'static str>) -> String {
+fn unknown_cure(key: &str, known: &BTreeSet<&str>, offered: &BTreeSet<&str>) -> String {
     let near = known.iter().map(|name| (strsim::damerau_levenshtein(key, name), name)).min();
     match near {
         Some((distance, name)) if distance <= 2.max(name.len() / 4) && distance < name.len() => {
             format!("did you mean {name}?")
         }
         _ => {
-            let names = known.iter().copied().collect::<Vec<_>>().join(", ");
+            let names = offered.iter().copied().collect::<Vec<_>>().join(", ");
             format!("remove it; the keys here are {names}")
         }
     }
