@@ -174,6 +174,9 @@ mod tests {
         assert_eq!(scheme("10.0.0.1", false, &forged), Scheme::Http);
         let chain = [("x-forwarded-for", "192.0.2.7, 10.0.0.2"), ("x-forwarded-proto", "https, http")];
         assert_eq!(scheme("10.0.0.1", false, &chain), Scheme::Https);
+        let beyond =
+            [("x-forwarded-for", "192.0.2.8, 192.0.2.7, 10.0.0.2"), ("x-forwarded-proto", "https, http, https")];
+        assert_eq!(scheme("10.0.0.1", false, &beyond), Scheme::Http);
         let chain = [("forwarded", "for=192.0.2.7;proto=https, for=10.0.0.2;proto=http")];
         assert_eq!(scheme("10.0.0.1", false, &chain), Scheme::Https);
         let forged = [("forwarded", "for=10.9.9.9;proto=https, for=192.0.2.7;proto=http")];

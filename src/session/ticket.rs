@@ -162,7 +162,10 @@ impl Keyring {
         let length = URL_SAFE_NO_PAD.decode_slice(value, &mut raw).ok()?;
         let authentic = length == RAW
             && std::iter::once(&self.active).chain(&self.accepted).any(|key| verifies(key, &raw[..RAW], realm));
-        let ticket = authentic.then(|| Ticket { locator: Locator(copy(&raw[..LOCATOR])), secret: Secret(copy(&raw[LOCATOR..LOCATOR + SECRET])) });
+        let ticket = authentic.then(|| Ticket {
+            locator: Locator(copy(&raw[..LOCATOR])),
+            secret: Secret(copy(&raw[LOCATOR..LOCATOR + SECRET])),
+        });
         raw.zeroize();
         ticket
     }

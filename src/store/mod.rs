@@ -1,6 +1,25 @@
-//! Where sessions are kept.
+//! Where sessions are kept: values under keys with an expiry, and what must hold for every store.
+//!
+//! A store knows no sessions. It reads values, compares a value's stamp and sets it in one atomic step, extends a life,
+//! and tells its time. What the values mean is decided in `session`; [`commit`] carries a decision out and [`lane`]
+//! lines up the writers of one session. Promises of every store, kept by one contract suite (`tests/stores.rs`):
+//! a swap is atomic; a touch never creates or changes a value; what has expired is not read; an error is never "not
+//! there"; nothing that was acknowledged is evicted.
 
-use std::time::Duration;
+pub mod commit;
+pub mod lane;
+mod link;
+pub mod memory;
+pub mod redis;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use crate::session::{
+    Handle, Timestamp,
+    record::{Stamp, Stored},
+};
 
 /// Which store (`store.url`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +56,170 @@ impl Default for Settings {
             prefix: "cloakroom:".to_owned(),
             timeout: Duration::from_millis(250),
             save_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+/// A value as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The value.
+    pub bytes: Bytes,
+    /// What is left of its life.
+    pub left: Duration,
+}
+
+impl Entry {
+    /// The record; what cannot be read is logged and counts as not there, so that no visitor is ever stuck.
+    pub fn decode(&self, handle: &Handle) -> Option<Stored> {
+        Stored::decode(&self.bytes)
+            .inspect_err(|error| {
+                tracing::error!(target: "cloakroom::store", session = %handle, %error, "a stored record cannot be read");
+            })
+            .ok()
+    }
+}
+
+/// What became of a compare-and-set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Swap {
+    /// It was carried out.
+    Done,
+    /// Something else was stored; this. Nothing was changed.
+    Conflict(Option<Entry>),
+    /// As [`Swap::Conflict`], but it was sent again after a connection broke: the earlier try may have been carried
+    /// out and overwritten since.
+    Doubt(Option<Entry>),
+}
+
+/// The store could not do it. Never carries a value, a key or an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreError {
+    /// No answer within `store.timeout`.
+    Timeout,
+    /// The connection broke, or there is none.
+    Disconnected,
+    /// The server said no, with this code (`READONLY`, `OOM`, `LOADING` ...).
+    Refused(String),
+    /// The answer was not what the protocol says.
+    Nonsense,
+    /// `memory:` holds `store.max_sessions` sessions.
+    Full,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("the store did not answer in time"),
+            Self::Disconnected => f.write_str("the connection to the store broke"),
+            Self::Refused(code) => write!(f, "the store refused with {code}"),
+            Self::Nonsense => f.write_str("the store's answer makes no sense"),
+            Self::Full => f.write_str("the store is full (store.max_sessions)"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// A store as the whole process shares it; every shard opens its own [`Store`] from it.
+#[derive(Clone)]
+pub enum Depot {
+    /// The sessions themselves.
+    Memory(Arc<memory::Memory>),
+    /// How to reach the server.
+    Redis(Arc<redis::Server>),
+}
+
+impl Depot {
+    /// Prepares the store that the settings name; connects to nothing yet. `shards` is how many will open it.
+    ///
+    /// # Errors
+    /// The URL is not one.
+    pub fn new(settings: &Settings, shards: usize) -> Result<Self, String> {
+        Ok(match &settings.kind {
+            Kind::Memory { max_sessions } => Self::Memory(Arc::new(memory::Memory::new(*max_sessions))),
+            Kind::Redis { url } => Self::Redis(Arc::new(redis::Server::new(url, settings, shards)?)),
+        })
+    }
+
+    /// This shard's way to the store. Call it within the shard's runtime: a link keeps a task there.
+    pub fn open(&self) -> Store {
+        match self {
+            Self::Memory(memory) => Store::Memory(Arc::clone(memory)),
+            Self::Redis(server) => Store::Redis(redis::Redis::open(Arc::clone(server))),
+        }
+    }
+}
+
+/// One shard's way to the store.
+#[derive(Clone)]
+pub enum Store {
+    /// In process.
+    Memory(Arc<memory::Memory>),
+    /// Over this shard's link.
+    Redis(redis::Redis),
+}
+
+impl Store {
+    /// The store's time, as far as this process knows it.
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::Memory(memory) => memory.now(),
+            Self::Redis(redis) => redis.now(),
+        }
+    }
+
+    /// Reads these sessions in one round trip; `None` for what is not there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if any of them could not be read.
+    pub async fn load(&self, handles: &[Handle]) -> Result<Vec<Option<Entry>>, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.load(handles)),
+            Self::Redis(redis) => redis.load(handles).await,
+        }
+    }
+
+    /// Stores `value` for `ttl` if what is stored has the stamp `expected` (`None`: if nothing is stored).
+    ///
+    /// # Errors
+    /// [`StoreError`]; after [`StoreError::Timeout`] and [`StoreError::Disconnected`] it may have been carried out.
+    pub async fn swap(
+        &self,
+        handle: &Handle,
+        expected: Option<&Stamp>,
+        value: &Stored,
+        ttl: Duration,
+    ) -> Result<Swap, StoreError> {
+        let bytes = Bytes::from(value.encode());
+        match self {
+            Self::Memory(memory) => memory.swap(handle, expected, bytes, ttl),
+            Self::Redis(redis) => redis.swap(handle, expected, &bytes, ttl).await,
+        }
+    }
+
+    /// Extends the life of a live session to `ttl` from now; never shortens it, creates or changes anything.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn touch(&self, handle: &Handle, ttl: Duration) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(memory) => {
+                memory.touch(handle, ttl);
+                Ok(())
+            }
+            Self::Redis(redis) => redis.touch(handle, ttl).await,
+        }
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// [`StoreError`] says why not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Redis(redis) => redis.ping().await,
         }
     }
 }

@@ -1,6 +1,17 @@
-//! Connections to applications.
+//! Connections to applications: a pool per shard, a response body that brings its connection back, tunnels.
+//!
+//! This room knows hosts, ports and timeouts. What a request means, and whether it may be sent twice, is decided by
+//! those who call it; it never sends one twice on its own, except when not a byte of it was sent.
 
-use std::{sync::Arc, time::Duration};
+mod body;
+mod pool;
+mod tunnel;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+pub use body::{Progress, ResponseBody};
+pub use pool::{Pool, SendError, Slots};
+pub use tunnel::tunnel;
 
 /// One application server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +22,15 @@ pub struct Server {
     pub port: u16,
 }
 
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
 /// One `[upstreams.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -18,9 +38,9 @@ pub struct Settings {
     pub name: Arc<str>,
     /// Where it listens.
     pub server: Server,
-    /// Bounds the TCP handshake.
+    /// Bounds the TCP handshake, and the wait for a free connection.
     pub connect_timeout: Duration,
-    /// From the request to the response head.
+    /// From the last byte of the request that moved to the response head.
     pub response_timeout: Duration,
     /// Of a pooled connection.
     pub idle_timeout: Duration,

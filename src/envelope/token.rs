@@ -1,0 +1,348 @@
+//! The signed request header: `HS256`, JOSE header `{"alg","kid","typ":"session+jwt"}`, no padding.
+
+use std::fmt::{self, Write as _};
+
+use aws_lc_rs::{digest, hmac};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+use http::HeaderValue;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Settings, SigningKey};
+use crate::session::{
+    Handle,
+    document::{Document, Pointer},
+    record::Record,
+};
+
+/// Whom a token is for: prepared once per upstream.
+pub struct Audience {
+    name: String,
+    claims: String,
+    forward: Option<Vec<Pointer>>,
+}
+
+/// What a token says about the visitor.
+#[derive(Debug, Clone, Copy)]
+pub enum Claims<'a> {
+    /// Nobody that we know.
+    Anonymous,
+    /// A session will be made with this response (`create = "always"`).
+    New,
+    /// The store is away and the route goes on without it.
+    Degraded,
+    /// A live session.
+    Session(&'a Handle, &'a Record),
+}
+
+struct Key {
+    /// The first part of every token that it signs, with the dot.
+    header: String,
+    key: hmac::Key,
+}
+
+/// Makes and verifies tokens.
+pub struct Sealer {
+    active: Key,
+    accepted: Vec<Key>,
+    issuer: String,
+    lifetime: u64,
+    max_bytes: usize,
+}
+
+/// Why a token is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenError {
+    /// Not one of ours, or changed.
+    Forged,
+    /// It was one of ours.
+    Expired,
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Forged => "the token is not one of ours",
+            Self::Expired => "the token has expired",
+        })
+    }
+}
+
+impl std::error::Error for TokenError {}
+
+/// What a verified token says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Verified {
+    /// The upstream that it was made for.
+    #[serde(rename = "aud")]
+    pub audience: String,
+    /// The session's handle, if one was live.
+    pub sid: Option<String>,
+    iss: String,
+    exp: u64,
+}
+
+impl Audience {
+    /// The upstream of this name, which sees only `forward` (`None`: everything).
+    pub fn new(settings: &Settings, name: &str, forward: Option<Vec<Pointer>>) -> Self {
+        let claims = format!("{{\"iss\":{},\"aud\":{}", quoted(&settings.issuer), quoted(name));
+        Self { name: name.to_owned(), claims, forward }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The data as this upstream may see it.
+    pub fn view(&self, data: &str) -> String {
+        let Some(forward) = &self.forward else { return data.to_owned() };
+        Document::parse(data).map_or_else(|_| "{}".to_owned(), |document| document.project(forward).to_text())
+    }
+}
+
+impl Sealer {
+    /// A sealer whose first key signs.
+    pub fn new(settings: &Settings) -> Option<Self> {
+        let mut keys = settings.keys.iter().map(Key::new);
+        Some(Self {
+            active: keys.next()?,
+            accepted: keys.collect(),
+            issuer: settings.issuer.clone(),
+            lifetime: settings.lifetime.as_secs(),
+            max_bytes: settings.max_bytes,
+        })
+    }
+
+    /// The token's text, made at `now` (seconds since the epoch by our clock). One that would be longer than
+    /// `token.max_bytes` goes out without its data, by reference.
+    pub fn seal(&self, audience: &Audience, claims: Claims<'_>, now: u64) -> HeaderValue {
+        let data = match claims {
+            Claims::Session(_, record) => audience.view(&record.data),
+            Claims::Anonymous | Claims::New | Claims::Degraded => "{}".to_owned(),
+        };
+        let head = self.head(audience, claims, now);
+        let whole = self.sign(&format!("{head},\"data\":{data}}}"));
+        let text = if whole.len() > self.max_bytes && data != "{}" { self.sign(&format!("{head},\"data_ref\":true}}")) } else { whole };
+        let mut value = HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        value.set_sensitive(true);
+        value
+    }
+
+    fn head(&self, audience: &Audience, claims: Claims<'_>, now: u64) -> String {
+        let mut head = String::with_capacity(audience.claims.len() + 256);
+        head.push_str(&audience.claims);
+        let _ = write!(head, ",\"iat\":{now},\"exp\":{}", now + self.lifetime);
+        match claims {
+            Claims::Anonymous => {}
+            Claims::New => head.push_str(",\"new\":true"),
+            Claims::Degraded => head.push_str(",\"degraded\":true"),
+            Claims::Session(handle, record) => {
+                let (created, expires) = (record.created.seconds(), record.deadline.seconds());
+                let version = record.version;
+                let _ = write!(head, ",\"sid\":\"{handle}\",\"ver\":{version},\"created\":{created},\"expires\":{expires}");
+                if let Some(subject) = &record.subject {
+                    let _ = write!(head, ",\"sub\":{}", quoted(subject));
+                }
+            }
+        }
+        head
+    }
+
+    fn sign(&self, payload: &str) -> String {
+        let Key { header, key } = &self.active;
+        let mut text = String::with_capacity(header.len() + payload.len() * 4 / 3 + 48);
+        text.push_str(header);
+        BASE64.encode_string(payload, &mut text);
+        let tag = hmac::sign(key, text.as_bytes());
+        text.push('.');
+        BASE64.encode_string(tag, &mut text);
+        text
+    }
+
+    /// What a token says, if one of our keys signed it and it has not expired at `now`.
+    ///
+    /// The JOSE header is compared as text with those that we write: there is no algorithm to choose.
+    ///
+    /// # Errors
+    /// [`TokenError`]
+    pub fn verify(&self, token: &str, now: u64) -> Result<Verified, TokenError> {
+        let (signed, tag) = token.rsplit_once('.').ok_or(TokenError::Forged)?;
+        let mut keys = std::iter::once(&self.active).chain(&self.accepted);
+        let key = keys.find(|key| signed.starts_with(&key.header)).ok_or(TokenError::Forged)?;
+        let tag = BASE64.decode(tag).map_err(|_| TokenError::Forged)?;
+        hmac::verify(&key.key, signed.as_bytes(), &tag).map_err(|_| TokenError::Forged)?;
+        let payload = BASE64.decode(&signed[key.header.len()..]).map_err(|_| TokenError::Forged)?;
+        let verified: Verified = serde_json::from_slice(&payload).map_err(|_| TokenError::Forged)?;
+        match (verified.iss == self.issuer, verified.exp > now) {
+            (true, true) => Ok(verified),
+            (true, false) => Err(TokenError::Expired),
+            (false, _) => Err(TokenError::Forged),
+        }
+    }
+}
+
+impl Key {
+    fn new(key: &SigningKey) -> Self {
+        let id = key.id.clone().unwrap_or_else(|| thumbprint(&key.secret));
+        let header = json!({"alg": "HS256", "kid": id, "typ": "session+jwt"});
+        Self {
+            header: format!("{}.", BASE64.encode(header.to_string())),
+            key: hmac::Key::new(hmac::HMAC_SHA256, &key.secret),
+        }
+    }
+}
+
+/// RFC 7638 section 3: SHA-256 over the required members of the JWK in lexicographic order.
+fn thumbprint(secret: &[u8]) -> String {
+    let jwk = format!("{{\"k\":\"{}\",\"kty\":\"oct\"}}", BASE64.encode(secret));
+    BASE64.encode(digest::digest(&digest::SHA256, jwk.as_bytes()))
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::session::{
+        Timestamp,
+        record::Nonce,
+        ticket::{Locator, Secret},
+    };
+
+    const NOW: u64 = 4_000_000_000;
+
+    fn settings() -> Settings {
+        Settings {
+            header: "x-session".parse().unwrap(),
+            update_header: "x-session-update".parse().unwrap(),
+            control_header: "x-session-control".parse().unwrap(),
+            issuer: "cloak\"room".into(),
+            lifetime: Duration::from_secs(60),
+            max_bytes: 4096,
+            keys: vec![SigningKey { id: Some("k1".into()), secret: vec![7; 32] }, SigningKey { id: None, secret: vec![8; 32] }],
+        }
+    }
+
+    fn sealer() -> Sealer {
+        Sealer::new(&settings()).unwrap()
+    }
+
+    fn handle() -> Handle {
+        Locator::from_random([1; 16]).handle()
+    }
+
+    fn record(data: &str) -> Record {
+        Record {
+            version: 3,
+            writes: vec![Nonce(1)],
+            secret: Secret::from_random([1; 32]).hash(),
+            retired: vec![],
+            created: Timestamp(1_500),
+            written: Timestamp(1_500),
+            deadline: Timestamp(9_999),
+            idle: None,
+            persistent: false,
+            subject: Some("ada\n\"".into()),
+            data: data.into(),
+        }
+    }
+
+    /// The claims as an independent library reads them.
+    fn claims(token: &HeaderValue, secret: &[u8]) -> Result<Value, jsonwebtoken::errors::Error> {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_audience(&["app"]);
+        validation.set_issuer(&["cloak\"room"]);
+        decode(token.to_str().unwrap(), &DecodingKey::from_secret(secret), &validation).map(|token| token.claims)
+    }
+
+    fn payload(token: &HeaderValue) -> String {
+        let part = token.to_str().unwrap().split('.').nth(1).unwrap();
+        String::from_utf8(BASE64.decode(part).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn another_librarys_verifier_accepts_it_and_finds_the_promised_claims() {
+        let audience = Audience::new(&settings(), "app", None);
+        let token = sealer().seal(&audience, Claims::Session(&handle(), &record("{\"a\":1}")), NOW);
+        let header = jsonwebtoken::decode_header(token.to_str().unwrap()).unwrap();
+        assert_eq!((header.kid.as_deref(), header.typ.as_deref()), (Some("k1"), Some("session+jwt")));
+        let wanted = json!({"iss": "cloak\"room", "aud": "app", "iat": NOW, "exp": NOW + 60, "sid": handle().as_str(), "ver": 3,
+            "created": 1, "expires": 9, "sub": "ada\n\"", "data": {"a": 1}});
+        assert_eq!(claims(&token, &[7; 32]).unwrap(), wanted);
+        assert!(claims(&token, &[9; 32]).is_err());
+    }
+
+    #[test]
+    fn a_visitor_without_a_session_has_no_session_claims() {
+        let audience = Audience::new(&settings(), "app", None);
+        let base = json!({"iss": "cloak\"room", "aud": "app", "iat": NOW, "exp": NOW + 60, "data": {}});
+        for (given, name) in [(Claims::Anonymous, None), (Claims::New, Some("new")), (Claims::Degraded, Some("degraded"))] {
+            let mut wanted = base.clone();
+            if let Some(name) = name {
+                wanted[name] = json!(true);
+            }
+            assert_eq!(claims(&sealer().seal(&audience, given, NOW), &[7; 32]).unwrap(), wanted);
+        }
+    }
+
+    #[test]
+    fn the_data_is_the_stored_text_to_the_letter() {
+        let data = r#"{"n":1.10,"e":1e400,"big":12345678901234567890123,"__proto__":{},"$serde_json::private::Number":"1"}"#;
+        let audience = Audience::new(&settings(), "app", None);
+        let token = sealer().seal(&audience, Claims::Session(&handle(), &record(data)), NOW);
+        assert!(payload(&token).ends_with(&format!(",\"data\":{data}}}")));
+    }
+
+    #[test]
+    fn an_upstream_sees_only_what_is_forwarded_to_it() {
+        let forward = Some(vec![Pointer::parse("/user").unwrap(), Pointer::parse("/cart/total").unwrap()]);
+        let audience = Audience::new(&settings(), "app", forward);
+        let data = r#"{"user":{"n":"ada"},"cart":{"total":3,"items":[1]},"secret":1}"#;
+        let token = sealer().seal(&audience, Claims::Session(&handle(), &record(data)), NOW);
+        assert_eq!(claims(&token, &[7; 32]).unwrap()["data"], json!({"user": {"n": "ada"}, "cart": {"total": 3}}));
+    }
+
+    #[test]
+    fn a_long_token_goes_out_by_reference() {
+        let audience = Audience::new(&settings(), "app", None);
+        let seal = |blob: usize| {
+            let data = json!({"blob": "x".repeat(blob)}).to_string();
+            sealer().seal(&audience, Claims::Session(&handle(), &record(&data)), NOW)
+        };
+        assert!(claims(&seal(100), &[7; 32]).unwrap().get("data_ref").is_none());
+        let long = claims(&seal(5000), &[7; 32]).unwrap();
+        assert_eq!((&long["data_ref"], long.get("data")), (&json!(true), None));
+        assert!(seal(5000).len() <= 4096);
+    }
+
+    #[test]
+    fn every_listed_key_verifies_and_nothing_else_does() {
+        let audience = Audience::new(&settings(), "app", None);
+        let token = sealer().seal(&audience, Claims::Session(&handle(), &record("{}")), NOW);
+        let text = token.to_str().unwrap();
+        let verified = sealer().verify(text, NOW + 59).unwrap();
+        assert_eq!((verified.audience.as_str(), verified.sid.as_deref()), ("app", Some(handle().as_str())));
+        assert_eq!(sealer().verify(text, NOW + 60), Err(TokenError::Expired));
+        let rotated = Settings { keys: settings().keys.into_iter().rev().collect(), ..settings() };
+        assert!(Sealer::new(&rotated).unwrap().verify(text, NOW).is_ok());
+        for i in 0..text.len() {
+            let mut forged = text.as_bytes().to_vec();
+            forged[i] = if forged[i] == b'A' { b'B' } else { b'A' };
+            assert!(sealer().verify(std::str::from_utf8(&forged).unwrap(), NOW).is_err(), "character {i}");
+        }
+        let none = format!("{}.{}.", BASE64.encode("{\"alg\":\"none\"}"), BASE64.encode(payload(&token)));
+        for forged in ["", ".", "..", "a.b.c", &none] {
+            assert_eq!(sealer().verify(forged, NOW), Err(TokenError::Forged), "{forged}");
+        }
+        let other = Settings { issuer: "else".into(), ..settings() };
+        assert_eq!(Sealer::new(&other).unwrap().verify(text, NOW), Err(TokenError::Forged));
+    }
+}

@@ -1,0 +1,527 @@
+//! What the store keeps of one session: one value under one key, so that every operation is one atomic step.
+//!
+//! ```text
+//! 1            format
+//! L | T        live session | tombstone
+//! 16 hex       version
+//! 16 hex       nonce of the last write
+//! =            the body is plain JSON (other marks are reserved for sealed bodies)
+//! {...}        the body
+//! ```
+//! The first 34 bytes are the [`Stamp`]: a compare-and-set compares them and nothing else. The body of a live session
+//! ends with its data as the exact text that was stored. `writes` holds the nonces of the last eight writes, newest
+//! first, so that a writer whose acknowledgement was lost recognises its own work when it tries again.
+
+use std::{fmt, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::value::RawValue;
+
+use super::{Policy, Timestamp, ticket::SecretHash};
+
+/// Length of a [`Stamp`] in bytes.
+pub const STAMP_LEN: usize = 34;
+/// How many writes a record remembers.
+pub const WRITES: usize = 8;
+/// How many retired secrets a record remembers.
+pub const RETIRED: usize = 4;
+
+const FORMAT: u8 = b'1';
+const LIVE: u8 = b'L';
+const TOMBSTONE: u8 = b'T';
+const PLAIN: u8 = b'=';
+
+/// Marks one write; random.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nonce(pub u64);
+
+impl Serialize for Nonce {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:016x}", self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Nonce {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        u64::from_str_radix(text, 16).map(Nonce).map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for SecretHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = URL_SAFE_NO_PAD.decode(<&str>::deserialize(deserializer)?).map_err(D::Error::custom)?;
+        raw.try_into().map(SecretHash).map_err(|_| D::Error::custom("a secret hash has 32 bytes"))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u64::deserialize(deserializer).map(Timestamp)
+    }
+}
+
+/// A secret that was valid once, and until when it is recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retired(pub SecretHash, pub Timestamp);
+
+/// A live session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// 1 at creation, one more for every saved response that changed anything.
+    pub version: u64,
+    /// Nonces of the last writes, newest first; never empty.
+    pub writes: Vec<Nonce>,
+    /// Hash of the secret that opens it.
+    pub secret: SecretHash,
+    /// Secrets that were rotated away, oldest first.
+    pub retired: Vec<Retired>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was changed last.
+    pub written: Timestamp,
+    /// Absolute deadline.
+    pub deadline: Timestamp,
+    /// Its own idle timeout, if the application gave it one.
+    pub idle: Option<Duration>,
+    /// Whether its cookie outlives the browser.
+    pub persistent: bool,
+    /// Who is logged in.
+    pub subject: Option<String>,
+    /// The data: a JSON object, compact, every scalar as it was sent.
+    pub data: Box<str>,
+}
+
+/// What is left of a session that an application destroyed, for `retire_grace`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tombstone {
+    /// The session's last version plus one.
+    pub version: u64,
+    /// Nonces of the last writes, newest first; never empty.
+    pub writes: Vec<Nonce>,
+    /// Every secret that opened it lately.
+    pub retired: Vec<Retired>,
+}
+
+/// What a key of the store holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
+    /// A session.
+    Live(Record),
+    /// A destroyed one.
+    Tombstone(Tombstone),
+}
+
+/// The first bytes of a stored value; equal stamps mean the same write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp(pub [u8; STAMP_LEN]);
+
+impl Stamp {
+    /// The stamp of a stored value; `None` if it is too short to have one.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        bytes.get(..STAMP_LEN)?.try_into().ok().map(Stamp)
+    }
+}
+
+/// What a stored value says before its body is read.
+pub const LIVE_PREFIX: &str = "1L";
+
+/// Why a stored value is no record.
+#[derive(Debug)]
+pub enum RecordError {
+    /// The fixed part is not one of ours, or of a later format.
+    Stamp,
+    /// The body is sealed in a way that this version does not know.
+    Seal(u8),
+    /// The body is not what it should be. The position only: never the content.
+    Body {
+        /// Line and column in the body.
+        position: (usize, usize),
+    },
+}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stamp => f.write_str("it does not begin like a record"),
+            Self::Seal(mark) => write!(f, "its body is sealed in an unknown way (0x{mark:02x})"),
+            Self::Body { position: (line, column) } => write!(f, "its body cannot be read at {line}:{column}"),
+        }
+    }
+}
+
+impl std::error::Error for RecordError {}
+
+impl From<serde_json::Error> for RecordError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Body { position: (error.line(), error.column()) }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct LiveBody<'a> {
+    secret: SecretHash,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    retired: Vec<Retired>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    writes: Vec<Nonce>,
+    created: Timestamp,
+    written: Timestamp,
+    deadline: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    idle: Option<u64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    persistent: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    #[serde(borrow, default, skip_serializing)]
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TombstoneBody {
+    retired: Vec<Retired>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    writes: Vec<Nonce>,
+}
+
+impl Stored {
+    /// Reads a stored value.
+    ///
+    /// # Errors
+    /// [`RecordError`] if it is anything but a record of this format.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let stamp = Stamp::of(bytes).ok_or(RecordError::Stamp)?;
+        let (version, nonce) = (hex(&stamp.0[2..18])?, Nonce(hex(&stamp.0[18..])?));
+        if stamp.0[0] != FORMAT {
+            return Err(RecordError::Stamp);
+        }
+        let body = match bytes.get(STAMP_LEN) {
+            Some(&PLAIN) => &bytes[STAMP_LEN + 1..],
+            Some(&mark) => return Err(RecordError::Seal(mark)),
+            None => return Err(RecordError::Stamp),
+        };
+        match stamp.0[1] {
+            LIVE => Record::from_body(version, nonce, serde_json::from_slice(body)?).map(Self::Live),
+            TOMBSTONE => Ok(Self::Tombstone(Tombstone::from_body(version, nonce, serde_json::from_slice(body)?))),
+            _ => Err(RecordError::Stamp),
+        }
+    }
+
+    /// The stamp that its stored value begins with.
+    pub fn stamp(&self) -> Stamp {
+        let (state, version, writes) = match self {
+            Self::Live(record) => (LIVE, record.version, &record.writes),
+            Self::Tombstone(tombstone) => (TOMBSTONE, tombstone.version, &tombstone.writes),
+        };
+        stamp(state, version, writes)
+    }
+
+    /// The value to store.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Live(record) => record.encode(),
+            Self::Tombstone(tombstone) => {
+                let body = TombstoneBody { retired: tombstone.retired.clone(), writes: older(&tombstone.writes) };
+                encode(TOMBSTONE, tombstone.version, &tombstone.writes, &body)
+            }
+        }
+    }
+
+    /// Whether `nonce` is one of the last writes.
+    pub fn has_write(&self, nonce: Nonce) -> bool {
+        self.writes().contains(&nonce)
+    }
+
+    /// The record's version.
+    pub fn version(&self) -> u64 {
+        match self {
+            Self::Live(record) => record.version,
+            Self::Tombstone(tombstone) => tombstone.version,
+        }
+    }
+
+    fn writes(&self) -> &[Nonce] {
+        match self {
+            Self::Live(record) => &record.writes,
+            Self::Tombstone(tombstone) => &tombstone.writes,
+        }
+    }
+}
+
+/// How a presented secret stands to what is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It opens the session.
+    Live,
+    /// It did, and is recognised for this long.
+    Retired(Duration),
+    /// Expired, revoked, or never heard of.
+    Unknown,
+}
+
+impl Stored {
+    /// How a presented secret stands to this value at `now`.
+    pub fn standing(&self, secret: &SecretHash, now: Timestamp) -> Standing {
+        let retired = match self {
+            Self::Live(record) if record.deadline <= now => return Standing::Unknown,
+            Self::Live(record) if record.secret.matches(secret) => return Standing::Live,
+            Self::Live(record) => &record.retired,
+            Self::Tombstone(tombstone) => &tombstone.retired,
+        };
+        match retired.iter().find(|retired| retired.0.matches(secret)) {
+            Some(Retired(_, until)) if *until > now => Standing::Retired(until.since(now)),
+            Some(_) | None => Standing::Unknown,
+        }
+    }
+}
+
+impl Record {
+    fn from_body(version: u64, nonce: Nonce, body: LiveBody<'_>) -> Result<Self, RecordError> {
+        let data = body.data.map(RawValue::get).filter(|data| data.starts_with('{'));
+        let data = data.ok_or(RecordError::Body { position: (1, 0) })?;
+        Ok(Self {
+            version,
+            writes: joined(nonce, body.writes),
+            secret: body.secret,
+            retired: body.retired,
+            created: body.created,
+            written: body.written,
+            deadline: body.deadline,
+            idle: body.idle.map(Duration::from_millis),
+            persistent: body.persistent,
+            subject: body.subject,
+            data: data.into(),
+        })
+    }
+
+    /// The data is the exact text, so it is written behind the rest and not through a serializer.
+    fn encode(&self) -> Vec<u8> {
+        let body = LiveBody {
+            secret: self.secret,
+            retired: self.retired.clone(),
+            writes: older(&self.writes),
+            created: self.created,
+            written: self.written,
+            deadline: self.deadline,
+            idle: self.idle.map(super::time::millis),
+            persistent: self.persistent,
+            subject: self.subject.clone(),
+            data: None,
+        };
+        let mut out = encode(LIVE, self.version, &self.writes, &body);
+        out.pop();
+        out.extend_from_slice(b",\"data\":");
+        out.extend_from_slice(self.data.as_bytes());
+        out.push(b'}');
+        out
+    }
+
+    /// Idle timeout in force.
+    pub fn idle_timeout(&self, policy: &Policy) -> Duration {
+        self.idle.unwrap_or(policy.idle_timeout)
+    }
+
+    /// How long the store shall keep it when it is used at `used`: idle timeout plus one touch step, not past the
+    /// absolute deadline.
+    pub fn time_to_live(&self, used: Timestamp, now: Timestamp, policy: &Policy) -> Duration {
+        let idle = self.idle_timeout(policy);
+        let idle_end = used.after(idle + policy.touch_step(idle));
+        idle_end.min(self.deadline).since(now)
+    }
+
+    /// The life to give it because it was presented at `now` with `left` to live; `None` while the stored expiry is
+    /// good enough.
+    pub fn touch(&self, left: Duration, now: Timestamp, policy: &Policy) -> Option<Duration> {
+        let used = match policy.slide {
+            super::policy::Slide::OnRequest => now,
+            super::policy::Slide::OnWrite => self.written,
+        };
+        let wanted = self.time_to_live(used, now, policy);
+        let step = policy.touch_step(self.idle_timeout(policy)).max(Duration::from_millis(1));
+        (wanted >= left + step).then_some(wanted)
+    }
+
+    /// The retired secrets that are still recognised, with `secret` as the newest; at most [`RETIRED`].
+    pub(super) fn retire(&self, now: Timestamp, policy: &Policy) -> Vec<Retired> {
+        let mut retired = self.still_retired(now);
+        retired.push(Retired(self.secret, now.after(policy.retire_grace)));
+        retired.drain(..retired.len().saturating_sub(RETIRED));
+        retired
+    }
+
+    pub(super) fn still_retired(&self, now: Timestamp) -> Vec<Retired> {
+        self.retired.iter().filter(|retired| retired.1 > now).copied().collect()
+    }
+}
+
+impl Tombstone {
+    fn from_body(version: u64, nonce: Nonce, body: TombstoneBody) -> Self {
+        Self { version, writes: joined(nonce, body.writes), retired: body.retired }
+    }
+}
+
+/// `nonce` in front of the older `writes`; at most [`WRITES`].
+pub(super) fn joined(nonce: Nonce, mut writes: Vec<Nonce>) -> Vec<Nonce> {
+    writes.insert(0, nonce);
+    writes.truncate(WRITES);
+    writes
+}
+
+fn older(writes: &[Nonce]) -> Vec<Nonce> {
+    writes.iter().skip(1).copied().collect()
+}
+
+fn encode(state: u8, version: u64, writes: &[Nonce], body: &impl Serialize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    out.extend_from_slice(&stamp(state, version, writes).0);
+    out.push(PLAIN);
+    let written = serde_json::to_writer(&mut out, body);
+    debug_assert!(written.is_ok(), "a record serialises");
+    out
+}
+
+fn stamp(state: u8, version: u64, writes: &[Nonce]) -> Stamp {
+    let nonce = writes.first().map_or(0, |nonce| nonce.0);
+    let mut bytes = [0; STAMP_LEN];
+    bytes[..2].copy_from_slice(&[FORMAT, state]);
+    bytes[2..].copy_from_slice(format!("{version:016x}{nonce:016x}").as_bytes());
+    Stamp(bytes)
+}
+
+fn hex(digits: &[u8]) -> Result<u64, RecordError> {
+    let text = std::str::from_utf8(digits).map_err(|_| RecordError::Stamp)?;
+    let lower = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    u64::from_str_radix(text, 16).ok().filter(|_| lower).ok_or(RecordError::Stamp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 86_400_000;
+
+    fn record() -> Record {
+        Record {
+            version: 3,
+            writes: vec![Nonce(5), Nonce(u64::MAX)],
+            secret: SecretHash([1; 32]),
+            retired: vec![Retired(SecretHash([2; 32]), Timestamp(1_000))],
+            created: Timestamp(100),
+            written: Timestamp(100),
+            deadline: Timestamp(DAY),
+            idle: None,
+            persistent: false,
+            subject: Some("ada \u{1f980}".into()),
+            data: r#"{"n":1.10,"big":12345678901234567890123,"$serde_json::private::RawValue":"1","e":1e400}"#.into(),
+        }
+    }
+
+    #[test]
+    fn a_record_reads_back_exactly_as_it_was_written() {
+        let rich = Record { idle: Some(Duration::from_millis(1500)), persistent: true, ..record() };
+        let bare = Record { subject: None, retired: vec![], writes: vec![Nonce(0)], data: "{}".into(), ..record() };
+        let tombstone = Tombstone { version: 9, writes: vec![Nonce(1), Nonce(2)], retired: record().retired };
+        for stored in [Stored::Live(rich), Stored::Live(bare), Stored::Tombstone(tombstone)] {
+            assert_eq!(Stored::decode(&stored.encode()).unwrap(), stored);
+            assert_eq!(Stamp::of(&stored.encode()), Some(stored.stamp()));
+        }
+    }
+
+    #[test]
+    fn the_stamp_changes_with_version_nonce_and_state() {
+        let base = Stored::Live(record()).encode();
+        let other = |change: fn(&mut Record)| {
+            let mut record = record();
+            change(&mut record);
+            Stored::Live(record).encode()
+        };
+        assert_eq!(Stamp::of(&base), Stamp::of(&other(|r| r.data = "{}".into())));
+        assert_ne!(Stamp::of(&base), Stamp::of(&other(|r| r.version += 1)));
+        assert_ne!(Stamp::of(&base), Stamp::of(&other(|r| r.writes[0] = Nonce(6))));
+        let tombstone = Tombstone { version: 3, writes: record().writes, retired: vec![] };
+        assert_ne!(Stamp::of(&base), Stamp::of(&Stored::Tombstone(tombstone).encode()));
+        assert!(base.starts_with(LIVE_PREFIX.as_bytes()));
+    }
+
+    #[test]
+    fn what_is_no_record_is_an_error_and_never_a_panic() {
+        let good = Stored::Live(record()).encode();
+        for cut in 0..good.len() {
+            assert!(Stored::decode(&good[..cut]).is_err(), "cut at {cut}");
+        }
+        let swap = |from: &str, to: &str| String::from_utf8(good.clone()).unwrap().replacen(from, to, 1).into_bytes();
+        for bad in [
+            b"".to_vec(),
+            b"garbage".to_vec(),
+            vec![0xff; 200],
+            swap("1L", "2L"),
+            swap("1L", "1X"),
+            swap("0000000000000003", "00000000000000+3"),
+            swap("={", "*{"),
+            swap("\"secret\"", "\"secrex\""),
+            swap("\"deadline\":", "\"deadline\":-"),
+            swap("\"data\":{", "\"data\":[{"),
+            swap("\"data\":", "\"date\":"),
+        ] {
+            assert!(Stored::decode(&bad).is_err(), "{}", String::from_utf8_lossy(&bad));
+        }
+    }
+
+    #[test]
+    fn a_secret_stands_as_the_record_says() {
+        let (now, other) = (Timestamp(500), SecretHash([9; 32]));
+        let live = Stored::Live(record());
+        assert_eq!(live.standing(&SecretHash([1; 32]), now), Standing::Live);
+        assert_eq!(live.standing(&SecretHash([2; 32]), now), Standing::Retired(Duration::from_millis(500)));
+        assert_eq!(live.standing(&SecretHash([2; 32]), Timestamp(1_000)), Standing::Unknown);
+        assert_eq!(live.standing(&other, now), Standing::Unknown);
+        assert_eq!(live.standing(&SecretHash([1; 32]), Timestamp(DAY)), Standing::Unknown);
+        let tombstone = Stored::Tombstone(Tombstone { version: 4, writes: vec![], retired: record().retired });
+        assert_eq!(tombstone.standing(&SecretHash([2; 32]), now), Standing::Retired(Duration::from_millis(500)));
+        assert_eq!(tombstone.standing(&SecretHash([1; 32]), now), Standing::Unknown);
+    }
+
+    #[test]
+    fn the_stored_life_is_idle_plus_one_step_and_never_past_the_deadline() {
+        let (policy, secs) = (Policy::default(), Duration::from_secs);
+        let now = Timestamp(1_000);
+        assert_eq!(record().time_to_live(now, now, &policy), secs(1860));
+        assert_eq!(Record { idle: Some(secs(100)), ..record() }.time_to_live(now, now, &policy), secs(110));
+        assert_eq!(Record { deadline: Timestamp(8_000), ..record() }.time_to_live(now, now, &policy), secs(7));
+        assert_eq!(Record { deadline: Timestamp(900), ..record() }.time_to_live(now, now, &policy), secs(0));
+    }
+
+    #[test]
+    fn a_touch_is_due_after_one_step_and_only_if_it_extends() {
+        let (policy, secs) = (Policy::default(), Duration::from_secs);
+        let now = Timestamp(10_000_000);
+        assert_eq!(record().touch(secs(1860), now, &policy), None);
+        assert_eq!(record().touch(secs(1801), now, &policy), None);
+        assert_eq!(record().touch(secs(1800), now, &policy), Some(secs(1860)));
+        let near_end = Record { deadline: now.after(secs(50)), ..record() };
+        assert_eq!(near_end.touch(secs(50), now, &policy), None);
+    }
+
+    #[test]
+    fn with_slide_write_only_a_fresh_session_is_touched() {
+        let policy = Policy { slide: super::super::policy::Slide::OnWrite, ..Policy::default() };
+        let (secs, now) = (Duration::from_secs, Timestamp(200_000));
+        let record = Record { written: Timestamp(100_000), ..record() };
+        assert_eq!(record.touch(secs(1760), now, &policy), None);
+        assert_eq!(record.touch(secs(200), now, &policy), Some(secs(1760)));
+    }
+}

@@ -1,0 +1,410 @@
+//! The decision table: what a response may do to a session (contract sections 3 and 5).
+//!
+//! [`settle`] is total and pure. It is called once before anything is stored and again for every time that another
+//! writer was faster, each time with what is stored by then. The order of its refusals is the contract's order of
+//! errors; steps 1 and 2 (syntax, rights, store) are decided before a [`Change`] exists.
+
+use std::time::Duration;
+
+use super::{
+    Policy, Ticket, Timestamp,
+    change::{Change, Intent},
+    control::{Control, Timer},
+    document::Document,
+    patch::DoesNotFit,
+    policy::Create,
+    record::{self, Nonce, Record, Standing, Stored, Tombstone},
+    ticket::{Locator, Secret},
+};
+
+/// Browsers keep no cookie longer than 400 days (RFC 6265bis section 5.5).
+pub const COOKIE_MAX: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// What the request presented, as far as the store could tell.
+#[derive(Debug, Clone, Copy)]
+pub enum Before<'a> {
+    /// No ticket, or none that the store knows.
+    Nobody,
+    /// A retired ticket, recognised for this much longer.
+    Retired(Duration),
+    /// Tickets of several live sessions.
+    Several,
+    /// The store could not be asked.
+    Unavailable,
+    /// One live session.
+    Loaded(Loaded<'a>),
+}
+
+/// The session of this request: as it was handed to the application, and as it is stored by now.
+#[derive(Debug, Clone, Copy)]
+pub struct Loaded<'a> {
+    /// What the browser presented.
+    pub ticket: &'a Ticket,
+    /// What the application was given.
+    pub given: &'a Record,
+    /// What is stored now; `None`: nothing any more.
+    pub stored: Option<&'a Stored>,
+}
+
+/// Whether a cookie that is set with this response would be kept by the browser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// It would.
+    Browser,
+    /// It would be thrown away (`Secure` over plain HTTP, a foreign domain).
+    Nowhere,
+}
+
+/// Random material for one save.
+pub struct Fresh {
+    /// Of the session that is made, if one is.
+    pub locator: Locator,
+    /// The next secret, if one is needed.
+    pub secret: Secret,
+    /// Marks the write.
+    pub nonce: Nonce,
+}
+
+/// Everything else that the decision depends on.
+pub struct Context<'a> {
+    /// The store's time.
+    pub now: Timestamp,
+    /// The configured rules.
+    pub policy: &'a Policy,
+    /// [`Create::Always`] only where this response may create a session that nothing was said about.
+    pub create: Create,
+    /// Whether a cookie would arrive.
+    pub reach: Reach,
+    /// Random material.
+    pub fresh: &'a Fresh,
+}
+
+/// One value to store and how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// The value.
+    pub stored: Stored,
+    /// Its time to live; more than zero.
+    pub ttl: Duration,
+}
+
+/// What the store must do, each an atomic step on one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing.
+    Keep,
+    /// Make a session whose key must not exist.
+    Create(Ticket, Write),
+    /// Compare and set the presented session.
+    Change(Write),
+    /// End the presented session, then make another.
+    Recreate(Write, Ticket, Write),
+}
+
+/// What the browser must learn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CookieStep {
+    /// Nothing.
+    Keep,
+    /// This ticket; with `Max-Age` in seconds if the session is persistent.
+    Issue(Ticket, Option<u64>),
+    /// That there is no session any more.
+    Delete,
+}
+
+/// What became of the session; for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// No session.
+    None,
+    /// A session that was not changed.
+    Live,
+    /// A new one.
+    Created,
+    /// Changed.
+    Updated,
+    /// Changed, with a fresh secret.
+    Rotated,
+    /// Ended.
+    Destroyed,
+}
+
+/// The decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// For the store.
+    pub store: Step,
+    /// For the browser, once the store has acknowledged.
+    pub cookie: CookieStep,
+    /// For the log.
+    pub outcome: Outcome,
+}
+
+/// Why a change is refused whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The session ended or was rotated meanwhile, or the ticket is retired (for this much longer), or there are
+    /// several.
+    Ended(Option<Duration>),
+    /// The store could not be asked.
+    Unavailable,
+    /// A cookie is needed and would not arrive.
+    Unreachable,
+    /// `if-version` did not match.
+    VersionConflict,
+    /// A JSON Patch operation does not fit what is stored.
+    DoesNotFit,
+    /// The data would be no object.
+    NotAnObject,
+    /// The data would be too large.
+    TooLarge,
+}
+
+impl From<DoesNotFit> for Refusal {
+    fn from(misfit: DoesNotFit) -> Self {
+        match misfit {
+            DoesNotFit::TooLarge(_) => Self::TooLarge,
+            DoesNotFit::Place(_) | DoesNotFit::Test(_) | DoesNotFit::TooDeep(_) => Self::DoesNotFit,
+        }
+    }
+}
+
+const NOTHING: Plan = Plan { store: Step::Keep, cookie: CookieStep::Keep, outcome: Outcome::None };
+const UNCHANGED: Plan = Plan { outcome: Outcome::Live, ..NOTHING };
+
+/// Decides what a change does to what is there.
+///
+/// # Errors
+/// The first [`Refusal`] in the contract's order; then nothing is to be stored and no cookie set.
+pub fn settle(before: &Before<'_>, change: &Change, context: &Context<'_>) -> Result<Plan, Refusal> {
+    use {Before as B, Intent as I};
+    match (before, change.intent()) {
+        (B::Nobody, I::Nothing | I::Bare | I::Replace | I::Write) => create(change, context),
+        (B::Nobody, I::End) => Ok(NOTHING),
+        (B::Retired(_), I::Nothing | I::Bare) => Ok(NOTHING),
+        (B::Retired(left), I::End | I::Replace | I::Write) => Err(Refusal::Ended(Some(*left))),
+        (B::Several, I::Nothing) => Ok(NOTHING),
+        (B::Several, I::Bare | I::End | I::Replace | I::Write) => Err(Refusal::Ended(None)),
+        (B::Unavailable, I::Nothing) => Ok(NOTHING),
+        (B::Unavailable, I::Bare | I::End | I::Replace | I::Write) => Err(Refusal::Unavailable),
+        (B::Loaded(_), I::Nothing) => Ok(UNCHANGED),
+        (B::Loaded(loaded), I::Bare | I::Write) => amend(loaded, change, context),
+        (B::Loaded(loaded), I::End) => Ok(end(loaded.stored, context)),
+        (B::Loaded(loaded), I::Replace) => replace(loaded, change, context),
+    }
+}
+
+fn create(change: &Change, context: &Context<'_>) -> Result<Plan, Refusal> {
+    let blank = blank(context);
+    let made = applied(&blank, change, context);
+    let asked = made.as_ref().map_or(true, |made| worth_storing(made, &blank, &change.control));
+    if asked && context.reach == Reach::Nowhere {
+        return Err(Refusal::Unreachable);
+    }
+    if change.control.if_version.is_some_and(|version| version != 0) {
+        return Err(Refusal::VersionConflict);
+    }
+    let made = made?;
+    let unasked = context.create == Create::Always && context.reach == Reach::Browser;
+    if !asked && !unasked {
+        return Ok(NOTHING);
+    }
+    let (ticket, write) = born(made, context);
+    let cookie = issue(&ticket, &write.stored, context);
+    Ok(Plan { store: Step::Create(ticket, write), cookie, outcome: Outcome::Created })
+}
+
+fn amend(loaded: &Loaded<'_>, change: &Change, context: &Context<'_>) -> Result<Plan, Refusal> {
+    if context.reach == Reach::Nowhere && needs_cookie(loaded.given, change, context) {
+        return Err(Refusal::Unreachable);
+    }
+    let base = still_live(loaded, context)?;
+    check_version(base, change)?;
+    let mut next = applied(base, change, context)?;
+    let rotated = change.control.rotate == Some(true) || rotates_by_subject(base, &next, &change.control);
+    if !rotated && next == *base {
+        return Ok(UNCHANGED);
+    }
+    let retold = next.persistent != base.persistent || (next.persistent && next.deadline != base.deadline);
+    if (rotated || retold) && context.reach == Reach::Nowhere {
+        return Err(Refusal::Unreachable);
+    }
+    let mut ticket = loaded.ticket.clone();
+    if rotated {
+        next.retired = base.retire(context.now, context.policy);
+        next.secret = context.fresh.secret.hash();
+        ticket.secret = context.fresh.secret.clone();
+    }
+    let write = saved(next, base, context);
+    let cookie = if rotated || retold { issue(&ticket, &write.stored, context) } else { CookieStep::Keep };
+    let outcome = if rotated { Outcome::Rotated } else { Outcome::Updated };
+    Ok(Plan { store: Step::Change(write), cookie, outcome })
+}
+
+/// Log-out wins: it ends the session also if the session was rotated meanwhile. What has ended stays ended quietly.
+fn end(stored: Option<&Stored>, context: &Context<'_>) -> Plan {
+    match stored {
+        Some(Stored::Live(record)) if record.deadline > context.now => Plan {
+            store: Step::Change(buried(record, context)),
+            cookie: CookieStep::Delete,
+            outcome: Outcome::Destroyed,
+        },
+        Some(Stored::Live(_) | Stored::Tombstone(_)) | None => NOTHING,
+    }
+}
+
+fn replace(loaded: &Loaded<'_>, change: &Change, context: &Context<'_>) -> Result<Plan, Refusal> {
+    let blank = blank(context);
+    let made = applied(&blank, change, context);
+    let asked = made.as_ref().map_or(true, |made| worth_storing(made, &blank, &change.control));
+    if asked && context.reach == Reach::Nowhere {
+        return Err(Refusal::Unreachable);
+    }
+    let base = still_live(loaded, context)?;
+    check_version(base, change)?;
+    let made = made?;
+    if !asked {
+        return Ok(end(loaded.stored, context));
+    }
+    let (ticket, write) = born(made, context);
+    let cookie = issue(&ticket, &write.stored, context);
+    Ok(Plan { store: Step::Recreate(buried(base, context), ticket, write), cookie, outcome: Outcome::Destroyed })
+}
+
+/// Step 5: the stored record, if the presented ticket still opens it.
+fn still_live<'a>(loaded: &Loaded<'a>, context: &Context<'_>) -> Result<&'a Record, Refusal> {
+    let Some(stored) = loaded.stored else { return Err(Refusal::Ended(None)) };
+    match (stored.standing(&loaded.ticket.secret.hash(), context.now), stored) {
+        (Standing::Live, Stored::Live(record)) => Ok(record),
+        (Standing::Retired(left), _) => Err(Refusal::Ended(Some(left))),
+        (Standing::Live | Standing::Unknown, _) => Err(Refusal::Ended(None)),
+    }
+}
+
+/// Step 6.
+fn check_version(base: &Record, change: &Change) -> Result<(), Refusal> {
+    match change.control.if_version {
+        Some(version) if version != base.version => Err(Refusal::VersionConflict),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Steps 7 and 8: `base` with the change applied; secret, version and times of the write are still `base`'s.
+fn applied(base: &Record, change: &Change, context: &Context<'_>) -> Result<Record, Refusal> {
+    let control = &change.control;
+    let mut next = base.clone();
+    if control.clear {
+        next.data = "{}".into();
+        next.subject = None;
+    }
+    if let Some(subject) = &control.subject {
+        next.subject = (!subject.is_empty()).then(|| subject.clone());
+    }
+    set_timers(&mut next, control, context);
+    next.persistent = control.persistent.unwrap_or(next.persistent);
+    if change.patches().iter().any(|patch| !patch.is_empty()) {
+        next.data = patched(&next.data, change, context.policy.max_bytes)?;
+    }
+    Ok(next)
+}
+
+fn patched(data: &str, change: &Change, max_bytes: usize) -> Result<Box<str>, Refusal> {
+    let mut document = Document::parse(data).map_err(|_| Refusal::DoesNotFit)?;
+    for patch in change.patches() {
+        patch.apply(&mut document, max_bytes)?;
+    }
+    if !document.is_object() {
+        return Err(Refusal::NotAnObject);
+    }
+    let text = document.to_text();
+    if text.len() > max_bytes && *text != *data { Err(Refusal::TooLarge) } else { Ok(text.into()) }
+}
+
+fn set_timers(next: &mut Record, control: &Control, context: &Context<'_>) {
+    let policy = context.policy;
+    match control.idle {
+        Some(Timer::Span(span)) => next.idle = Some(span.min(policy.max_idle_timeout)),
+        Some(Timer::Default) => next.idle = None,
+        None => {}
+    }
+    match control.lifetime {
+        Some(Timer::Span(span)) => next.deadline = context.now.after(span.min(policy.max_absolute_timeout)),
+        Some(Timer::Default) => next.deadline = next.created.after(policy.absolute_timeout),
+        None => {}
+    }
+}
+
+/// A session about which nothing has been said yet.
+fn blank(context: &Context<'_>) -> Record {
+    Record {
+        version: 0,
+        writes: Vec::new(),
+        secret: context.fresh.secret.hash(),
+        retired: Vec::new(),
+        created: context.now,
+        written: context.now,
+        deadline: context.now.after(context.policy.absolute_timeout),
+        idle: None,
+        persistent: context.policy.persistent,
+        subject: None,
+        data: "{}".into(),
+    }
+}
+
+/// Whether what was asked for needs a session at all.
+fn worth_storing(made: &Record, blank: &Record, control: &Control) -> bool {
+    let timers = [control.idle, control.lifetime].into_iter().flatten().any(|timer| timer != Timer::Default);
+    made != blank || timers || control.persistent == Some(true)
+}
+
+fn born(made: Record, context: &Context<'_>) -> (Ticket, Write) {
+    let ticket = Ticket { locator: context.fresh.locator.clone(), secret: context.fresh.secret.clone() };
+    let mut write = saved(made, &blank(context), context);
+    if let Some(fresh) = context.policy.fresh_timeout {
+        write.ttl = write.ttl.min(fresh);
+    }
+    (ticket, write)
+}
+
+fn saved(mut next: Record, base: &Record, context: &Context<'_>) -> Write {
+    if next.retired == base.retired {
+        next.retired = base.still_retired(context.now);
+    }
+    next.version = base.version + 1;
+    next.writes = record::joined(context.fresh.nonce, base.writes.clone());
+    next.written = context.now;
+    let ttl = next.time_to_live(context.now, context.now, context.policy).max(Duration::from_millis(1));
+    Write { stored: Stored::Live(next), ttl }
+}
+
+fn buried(record: &Record, context: &Context<'_>) -> Write {
+    let tombstone = Tombstone {
+        version: record.version + 1,
+        writes: record::joined(context.fresh.nonce, record.writes.clone()),
+        retired: record.retire(context.now, context.policy),
+    };
+    Write { stored: Stored::Tombstone(tombstone), ttl: context.policy.retire_grace.max(Duration::from_millis(1)) }
+}
+
+fn rotates_by_subject(base: &Record, next: &Record, control: &Control) -> bool {
+    control.rotate.is_none() && next.subject.is_some() && next.subject != base.subject
+}
+
+/// Step 4, as far as it can be known before the atomic step.
+fn needs_cookie(given: &Record, change: &Change, context: &Context<'_>) -> bool {
+    let control = &change.control;
+    let attributes = Change { update: None, control: control.clone() };
+    let Ok(next) = applied(given, &attributes, context) else { return true };
+    control.rotate == Some(true)
+        || rotates_by_subject(given, &next, control)
+        || next.persistent != given.persistent
+        || (next.persistent && next.deadline != given.deadline)
+}
+
+fn issue(ticket: &Ticket, stored: &Stored, context: &Context<'_>) -> CookieStep {
+    let max_age = match stored {
+        Stored::Live(record) if record.persistent => Some(record.deadline.since(context.now).min(COOKIE_MAX).as_secs()),
+        Stored::Live(_) | Stored::Tombstone(_) => None,
+    };
+    CookieStep::Issue(ticket.clone(), max_age)
+}

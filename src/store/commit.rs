@@ -1,0 +1,222 @@
+//! Carries a decision out: settle, compare and set, settle again with what another writer stored, until it stands.
+//!
+//! A decision that writes is proven by the compare-and-set. One that does not (a no-op, a refusal) is proven only
+//! against what is stored *now*: it is made again on a fresh read, never on what the request was given. A writer whose
+//! acknowledgement was lost recognises its own nonce and does not apply its change twice.
+
+use std::{sync::Arc, time::Duration};
+
+use rand::RngExt as _;
+
+use super::{Store, StoreError, Swap, lane::Lanes};
+use crate::session::{
+    Handle, Policy, Ticket, Timestamp,
+    change::{Change, Intent},
+    policy::Create,
+    record::{Nonce, Record, Stored, WRITES},
+    settle::{Before, Context, Fresh, Loaded, Plan, Reach, Refusal, Step, Write, settle},
+    ticket::{Locator, Secret},
+};
+
+/// What a request presented, owned.
+#[derive(Debug, Clone)]
+pub enum Presented {
+    /// No ticket, or none that the store knows.
+    Nobody,
+    /// A retired ticket, recognised for this much longer.
+    Retired(Duration),
+    /// Tickets of several live sessions.
+    Several,
+    /// The store could not be asked.
+    Unavailable,
+    /// One live session.
+    Loaded(Box<Session>),
+}
+
+/// A live session, as it was read.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// What the browser presented.
+    pub ticket: Ticket,
+    /// Its public name.
+    pub handle: Handle,
+    /// What the application was given.
+    pub record: Record,
+}
+
+/// What a response asks for and under which circumstances.
+pub struct Request<'a> {
+    /// Update and control.
+    pub change: &'a Change,
+    /// Rules.
+    pub policy: &'a Policy,
+    /// Whether this response creates a session by itself.
+    pub create: Create,
+    /// Whether a cookie would arrive.
+    pub reach: Reach,
+}
+
+/// Why nothing was saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommitError {
+    /// The decision table said no.
+    Refused(Refusal),
+    /// The store failed; after a lost connection it may have saved all the same.
+    Store(StoreError),
+}
+
+impl From<Refusal> for CommitError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StoreError> for CommitError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Saves what a response asks for and says what the browser must learn.
+///
+/// # Errors
+/// [`CommitError`]: then all of the change or nothing is stored, and no cookie is to be set.
+pub async fn commit(
+    store: &Store,
+    lanes: &Arc<Lanes>,
+    presented: &Presented,
+    request: &Request<'_>,
+) -> Result<Plan, CommitError> {
+    let before = match presented {
+        Presented::Nobody => Before::Nobody,
+        Presented::Retired(left) => Before::Retired(*left),
+        Presented::Several => Before::Several,
+        Presented::Unavailable => Before::Unavailable,
+        Presented::Loaded(session) if request.change.intent() == Intent::Nothing => session.before(None),
+        Presented::Loaded(session) => return commit_loaded(store, lanes, session, request).await,
+    };
+    let plan = settle(&before, request.change, &request.context(store.now(), &mint()))?;
+    if let Step::Create(ticket, write) = &plan.store {
+        create(store, ticket, write).await?;
+    }
+    Ok(plan)
+}
+
+async fn commit_loaded(
+    store: &Store,
+    lanes: &Arc<Lanes>,
+    session: &Session,
+    request: &Request<'_>,
+) -> Result<Plan, CommitError> {
+    let mut lane = lanes.enter(session.handle).await?;
+    let mut current = match lane.take_stored() {
+        Some(stored) => Current { stored, proven: true },
+        None => Current { stored: Some(Stored::Live(session.record.clone())), proven: false },
+    };
+    let result = save(store, session, request, &mut current).await;
+    match &result {
+        Err(CommitError::Store(error)) => lane.leave_failure(error.clone()),
+        Ok(_) | Err(CommitError::Refused(_)) if current.proven => lane.leave_stored(current.stored),
+        Ok(_) | Err(CommitError::Refused(_)) => {}
+    }
+    result
+}
+
+/// What is stored, as far as we know, and whether that was seen during this save.
+struct Current {
+    stored: Option<Stored>,
+    proven: bool,
+}
+
+async fn save(
+    store: &Store,
+    session: &Session,
+    request: &Request<'_>,
+    current: &mut Current,
+) -> Result<Plan, CommitError> {
+    let fresh = mint();
+    loop {
+        let before = session.before(current.stored.as_ref());
+        let decision = settle(&before, request.change, &request.context(store.now(), &fresh));
+        let write = match &decision {
+            Ok(Plan { store: Step::Change(write) | Step::Recreate(write, ..), .. }) => write.clone(),
+            _ if current.proven || decision == Err(Refusal::Unreachable) => return Ok(decision?),
+            _ => {
+                current.see(reread(store, &session.handle).await?);
+                continue;
+            }
+        };
+        let stamp = current.stored.as_ref().map(Stored::stamp);
+        match store.swap(&session.handle, stamp.as_ref(), &write.stored, write.ttl).await? {
+            Swap::Done => current.see(Some(write.stored)),
+            Swap::Conflict(found) => {
+                current.see(found.and_then(|found| found.decode(&session.handle)));
+                continue;
+            }
+            Swap::Doubt(found) => {
+                let tried = current.stored.as_ref().map_or(0, Stored::version);
+                current.see(found.and_then(|found| found.decode(&session.handle)));
+                if !current.holds(fresh.nonce, tried)? {
+                    continue;
+                }
+            }
+        }
+        let plan = decision?;
+        if let Step::Recreate(_, ticket, write) = &plan.store {
+            create(store, ticket, write).await?;
+        }
+        return Ok(plan);
+    }
+}
+
+impl Current {
+    fn see(&mut self, stored: Option<Stored>) {
+        *self = Self { stored, proven: true };
+    }
+
+    /// Whether our own earlier try is what is stored here.
+    ///
+    /// # Errors
+    /// So many writes came in between that it cannot be known any more.
+    fn holds(&self, nonce: Nonce, tried: u64) -> Result<bool, StoreError> {
+        match &self.stored {
+            Some(stored) if stored.has_write(nonce) => Ok(true),
+            Some(stored) if stored.version() > tried + WRITES as u64 => Err(StoreError::Disconnected),
+            Some(_) | None => Ok(false),
+        }
+    }
+}
+
+async fn create(store: &Store, ticket: &Ticket, write: &Write) -> Result<(), StoreError> {
+    match store.swap(&ticket.locator.handle(), None, &write.stored, write.ttl).await? {
+        Swap::Done => Ok(()),
+        Swap::Conflict(_) | Swap::Doubt(_) => Err(StoreError::Nonsense),
+    }
+}
+
+async fn reread(store: &Store, handle: &Handle) -> Result<Option<Stored>, StoreError> {
+    let entry = store.load(std::slice::from_ref(handle)).await?.pop().flatten();
+    Ok(entry.and_then(|entry| entry.decode(handle)))
+}
+
+/// Random material from the thread's cryptographically secure generator, which the system seeds.
+fn mint() -> Fresh {
+    let mut rng = rand::rng();
+    Fresh {
+        locator: Locator::from_random(rng.random()),
+        secret: Secret::from_random(rng.random()),
+        nonce: Nonce(rng.random()),
+    }
+}
+
+impl Session {
+    fn before<'a>(&'a self, stored: Option<&'a Stored>) -> Before<'a> {
+        Before::Loaded(Loaded { ticket: &self.ticket, given: &self.record, stored })
+    }
+}
+
+impl Request<'_> {
+    fn context<'a>(&'a self, now: Timestamp, fresh: &'a Fresh) -> Context<'a> {
+        Context { now, policy: self.policy, create: self.create, reach: self.reach, fresh }
+    }
+}

@@ -1,0 +1,303 @@
+//! `redis://`: one string per session, `PX` expiry in the same command as the value, compare-and-set in a script.
+//!
+//! Reads are one round trip (`GET` and `PTTL` pipelined; now and then `TIME` beside them, for the store's clock
+//! decides). Nothing is merged in Lua: `cjson` damages big numbers and empty arrays. A swap that is repeated after a
+//! broken connection is safe, because a value that carries this write's stamp says that it was carried out.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use redis::{Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, Script, Value};
+use tokio::time::{Instant, timeout_at};
+use tracing::debug;
+
+use super::{
+    Entry, Settings, StoreError, Swap,
+    link::{Connection, Link, Reach},
+};
+use crate::session::{
+    Handle, Timestamp,
+    record::{LIVE_PREFIX, STAMP_LEN, Stamp},
+    time::millis,
+};
+
+/// The store's clock is asked again when the last answer is older than this.
+const CLOCK_AGE: Duration = Duration::from_secs(1);
+
+/// How to reach the server; shared by the shards.
+pub struct Server {
+    reach: Arc<Reach>,
+    prefix: String,
+    timeout: Duration,
+    swap: Script,
+    touch: Script,
+}
+
+impl Server {
+    /// Prepares links to the server at `url`.
+    ///
+    /// # Errors
+    /// What is wrong with the URL.
+    pub fn new(url: &str, settings: &Settings, shards: usize) -> Result<Self, String> {
+        let wrong = |error: RedisError| error.category().to_owned();
+        let info = url.into_connection_info().map_err(wrong)?;
+        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        let client = redis::Client::open(info.set_tcp_settings(tcp)).map_err(wrong)?;
+        Ok(Self {
+            reach: Arc::new(Reach::new(client, settings.timeout, shards)),
+            prefix: settings.prefix.clone(),
+            timeout: settings.timeout,
+            swap: Script::new(&SWAP.replace("STAMP_LEN", &STAMP_LEN.to_string())),
+            touch: Script::new(&TOUCH.replace("LIVE_PREFIX", LIVE_PREFIX)),
+        })
+    }
+}
+
+/// `KEYS[1]`: the session; `ARGV`: expected stamp (empty: nothing), value, life in milliseconds.
+const SWAP: &str = "\
+if redis.call('GETRANGE', KEYS[1], 0, STAMP_LEN - 1) == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+  return 1
+end
+return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}";
+
+/// `KEYS[1]`: the session; `ARGV`: life in milliseconds. Redis 6.2 has no `PEXPIRE ... GT`.
+const TOUCH: &str = "\
+if redis.call('GETRANGE', KEYS[1], 0, 1) == 'LIVE_PREFIX' and redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[1])
+end
+return 1";
+
+/// The store's clock, kept as the store's time at a local moment.
+struct Clock {
+    base: Instant,
+    at_base: AtomicU64,
+    asked: AtomicU64,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { base: Instant::now(), at_base: AtomicU64::new(millis(epoch)), asked: AtomicU64::new(0) }
+    }
+
+    fn elapsed(&self) -> u64 {
+        millis(self.base.elapsed())
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(self.at_base.load(Ordering::Relaxed).saturating_add(self.elapsed()))
+    }
+
+    fn is_stale(&self) -> bool {
+        let asked = self.asked.load(Ordering::Relaxed);
+        asked == 0 || self.elapsed() > asked + millis(CLOCK_AGE)
+    }
+
+    fn set(&self, store: Timestamp) {
+        let elapsed = self.elapsed();
+        self.at_base.store(store.0.saturating_sub(elapsed), Ordering::Relaxed);
+        self.asked.store(elapsed.max(1), Ordering::Relaxed);
+    }
+}
+
+/// One shard's way to the server.
+#[derive(Clone)]
+pub struct Redis {
+    server: Arc<Server>,
+    link: Link,
+    clock: Arc<Clock>,
+}
+
+impl Redis {
+    pub(super) fn open(server: Arc<Server>) -> Self {
+        let link = Link::open(Arc::clone(&server.reach));
+        Self { server, link, clock: Arc::new(Clock::new()) }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        match self.ask(&[redis::cmd("PING")], self.deadline()).await?.only()? {
+            Value::ServerError(error) => Err(StoreError::Refused(error.code().to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn load(&self, handles: &[Handle]) -> Result<Vec<Option<Entry>>, StoreError> {
+        let mut commands = Vec::with_capacity(2 * handles.len() + 1);
+        for handle in handles {
+            let key = self.key(handle);
+            commands.push(Cmd::get(&key));
+            commands.push(Cmd::pttl(&key));
+        }
+        let asks_time = self.clock.is_stale();
+        if asks_time {
+            commands.push(redis::cmd("TIME"));
+        }
+        let mut replies = self.ask(&commands, self.deadline()).await?.replies;
+        if asks_time {
+            self.clock.set(replies.pop().and_then(time_of).ok_or(StoreError::Nonsense)?);
+        }
+        let mut replies = replies.into_iter();
+        handles.iter().map(|_| entry(replies.next(), replies.next())).collect()
+    }
+
+    pub(super) async fn swap(
+        &self,
+        handle: &Handle,
+        expected: Option<&Stamp>,
+        bytes: &Bytes,
+        ttl: Duration,
+    ) -> Result<Swap, StoreError> {
+        let expected = expected.map_or(&[][..], |stamp| &stamp.0);
+        let life = millis(ttl).max(1);
+        let arguments = [expected, bytes, life.to_string().as_bytes()];
+        let answer = self.script(&self.server.swap, handle, &arguments).await?;
+        let repeated = answer.repeated;
+        match answer.only()? {
+            Value::Int(1) => Ok(Swap::Done),
+            Value::Array(parts) => {
+                let mut parts = parts.into_iter();
+                let found = entry(parts.next(), parts.next())?;
+                let own = found.as_ref().is_some_and(|found| Stamp::of(&found.bytes) == Stamp::of(bytes));
+                Ok(match (own, repeated) {
+                    (true, _) => Swap::Done,
+                    (false, true) => Swap::Doubt(found),
+                    (false, false) => Swap::Conflict(found),
+                })
+            }
+            _ => Err(StoreError::Nonsense),
+        }
+    }
+
+    pub(super) async fn touch(&self, handle: &Handle, ttl: Duration) -> Result<(), StoreError> {
+        let life = millis(ttl).max(1);
+        self.script(&self.server.touch, handle, &[life.to_string().as_bytes()]).await.map(drop)
+    }
+
+    fn key(&self, handle: &Handle) -> String {
+        format!("{}s:{handle}", self.server.prefix)
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.server.timeout
+    }
+
+    /// Runs a script by its digest; sends its text if the server does not know it (any more).
+    async fn script(&self, script: &Script, handle: &Handle, arguments: &[&[u8]]) -> Result<Answer, StoreError> {
+        let deadline = self.deadline();
+        let call = |verb: &str, what: &str| {
+            let mut command = redis::cmd(verb);
+            command.arg(what).arg(1).arg(self.key(handle));
+            arguments.iter().for_each(|argument| {
+                command.arg(*argument);
+            });
+            command
+        };
+        let mut answer = self.ask(&[call("EVALSHA", script.get_hash())], deadline).await?;
+        if answer.is_error("NOSCRIPT") {
+            answer = self.ask(&[call("EVAL", script.get_script())], deadline).await?;
+        }
+        match answer.replies.first() {
+            Some(Value::ServerError(error)) => Err(StoreError::Refused(error.code().to_owned())),
+            Some(_) | None => Ok(answer),
+        }
+    }
+
+    /// One round trip. A connection that turns out to be broken is replaced and the commands are sent again, all
+    /// before `deadline`; after a timeout nothing is repeated.
+    async fn ask(&self, commands: &[Cmd], deadline: Instant) -> Result<Answer, StoreError> {
+        let mut pipeline = Pipeline::with_capacity(commands.len());
+        commands.iter().for_each(|command| {
+            pipeline.add_command(command.clone());
+        });
+        let mut repeated = false;
+        loop {
+            let mut connection = self.link.connection(deadline).await?;
+            let sent = send(&mut connection, &pipeline, commands.len());
+            let error = match timeout_at(deadline, sent).await {
+                Ok(Ok(replies)) if replies.len() == commands.len() => return Ok(Answer { replies, repeated }),
+                Ok(Ok(_)) => StoreError::Nonsense,
+                Ok(Err(error)) => match refusal(&error) {
+                    Some(refused) => return Err(refused),
+                    None => StoreError::Disconnected,
+                },
+                Err(_) => StoreError::Timeout,
+            };
+            debug!(target: "cloakroom::store", %error, "the connection to the store is given up");
+            self.link.broken(&connection);
+            if error != StoreError::Disconnected {
+                return Err(error);
+            }
+            repeated = true;
+        }
+    }
+}
+
+/// The replies of one round trip, one for each command.
+struct Answer {
+    replies: Vec<Value>,
+    /// The commands were sent more than once.
+    repeated: bool,
+}
+
+impl Answer {
+    fn only(mut self) -> Result<Value, StoreError> {
+        self.replies.pop().ok_or(StoreError::Nonsense)
+    }
+
+    fn is_error(&self, code: &str) -> bool {
+        matches!(self.replies.first(), Some(Value::ServerError(error)) if error.code() == code)
+    }
+}
+
+async fn send(connection: &mut Connection, pipeline: &Pipeline, count: usize) -> Result<Vec<Value>, RedisError> {
+    connection.wire.send_packed_commands(pipeline, 0, count).await
+}
+
+/// The server's own word, as opposed to a connection that failed.
+fn refusal(error: &RedisError) -> Option<StoreError> {
+    match error.kind() {
+        ErrorKind::Server(_) | ErrorKind::Extension | ErrorKind::AuthenticationFailed => {
+            Some(StoreError::Refused(error.code().unwrap_or("ERR").to_owned()))
+        }
+        _ => None,
+    }
+}
+
+/// The replies to `GET` and `PTTL`. A key of another type is there but no record; a key without expiry lives on
+/// borrowed time and is given an expiry by the next touch.
+fn entry(value: Option<Value>, life: Option<Value>) -> Result<Option<Entry>, StoreError> {
+    let left = match life {
+        Some(Value::Int(left)) => Duration::from_millis(u64::try_from(left).unwrap_or_default()),
+        Some(Value::ServerError(error)) => return Err(StoreError::Refused(error.code().to_owned())),
+        _ => return Err(StoreError::Nonsense),
+    };
+    match value {
+        Some(Value::Nil) | Some(Value::Boolean(false)) => Ok(None),
+        Some(Value::BulkString(bytes)) => Ok(Some(Entry { bytes: bytes.into(), left })),
+        Some(Value::ServerError(error)) if error.code() == "WRONGTYPE" => Ok(Some(Entry { bytes: Bytes::new(), left })),
+        Some(Value::ServerError(error)) => Err(StoreError::Refused(error.code().to_owned())),
+        _ => Err(StoreError::Nonsense),
+    }
+}
+
+fn time_of(reply: Value) -> Option<Timestamp> {
+    let Value::Array(parts) = reply else { return None };
+    let number = |part: &Value| match part {
+        Value::BulkString(digits) => std::str::from_utf8(digits).ok()?.parse::<u64>().ok(),
+        Value::Int(number) => u64::try_from(*number).ok(),
+        _ => None,
+    };
+    let [seconds, micros] = parts.as_slice() else { return None };
+    Some(Timestamp(number(seconds)? * 1000 + number(micros)? / 1000))
+}
