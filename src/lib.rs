@@ -1,5 +1,6 @@
 //! Cloakroom: a reverse proxy that adds sessions to services that have none.
 
+pub mod config;
 pub mod cookie;
 pub mod envelope;
 pub mod headers;

@@ -1,0 +1,184 @@
+//! Configuration: text → every room's `Settings`, all faults at once.
+//!
+//! What was typed and what it means are two things. `file.rs` reads TOML into a tree that knows lines and key
+//! paths and nothing of Cloakroom; each section of the contract's section 9 has a file here that turns its part of
+//! the tree into the `Settings` that a room declares. Nothing stops at the first fault, and no value that was not
+//! understood is ever replaced by a default in silence: a key that nobody asked for is a fault, and so is one that
+//! this version does not have yet (`later.rs` lists them).
+//!
+//! This room touches the world in two ways only: it reads the files and asks for the variables that were named.
+
+use std::{fmt, path::Path, sync::Arc};
+
+mod cookie;
+mod faults;
+mod file;
+mod interpolate;
+mod later;
+mod routes;
+mod secrets;
+mod section;
+mod server;
+mod session;
+mod store;
+mod token;
+mod units;
+mod upstreams;
+
+pub use faults::{Fault, Faults};
+
+use faults::{Place, Report};
+use file::Node;
+use routes::Surroundings;
+use secrets::Sources;
+use section::Section;
+
+/// Command-line flags: each takes the place of what the file says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--upstream URL`: the server of the only upstream, or of an upstream `app` if there is none.
+    pub upstream: Option<String>,
+    /// `--listen ADDR`: `listen.address`
+    pub listen: Option<String>,
+    /// `--store URL`: `store.url`
+    pub store: Option<String>,
+}
+
+/// A configuration without faults. It holds keys, so it prints its warnings only.
+#[derive(Clone)]
+pub struct Loaded {
+    /// Everything that shapes the line.
+    pub proxy: crate::proxy::Settings,
+    /// Where the process listens and what it allows.
+    pub server: crate::server::Settings,
+    /// What is allowed but worth knowing, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded").field("warnings", &self.warnings).finish_non_exhaustive()
+    }
+}
+
+/// Reads a configuration file, if there is one, and the flags.
+///
+/// `env` answers for `${NAME}` and for secrets of the form `{ env = "NAME" }`. Relative paths begin at the file's
+/// folder.
+///
+/// # Errors
+/// Every [`Fault`] of the file and the flags. A file that cannot be read or is not TOML is a single one.
+pub fn load(
+    path: Option<&Path>,
+    overrides: &Overrides,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, Faults> {
+    let report = Report::default();
+    let name: Arc<str> = path.map_or_else(String::new, |path| path.display().to_string()).into();
+    let folder = path.and_then(Path::parent).unwrap_or(Path::new(""));
+    let place = Place::file(&name, None, "");
+    let settings = text(path, &place, &report).and_then(|text| {
+        let mut root = file::parse(&text, &name, env, &report)?;
+        apply(overrides, &mut root, &report);
+        settings(&root, &Sources { folder, env }, &report)
+    });
+    let warnings = report.close()?;
+    match settings {
+        Some((proxy, server)) => Ok(Loaded { proxy, server, warnings }),
+        None => Err(Faults::unexplained(&name)),
+    }
+}
+
+fn text(path: Option<&Path>, place: &Place, report: &Report) -> Option<String> {
+    let Some(path) = path else { return Some(String::new()) };
+    match std::fs::read_to_string(path) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            let cure = "name a file in UTF-8 that this user may read";
+            report.fault(place, format!("cannot be read: {error}"), cure);
+            None
+        }
+    }
+}
+
+/// Puts the flags into the tree.
+fn apply(overrides: &Overrides, root: &mut Node, report: &Report) {
+    if let Some(listen) = &overrides.listen {
+        root.put(&["listen", "address"], Node::flag("--listen", listen));
+    }
+    if let Some(store) = &overrides.store {
+        root.put(&["store", "url"], Node::flag("--store", store));
+    }
+    let Some(upstream) = &overrides.upstream else { return };
+    let names = root.keys_of("upstreams");
+    match names.as_slice() {
+        [] => root.put(&["upstreams", "app", "servers"], Node::flag_list("--upstream", upstream)),
+        [name] => root.put(&["upstreams", name, "servers"], Node::flag_list("--upstream", upstream)),
+        _ => {
+            let cure = "leave out --upstream and change servers in the file";
+            report.fault(&Place::flag("--upstream"), "could mean any of several upstreams", cure);
+        }
+    }
+}
+
+/// What the tree means.
+fn settings(
+    root: &Node,
+    sources: &Sources<'_>,
+    report: &Report,
+) -> Option<(crate::proxy::Settings, crate::server::Settings)> {
+    let root = Section::open(root, "", report);
+    let (server, listen, response_header_bytes) = server_settings(&root);
+    let cookie = cookie::cookie(root.required("cookie"));
+    let policy = session::policy(root.required("session"), cookie.persistent);
+    let store = store::store(root.required("store"));
+    let keys = root.required("keys");
+    let roots = token::roots(&keys, sources);
+    keys.close();
+    let token = token::token(root.required("token"), sources);
+    let (envelope, roots) = token::with_keys(token, roots, store.outlives_process, report);
+    let applications = root.required("upstreams");
+    let upstreams = upstreams::upstreams(&applications, response_header_bytes);
+    complain_of_number(&upstreams, &applications);
+    let routes = Surroundings { upstreams: &upstreams, on_failure: store.on_failure }.routes(&root);
+    root.close();
+    let (trusted_proxies, scheme) = (listen.trusted_proxies, listen.scheme);
+    let (cookie, store) = (cookie.settings?, store.settings);
+    let proxy =
+        crate::proxy::Settings { cookie, policy, envelope, roots, trusted_proxies, scheme, upstreams, routes, store };
+    Some((proxy, server))
+}
+
+fn server_settings(root: &Section<'_>) -> (crate::server::Settings, server::Listen, usize) {
+    let listen = server::listen(root.required("listen"));
+    let application = server::private(root.table("application", "application"));
+    let admin = server::private(root.table("admin", "admin"));
+    server::distinct(root.report, &listen.addresses, [&application, &admin]);
+    let (limits, response_header_bytes) = server::limits(root.required("limits"));
+    let settings = crate::server::Settings {
+        listen: listen.addresses.value.clone(),
+        application: application.and_then(|address| address.value),
+        admin: admin.and_then(|address| address.value),
+        limits,
+        drain: server::drain(root.required("drain")),
+    };
+    (settings, listen, response_header_bytes)
+}
+
+/// No upstream is a fault; several that share the key of their tokens are worth a warning.
+fn complain_of_number(upstreams: &[crate::proxy::UpstreamSettings], section: &Section<'_>) {
+    match upstreams {
+        [] if section.is_broken() => {}
+        [] => {
+            let cure = "add [upstreams.app] with servers = [\"http://127.0.0.1:3000\"], or --upstream URL";
+            section.report.fault(&section.place, "there is no upstream to send requests to", cure);
+        }
+        [_] => {}
+        [..] => section
+            .report
+            .warn("several upstreams share an HS256 key (each of them can make tokens that the others believe)"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

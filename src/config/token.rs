@@ -1,0 +1,163 @@
+//! `[token]` and `[keys]`: how tokens are made, and the secrets of tokens and tickets.
+
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::{
+    faults::Report,
+    file::Node,
+    secrets::{self, Key, Sources},
+    section::{Section, Typed},
+    units::{self, LONGEST},
+};
+use crate::envelope::{Settings, SigningKey};
+
+/// The pattern of one token key.
+pub(super) const KEYS: &str = "token.keys.*";
+const ROOTS: &str = "keys.root.*";
+/// A token without data: header, claims with a subject of 256 bytes, signature.
+const LEAST_BYTES: usize = 1024;
+/// NumericDate counts seconds.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Names that mean something to browsers, proxies or applications, as [`fold`] writes them.
+const TAKEN: &[&str] = &[
+    "age",
+    "allow",
+    "alt-svc",
+    "authorization",
+    "cache-control",
+    "connection",
+    "cookie",
+    "date",
+    "etag",
+    "expect",
+    "expires",
+    "forwarded",
+    "from",
+    "host",
+    "keep-alive",
+    "last-modified",
+    "link",
+    "location",
+    "max-forwards",
+    "origin",
+    "pragma",
+    "range",
+    "referer",
+    "referrer-policy",
+    "retry-after",
+    "server",
+    "set-cookie",
+    "set-cookie2",
+    "strict-transport-security",
+    "te",
+    "traceparent",
+    "tracestate",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "vary",
+    "via",
+    "www-authenticate",
+    "x-request-id",
+    "cdn-cache-control",
+    "surrogate-control",
+];
+const TAKEN_FAMILIES: &[&str] = &["accept", "access-control-", "content-", "if-", "proxy-", "sec-", "x-forwarded-"];
+
+/// The secrets of `[keys]`.
+pub(super) fn roots(section: &Section<'_>, sources: &Sources<'_>) -> Typed<Vec<Key>> {
+    secrets::keys(section, "root", ROOTS, sources)
+}
+
+/// What `[token]` says, before random keys fill what is missing.
+pub(super) struct Token {
+    settings: Settings,
+    keys: Typed<Vec<Key>>,
+}
+
+/// Reads `[token]`.
+pub(super) fn token(section: Section<'_>, sources: &Sources<'_>) -> Token {
+    let [header, update_header, control_header] = headers(&section);
+    let settings = Settings {
+        header,
+        update_header,
+        control_header,
+        issuer: section.read("issuer", "cloakroom".to_owned(), issuer).value,
+        lifetime: section
+            .read("lifetime", Duration::from_secs(60), |node, report| units::duration(node, report, SECOND..=LONGEST))
+            .value,
+        max_bytes: section.size("max_bytes", 4 * 1024, LEAST_BYTES).value,
+        keys: Vec::new(),
+    };
+    let keys = secrets::keys(&section, "keys", KEYS, sources);
+    section.close();
+    Token { settings, keys }
+}
+
+/// The token's settings and the roots, both with keys.
+pub(super) fn with_keys(
+    token: Token,
+    roots: Typed<Vec<Key>>,
+    outlives_process: bool,
+    report: &Report,
+) -> (Settings, Vec<Vec<u8>>) {
+    for key in &token.keys.value {
+        if roots.value.iter().any(|root| root.secret == key.secret) {
+            let problem = "is a root as well, and whoever verifies tokens could forge tickets";
+            report.fault(&key.place, problem, "make another secret with: cloakroom keys new");
+        }
+    }
+    let keys = secrets::or_random(token.keys, outlives_process, "no application can verify tokens", report);
+    let roots = secrets::or_random(roots, outlives_process, "cookies end with this process", report);
+    let keys = keys.into_iter().map(|Key { id, secret, .. }| SigningKey { id, secret }).collect();
+    (Settings { keys, ..token.settings }, roots.into_iter().map(|key| key.secret).collect())
+}
+
+fn headers(section: &Section<'_>) -> [HeaderName; 3] {
+    let read = |key, default| section.read(key, HeaderName::from_static(default), header_name);
+    let headers = [
+        read("header", "x-session"),
+        read("update_header", "x-session-update"),
+        read("control_header", "x-session-control"),
+    ];
+    for (index, header) in headers.iter().enumerate().filter(|(_, header)| header.is_sound()) {
+        let same = |other: &&Typed<HeaderName>| other.is_sound() && fold(&other.value) == fold(&header.value);
+        if let Some(other) = headers[..index].iter().find(same) {
+            let place = if header.is_given() { &header.place } else { &other.place };
+            let problem = "is the name of another of the three headers (case and punctuation do not count)";
+            section.report.fault(place, problem, "give each a name of its own");
+        }
+    }
+    headers.map(|header| header.value)
+}
+
+fn header_name(node: &Node, report: &Report) -> Option<HeaderName> {
+    let text = units::text(node, report)?;
+    let cure = "write a name of your own, such as \"X-Session\"";
+    let Ok(name) = text.meant.parse::<HeaderName>() else {
+        return units::fault(node, report, &format!("\"{}\" is not a header name", text.typed), cure);
+    };
+    let folded = fold(&name);
+    let in_family = TAKEN_FAMILIES.iter().any(|family| folded.starts_with(family));
+    if TAKEN.contains(&folded.as_str()) || in_family {
+        return units::fault(node, report, &format!("{name} has a meaning already"), cure);
+    }
+    Some(name)
+}
+
+/// Names that CGI, WSGI and PHP cannot tell apart are one name (contract section 4).
+fn fold(name: &HeaderName) -> String {
+    name.as_str().chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
+}
+
+fn issuer(node: &Node, report: &Report) -> Option<String> {
+    let issuer = units::text(node, report)?.meant.clone();
+    if issuer.is_empty() || issuer.len() > 256 || issuer.chars().any(char::is_control) {
+        return units::fault(node, report, "is not a name", "write 1 to 256 bytes, such as \"cloakroom\"");
+    }
+    Some(issuer)
+}
