@@ -3,7 +3,7 @@
 NAME = '<script>alert("Zoë")</script>'
 
 
-def walk(report, binary, stage, port, screenshots, new_browser):
+def walk(report, stage, binary, port, screenshots, new_browser):
     program = stage.start("demo", [binary, "demo", "--listen", f"127.0.0.1:{port}"], port)
     url = f"http://127.0.0.1:{port}/"
     light, dark = new_browser(), new_browser(dark=True)

@@ -1,5 +1,6 @@
 """The tour through the Python example: Redis, `cloakroom run --config`, and two people with a browser each."""
 
+import base64
 import http.client
 import json
 import re
@@ -9,18 +10,29 @@ from stage import eventually
 NAME = 'Zoë "<b>"'
 
 
-def walk(report, stage, binary, redis, example, new_browser):
+def walk(report, stage, binary, redis, example, screenshots, new_browser):
+    past_the_proxy(report, example)
     proxy = example.run(binary, retire_grace="2s")
     alice, bob = new_browser(), new_browser()
     tickets = []
     first_visits(report, example, alice, bob)
     carts(report, alice, bob)
     tickets += sign_in(report, example, alice, bob, new_browser)
+    alice.photograph(screenshots / "example.png")
     proxy = restart(report, example, binary, proxy, alice, bob)
     tickets += sign_out(report, example, alice, bob)
     report.equal("the proxy stops at SIGTERM with exit code 0", proxy.end(), 0)
     expiry(report, example, binary, redis, new_browser())
     log(report, stage, [*tickets, bob.ticket()])
+
+
+def past_the_proxy(report, example):
+    unsigned = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (b'{"alg":"none"}', b'{"data":{}}', b""))
+    for what, token in ("no token", None), ("nonsense", "a.b.c"), ("an unsigned token", unsigned):
+        connection = http.client.HTTPConnection("127.0.0.1", example.app_port, timeout=10)
+        connection.request("GET", "/", headers={"X-Session": token} if token else {})
+        report.equal(f"past the proxy, with {what}, the application answers 401", connection.getresponse().status, 401)
+        connection.close()
 
 
 def first_visits(report, example, alice, bob):
