@@ -1,5 +1,8 @@
 //! Cloakroom: a reverse proxy that adds sessions to services that have none.
 
+pub mod admin;
+pub mod application;
+pub mod cli;
 pub mod config;
 pub mod cookie;
 pub mod envelope;
@@ -9,4 +12,5 @@ pub mod route;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod telemetry;
 pub mod upstream;

@@ -1,3 +1,9 @@
 //! Arguments → command → exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    cloakroom::cli::Arguments::parse().execute()
+}

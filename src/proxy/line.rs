@@ -73,6 +73,20 @@ impl Line {
         })
     }
 
+    /// What a token says, if it is valid at `now` (seconds since the epoch).
+    ///
+    /// # Errors
+    /// It is not one of ours, or expired.
+    pub fn verify(&self, token: &str, now: u64) -> Result<envelope::Verified, envelope::TokenError> {
+        self.sealer.verify(token, now)
+    }
+
+    /// How the upstream of this name sees a session's data; `None` if there is no such upstream.
+    pub fn view_for(&self, audience: &str) -> Option<impl Fn(&str) -> String> {
+        let known = self.applications.iter().find(|application| application.audience.name() == audience)?;
+        Some(|data: &str| known.audience.view(data))
+    }
+
     /// Whether a cookie set on this route would be kept by a browser that asked for `host` over `scheme`.
     pub(super) fn reach(&self, route: &Route, host: &str, scheme: Scheme) -> Reach {
         let secure = scheme == Scheme::Https || is_loopback_host(host) || !self.cookie.scope().is_secure();

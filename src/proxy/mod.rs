@@ -25,6 +25,7 @@ pub use line::Line;
 pub use rejection::{Form, Rejection};
 pub use settings::{OnStoreFailure, RouteSettings, SessionUse, Settings, UpstreamSettings};
 use steps::Visitor;
+pub use steps::unix_now;
 
 use crate::{
     headers::Peer,

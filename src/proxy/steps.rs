@@ -165,7 +165,7 @@ impl Shard {
     }
 
     pub(super) fn seal_token(&self, upstream: usize, application: &Application, visitor: &Visitor) -> HeaderValue {
-        let (sealer, audience, now) = (&self.line.sealer, &application.audience, now());
+        let (sealer, audience, now) = (&self.line.sealer, &application.audience, unix_now());
         match &visitor.presented {
             Presented::Loaded(session) => sealer.seal(audience, Claims::Session(&session.handle, &session.record), now),
             Presented::Unavailable => sealer.seal(audience, Claims::Degraded, now),
@@ -341,6 +341,6 @@ fn fresh_request_id() -> HeaderValue {
 }
 
 /// Seconds since the epoch by our own clock: what applications hold tokens against.
-pub(super) fn now() -> u64 {
+pub fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }

@@ -1,6 +1,37 @@
-//! Sockets, one runtime per core, drain.
+//! Sockets, one runtime per core, drain. The caller owns the listeners and the stop signal.
+//!
+//! The thread that calls [`run`] accepts connections and hands them to the shards in turn, so that they are spread
+//! evenly also when there are few; it serves the admin and application listeners beside that. Each shard is a thread
+//! with a current-thread runtime, its own upstream connections and its own way to the store.
 
-use std::{net::SocketAddr, time::Duration};
+mod connection;
+mod pace;
+mod shard;
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
+use tracing::{info, warn};
+
+use crate::{
+    admin::{self, Admin},
+    application::Application,
+    proxy,
+    store::Depot,
+};
+use shard::Worker;
 
 /// What a client may cost (`[limits]`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,4 +70,165 @@ pub struct Settings {
     pub limits: Limits,
     /// How the process ends.
     pub drain: Drain,
+}
+
+/// The sockets of one process, bound.
+pub struct Listeners {
+    public: Vec<TcpListener>,
+    application: Option<TcpListener>,
+    admin: Option<TcpListener>,
+}
+
+/// Why the process cannot serve.
+#[derive(Debug)]
+pub enum ServeError {
+    /// An address cannot be bound.
+    Bind(SocketAddr, io::Error),
+    /// A thread or runtime cannot be made.
+    Shard(io::Error),
+    /// The settings contradict each other in a way that the configuration should have found.
+    Settings(String),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Shard(error) => write!(f, "cannot start a worker: {error}"),
+            Self::Settings(problem) => write!(f, "the settings do not fit: {problem}"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Bind(_, error) | Self::Shard(error) => Some(error),
+            Self::Settings(_) => None,
+        }
+    }
+}
+
+impl Listeners {
+    /// Binds every address of the settings.
+    ///
+    /// # Errors
+    /// [`ServeError::Bind`] names the first that cannot be bound.
+    pub async fn bind(settings: &Settings) -> Result<Self, ServeError> {
+        let mut public = Vec::new();
+        for address in &settings.listen {
+            public.push(bind(*address).await?);
+        }
+        Ok(Self {
+            public,
+            application: bind_some(settings.application).await?,
+            admin: bind_some(settings.admin).await?,
+        })
+    }
+
+    /// The public addresses, as they were bound.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.public.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|error| ServeError::Bind(address, error))
+}
+
+async fn bind_some(address: Option<SocketAddr>) -> Result<Option<TcpListener>, ServeError> {
+    match address {
+        Some(address) => bind(address).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Serves until `shutdown` resolves, then drains: `/readyz` turns 503, after `drain.delay` no connection is accepted any
+/// more, and what is under way has `drain.timeout` to finish.
+///
+/// # Errors
+/// [`ServeError`] if it cannot begin.
+pub async fn run(
+    listeners: Listeners,
+    proxy: &proxy::Settings,
+    settings: &Settings,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let shards = std::thread::available_parallelism().map_or(1, usize::from);
+    let depot = Depot::new(&proxy.store, shards).map_err(ServeError::Settings)?;
+    let common = proxy::Common::new(proxy).map_err(ServeError::Settings)?;
+    let workers = (0..shards).map(|index| Worker::start(index, proxy, &common, &depot, settings));
+    let workers = workers.collect::<Result<Vec<_>, _>>().map_err(ServeError::Shard)?;
+
+    let store = depot.open();
+    let draining = Arc::new(AtomicBool::new(false));
+    let mut side = JoinSet::new();
+    if let Some(listener) = listeners.admin {
+        let admin = Arc::new(Admin::new(store.clone(), Arc::clone(&draining)));
+        side.spawn(admin::serve(listener, move |request| Arc::clone(&admin).answer(request)));
+    }
+    if let Some(listener) = listeners.application {
+        let application = Arc::new(Application::new(Arc::clone(&common.line), store));
+        side.spawn(admin::serve(listener, move |request| Arc::clone(&application).answer(request)));
+    }
+    let workers = Arc::new(workers);
+    let slots = Arc::new(Semaphore::new(settings.limits.connections));
+    let mut accepting = JoinSet::new();
+    for listener in listeners.public {
+        accepting.spawn(accept(listener, Arc::clone(&workers), Arc::clone(&slots)));
+    }
+    info!(target: "cloakroom::server", shards, "ready");
+
+    shutdown.await;
+    info!(target: "cloakroom::server", "draining");
+    draining.store(true, Ordering::Relaxed);
+    tokio::time::sleep(settings.drain.delay).await;
+    accepting.shutdown().await;
+    let workers = Arc::into_inner(workers).unwrap_or_default();
+    for stopped in workers.into_iter().map(Worker::stop).collect::<Vec<_>>() {
+        if stopped.await.is_err() {
+            warn!(target: "cloakroom::server", "a worker ended badly");
+        }
+    }
+    side.shutdown().await;
+    info!(target: "cloakroom::server", "stopped");
+    Ok(())
+}
+
+/// A connection, and its place among `limits.connections`.
+type Accepted = (std::net::TcpStream, SocketAddr, OwnedSemaphorePermit);
+
+async fn accept(listener: TcpListener, workers: Arc<Vec<Worker>>, slots: Arc<Semaphore>) {
+    for worker in (0..workers.len()).cycle() {
+        let (stream, peer) = loop {
+            match listener.accept().await {
+                Ok(accepted) => break accepted,
+                Err(error) => {
+                    warn!(target: "cloakroom::server", %error, "a connection cannot be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        };
+        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+            turn_away(stream);
+            continue;
+        };
+        if let Ok(stream) = stream.into_std() {
+            workers[worker].hand((stream, peer, slot));
+        }
+    }
+}
+
+/// Says that there is no place, without reading the request; whether it arrives depends on the client.
+fn turn_away(stream: TcpStream) {
+    const BODY: &str = r#"{"type":"urn:cloakroom:error:unavailable","title":"The service is busy at the moment","status":503,"instance":"none"}"#;
+    let length = BODY.len();
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\n\
+         cache-control: no-store\r\nretry-after: 1\r\nconnection: close\r\n\r\n{BODY}"
+    );
+    warn!(target: "cloakroom::server", "a connection is turned away (limits.connections)");
+    if stream.try_write(head.as_bytes()).is_ok() {
+        drop(stream.into_std().and_then(|stream| stream.shutdown(std::net::Shutdown::Write)));
+    }
 }

@@ -1,0 +1,103 @@
+//! What an operator may ask: whether the process lives and whether it is ready. Never reachable through the public
+//! listener. The small server that it runs on also serves the application listener.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpListener, task::JoinSet};
+use tracing::{debug, warn};
+
+use crate::store::Store;
+
+/// A request on these listeners must be complete after this long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the admin listener knows.
+pub struct Admin {
+    store: Store,
+    draining: Arc<AtomicBool>,
+}
+
+impl Admin {
+    /// Looks at this store, and at whether the process is about to end.
+    pub fn new(store: Store, draining: Arc<AtomicBool>) -> Self {
+        Self { store, draining }
+    }
+
+    /// Answers one request.
+    pub async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<String> {
+        match (request.uri().path(), request.method()) {
+            ("/healthz" | "/readyz", method) if method != Method::GET && method != Method::HEAD => {
+                text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n")
+            }
+            ("/healthz", _) => text(StatusCode::OK, "alive\n"),
+            ("/readyz", _) => self.ready().await,
+            _ => text(StatusCode::NOT_FOUND, "there are /healthz and /readyz\n"),
+        }
+    }
+
+    async fn ready(&self) -> Response<String> {
+        if self.draining.load(Ordering::Relaxed) {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "draining: the process is about to end\n");
+        }
+        match self.store.ping().await {
+            Ok(()) => text(StatusCode::OK, "ready\n"),
+            Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("store: {error}\n")),
+        }
+    }
+}
+
+fn text(status: StatusCode, body: &str) -> Response<String> {
+    let mut response = Response::new(body.to_owned());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Serves small answers on a listener of its own, until it is dropped.
+pub async fn serve<H, F>(listener: TcpListener, handler: H)
+where
+    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<String>> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    warn!(target: "cloakroom::admin", %error, "a connection cannot be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            Some(_) = connections.join_next() => continue,
+        };
+        let handler = handler.clone();
+        connections.spawn(async move {
+            let service = service_fn(|request| {
+                let answer = handler(request);
+                async move { Ok::<_, Infallible>(answer.await) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(PATIENCE)
+                .serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = connection.await {
+                debug!(target: "cloakroom::admin", %error, "a connection broke");
+            }
+        });
+    }
+}
