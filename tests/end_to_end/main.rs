@@ -1,0 +1,5 @@
+//! Cloakroom from outside: real processes, real sockets, a scripted application, browsers with cookie jars, a private
+//! Redis. Each module is one topic of the contract; each test is one sentence of it. The support code holds the
+//! global invariants against every one of them.
+
+mod support;
