@@ -2,4 +2,10 @@
 //! Redis. Each module is one topic of the contract; each test is one sentence of it. The support code holds the
 //! global invariants against every one of them.
 
+mod configuration;
+mod data;
+mod hangups;
+mod races;
+mod realms;
 mod support;
+mod trust;

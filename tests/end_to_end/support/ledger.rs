@@ -91,8 +91,12 @@ impl Ledger {
         let requests = upstream.requests();
         let mut arrivals: HashMap<&str, u32> = HashMap::new();
         for request in &requests {
-            *arrivals.entry(request.script().unwrap_or("")).or_default() += 1;
+            // A body that broke off is a request that the upstream did not get; refusing it is right.
             faults.extend(fault_of(request, sessionless));
+            if !request.complete {
+                continue;
+            }
+            *arrivals.entry(request.script().unwrap_or("")).or_default() += 1;
         }
         let sent = self.sent.lock().expect("ledger");
         for (key, count) in &arrivals {
