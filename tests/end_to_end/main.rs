@@ -4,8 +4,12 @@
 
 mod configuration;
 mod data;
+mod errors;
 mod hangups;
+mod life;
+mod outage;
 mod races;
 mod realms;
+mod streams;
 mod support;
 mod trust;

@@ -5,7 +5,7 @@ use crate::support::{Answer, Ask, OurCookie, Piece, Store, TICKET, World, both_s
 const SPELLINGS: [&str; 8] =
     ["X-Session", "x-session", "X-SESSION", "x_session", "X_Session", "X.SESSION", "x!session", "X-Session-Update"];
 
-const NOMINATIONS: [&str; 4] = ["", "X-Session", "keep-alive, x_session, X.SESSION", "X-Session, Cookie, Host"];
+const NOMINATIONS: [&str; 4] = ["", "X-Session", "keep-alive, x_session, X.SESSION", "X-Session, Host"];
 
 /// Two routes: one with sessions, `/static/` without.
 fn with_static_files(w: &World) -> &'static str {

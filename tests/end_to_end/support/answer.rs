@@ -80,8 +80,13 @@ impl Answer {
         Self { body: Content::Raw(bytes.as_bytes().to_vec()), ..Self::ok() }
     }
 
-    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.as_bytes().to_vec()));
+    pub(crate) fn header(self, name: &str, value: &str) -> Self {
+        self.raw_header(name, value.as_bytes())
+    }
+
+    /// A header whose value need not be UTF-8.
+    pub(crate) fn raw_header(mut self, name: &str, value: &[u8]) -> Self {
+        self.headers.push((name.to_owned(), value.to_vec()));
         self
     }
 
@@ -139,9 +144,9 @@ impl Answer {
         self
     }
 
-    /// Short values such as `{}` are no secrets: they occur everywhere.
+    /// Short values such as `{}` and `destroy` are no secrets: they occur everywhere.
     fn secret(mut self, value: &str) -> Self {
-        if value.len() > 6 {
+        if value.len() > 10 {
             self.secrets.push(value.as_bytes().to_vec());
         }
         self

@@ -22,10 +22,9 @@ mod world;
 
 pub(crate) use answer::{Answer, Piece};
 pub(crate) use browser::{Ask, Browser, OurCookie, Pending, TICKET};
-pub(crate) use connection::Reply;
 pub(crate) use patience::{Gate, let_pass, until};
 pub(crate) use ports::free_port;
-pub(crate) use proxy::{Said, cloakroom};
+pub(crate) use proxy::{Proxy, Said, cloakroom};
 pub(crate) use relay::Relay;
 pub(crate) use wire::folded;
 pub(crate) use world::{Store, World, both_stores, world};

@@ -90,7 +90,7 @@ impl Redis {
     pub(crate) fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
         let mut connection = connection(self.port).expect("a connection to Redis");
         let mut command = redis::cmd(words[0]);
-        words[1..].iter().for_each(|word| drop(command.arg(*word)));
+        command.arg(&words[1..]);
         command.query(&mut connection).expect("an answer of Redis")
     }
 

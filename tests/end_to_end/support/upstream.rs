@@ -1,5 +1,5 @@
 //! A scripted HTTP/1.1 application on a raw socket. It records every request exactly and answers each as the test
-//! said: by the header `X-Script`, which names one request's own answer, else by path, else with a plain 200.
+//! said, by the header `X-Script`, which names each request's own answer.
 
 use std::collections::HashMap;
 use std::io;
@@ -65,7 +65,6 @@ struct Stage {
     trust: Trust,
     closed: AtomicBool,
     scripts: Mutex<HashMap<String, Answer>>,
-    paths: Mutex<HashMap<String, Answer>>,
     requests: Mutex<Vec<Arc<Request>>>,
     /// Connections by the peer's port.
     open: Mutex<HashMap<u16, TcpStream>>,
@@ -79,7 +78,6 @@ impl Upstream {
             trust,
             closed: AtomicBool::new(false),
             scripts: Mutex::default(),
-            paths: Mutex::default(),
             requests: Mutex::default(),
             open: Mutex::default(),
         });
@@ -106,11 +104,6 @@ impl Upstream {
     /// Lays down the answer to the request that will carry `X-Script: <key>`.
     pub(super) fn script(&self, key: &str, answer: Answer) {
         self.0.scripts.lock().expect("scripts").insert(key.to_owned(), answer);
-    }
-
-    /// Answers requests without a script of their own on this path.
-    pub(crate) fn on(&self, path: &str, answer: Answer) {
-        self.0.paths.lock().expect("paths").insert(path.to_owned(), answer);
     }
 
     /// Everything that has arrived, in order.
@@ -176,7 +169,7 @@ impl Upstream {
 
     fn answer_to(&self, request: &Request) -> Answer {
         let own = request.script().and_then(|key| self.0.scripts.lock().expect("scripts").get(key).cloned());
-        own.or_else(|| self.0.paths.lock().expect("paths").get(request.path()).cloned()).unwrap_or_else(Answer::ok)
+        own.unwrap_or_else(Answer::ok)
     }
 }
 
