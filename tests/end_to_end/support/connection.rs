@@ -154,11 +154,6 @@ impl Connection {
         self.wire.stream().shutdown(Shutdown::Write).expect("shutting an open connection");
     }
 
-    /// Whether the peer ends the connection without another byte.
-    pub(crate) fn is_closed_by_peer(&mut self) -> bool {
-        !self.wire.has_more().unwrap_or(false)
-    }
-
     /// Ends the connection as a browser that is killed: with a reset.
     pub(crate) fn reset(self) {
         self.wire.reset_on_drop();

@@ -123,3 +123,90 @@ fn fault_of(request: &Request, sessionless: &[&str]) -> Option<String> {
     };
     fault.map(|fault| format!("{} {}: {fault}", request.method, request.target))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::answer::Piece;
+    use super::super::connection::Connection;
+    use super::super::patience::{Gate, until};
+    use super::super::token::Trust;
+    use super::*;
+
+    /// A client that talks to the upstream directly, as through a proxy that does nothing right.
+    fn without_proxy(answer: Answer, request: &str) -> (Vec<String>, Reply) {
+        let upstream = Upstream::start(Trust { key: Arc::new(b"secret".to_vec()), audience: "app" });
+        let ledger = Arc::new(Ledger::default());
+        let key = ledger.name(&answer);
+        upstream.script(&key, answer);
+        let address = upstream.url().trim_start_matches("http://").parse().expect("an address");
+        let mut connection = Connection::open(address, ledger.clone()).expect("a connection");
+        connection.send(request.replace("KEY", &key).as_bytes()).expect("sending");
+        let reply = connection.reply(request.split(' ').next().unwrap_or_default()).expect("a response");
+        ledger.answered(&key, &reply, &connection.heads());
+        let arrived = || (!upstream.requests().is_empty()).then(|| ledger.audit(&upstream, &["/static/"]));
+        (until("the request to be noted", arrived), reply)
+    }
+
+    fn noticed(faults: &[String], what: &str) -> bool {
+        faults.iter().any(|fault| fault.contains(what))
+    }
+
+    #[test]
+    fn a_route_without_session_passes_when_nothing_is_wrong() {
+        let answer = Answer::ok().interim(103, &[("Link", "</a>")]).trailer("X-Sum", "1").generated(100_000);
+        let (faults, reply) = without_proxy(answer, "GET /static/ HTTP/1.1\r\nX-Script: KEY\r\n\r\n");
+        assert_eq!(faults, Vec::<String>::new());
+        assert_eq!((reply.status, reply.body.len(), reply.complete, reply.interim), (200, 100_000, true, vec![103]));
+        assert_eq!(reply.trailers.first("x-sum"), Some("1"));
+    }
+
+    #[test]
+    fn a_head_request_has_no_body() {
+        let (_, reply) = without_proxy(Answer::ok(), "HEAD /static/ HTTP/1.1\r\nX-Script: KEY\r\n\r\n");
+        assert_eq!((reply.header("content-length"), reply.body.len()), (Some("2"), 0));
+    }
+
+    #[test]
+    fn a_token_that_is_missing_forged_or_doubled_is_noticed() {
+        for headers in ["", "X-Session: forged\r\n", "X-Session: a.b.c\r\nx_session: a.b.c\r\n"] {
+            let (faults, _) = without_proxy(Answer::ok(), &format!("GET / HTTP/1.1\r\nX-Script: KEY\r\n{headers}\r\n"));
+            assert_eq!(faults.len(), 1, "{faults:?}");
+        }
+        let (faults, _) = without_proxy(Answer::ok(), "GET /static/ HTTP/1.1\r\nX-Script: KEY\r\nx.session: 1\r\n\r\n");
+        assert!(noticed(&faults, "without session"), "{faults:?}");
+    }
+
+    #[test]
+    fn an_update_that_reaches_the_client_is_noticed() {
+        let update = r#"{"canary":1}"#;
+        for answer in [
+            Answer::updating(update),
+            Answer::ok().interim(103, &[("x_session_update", update)]),
+            Answer::ok().pieces([]).trailer("X.Session.Update", update),
+        ] {
+            let (faults, _) = without_proxy(answer, "GET /static/ HTTP/1.1\r\nX-Script: KEY\r\n\r\n");
+            assert!(noticed(&faults, "a client was shown") && noticed(&faults, "the client was shown"), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_nobody_sent_is_noticed() {
+        let (faults, _) = without_proxy(Answer::ok(), "GET /static/ HTTP/1.1\r\n\r\n");
+        assert!(noticed(&faults, "nobody sent"), "{faults:?}");
+        let (faults, _) = without_proxy(Answer::ok(), "GET /static/ HTTP/1.1\r\nX-Script: other\r\n\r\n");
+        assert!(noticed(&faults, "the answer to other"), "{faults:?}");
+    }
+
+    #[test]
+    fn a_body_that_is_broken_off_is_told_from_a_whole_one() {
+        let gate = Gate::new();
+        gate.release();
+        let broken = [Piece::Data("half"), Piece::Abort];
+        let (faults, reply) =
+            without_proxy(Answer::ok().pieces(broken).after(&gate), "GET /static/ HTTP/1.1\r\nX-Script: KEY\r\n\r\n");
+        assert_eq!(faults, Vec::<String>::new());
+        assert!(!reply.complete && !reply.body.is_empty());
+    }
+}
