@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::support::{Answer, Ask, Gate, OurCookie, Store, TICKET, both_stores, let_pass, until, world};
 
 both_stores! {
@@ -129,6 +132,43 @@ fn visits_cost_the_store_one_read_and_no_write() {
         let anonymous = w.redis().watch();
         browser.ask(Ask::get("/").without_cookies(), Answer::ok()).passed(200).without_cookie();
         assert_eq!(anonymous.commands(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_touch_extends_the_session_and_changes_nothing_else() {
+    world(Store::Redis, |w| {
+        let browser = w.browser(&w.proxy_with("session.touch_interval = \"1ms\""));
+        browser.update(r#"{"user":"ada"}"#);
+        let first = browser.visit();
+        let key = w.redis().sessions().remove(0);
+        let _: i64 = w.redis().command(&["PEXPIRE", &key, "60000"]);
+        until("the session to be extended", || {
+            let token = browser.visit();
+            assert_eq!((token.text(), token.claims.ver), (first.text(), Some(1)));
+            let left: i64 = w.redis().command(&["PTTL", &key]);
+            (left > 20 * 60 * 1000).then_some(())
+        });
+        assert_eq!(browser.visit().claims.expires, first.claims.expires);
+    });
+}
+
+#[test]
+fn with_what_is_in_the_store_nobody_gets_in() {
+    world(Store::Redis, |w| {
+        let browser = w.browser(&w.proxy());
+        browser.update(r#"{"user":"ada"}"#);
+        let mut tickets = Vec::from_iter(browser.ticket());
+        browser.control("rotate");
+        tickets.extend(browser.ticket());
+        let key = w.redis().sessions().remove(0);
+        let stored: Vec<u8> = w.redis().command(&["GET", &key]);
+        for ticket in tickets {
+            let bytes = URL_SAFE_NO_PAD.decode(&ticket).unwrap_or_default();
+            for part in ticket.as_bytes().windows(16).chain(bytes.windows(12)) {
+                assert!(!stored.windows(part.len()).any(|window| window == part), "a part of the ticket is stored");
+            }
+        }
     });
 }
 

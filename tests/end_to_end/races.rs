@@ -187,6 +187,18 @@ both_stores! {
         assert!(!browser.visit_with(&old).is_live());
     }
 
+    fn a_reader_never_takes_back_what_a_writer_changed_meanwhile(w) {
+        let browser = w.browser(&w.proxy_with("session.touch_interval = \"1ms\""));
+        session(&browser);
+        let (gate, reader) = slow(&browser, Answer::ok());
+        browser.update(r#"{"user":"eve"}"#);
+        gate.release();
+        reader.reply().passed(200).without_cookie();
+        let token = browser.visit();
+        assert_eq!(token.data(), r#"{"user":"eve"}"#);
+        assert_eq!(token.claims.ver, Some(2));
+    }
+
     fn on_the_same_key_the_last_to_finish_wins(w) {
         let browser = w.browser(&w.proxy());
         session(&browser);

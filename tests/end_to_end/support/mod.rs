@@ -22,6 +22,7 @@ mod world;
 
 pub(crate) use answer::{Answer, Piece};
 pub(crate) use browser::{Ask, Browser, OurCookie, Pending, TICKET};
+pub(crate) use connection::Reply;
 pub(crate) use patience::{Gate, let_pass, until};
 pub(crate) use ports::free_port;
 pub(crate) use proxy::{Proxy, Said, cloakroom};
