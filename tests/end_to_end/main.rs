@@ -1,0 +1,16 @@
+//! Cloakroom from outside: real processes, real sockets, a scripted application, browsers with cookie jars, a private
+//! Redis. Each module is one topic of the contract; each test is one sentence of it. The support code holds the
+//! global invariants against every one of them.
+
+mod caches;
+mod configuration;
+mod data;
+mod errors;
+mod hangups;
+mod life;
+mod outage;
+mod races;
+mod realms;
+mod streams;
+mod support;
+mod trust;

@@ -1,0 +1,166 @@
+//! Contract 7: bodies are streamed both ways; memory does not depend on their size. Issue 2, "must hold" 5.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::support::{Answer, Ask, Gate, Piece, Proxy, Store, let_pass, until, world};
+
+const MIB: u64 = 1024 * 1024;
+const WHOLE: u64 = 300 * MIB;
+/// Where the reader pauses.
+const PAUSE_AFTER: u64 = 30 * MIB;
+const PAUSE: Duration = Duration::from_secs(10);
+const GROWTH: u64 = 16 * MIB;
+
+/// Watches the proxy's peak of resident memory from now on.
+struct Scales {
+    proxy: Arc<Proxy>,
+    before: u64,
+}
+
+impl Scales {
+    fn set(proxy: &Arc<Proxy>) -> Self {
+        proxy.forget_peak();
+        Self { proxy: proxy.clone(), before: proxy.resident() }
+    }
+
+    #[track_caller]
+    fn assert_flat(&self) {
+        let growth = self.proxy.peak().saturating_sub(self.before);
+        assert!(growth < GROWTH, "the peak grew by {} KiB from {} KiB", growth / 1024, self.before / 1024);
+    }
+}
+
+#[test]
+fn an_upload_to_a_reader_that_pauses_needs_no_memory() {
+    world(Store::Memory, |w| {
+        let proxy = w.proxy();
+        let browser = w.browser(&proxy);
+        browser.update(r#"{"user":"ada"}"#);
+        browser.ask(Ask::post("/", &"x".repeat(MIB as usize)), Answer::ok()).passed(200);
+        let scales = Scales::set(&proxy);
+        let gate = Gate::new();
+        let ask = Ask::of("POST", "/upload").header("Content-Length", WHOLE.to_string());
+        let mut exchange = browser.open(ask, Answer::ok().reading_until(PAUSE_AFTER, &gate));
+        let sender = thread::spawn(move || {
+            let piece = vec![b'.'; MIB as usize];
+            for _ in 0..WHOLE / MIB {
+                exchange.send(&piece).expect("sending the upload");
+            }
+            exchange.reply()
+        });
+        gate.arrived();
+        let_pass(PAUSE);
+        gate.release();
+        let reply = sender.join().expect("the upload").passed(200);
+        assert_eq!(reply.seen.expect("a request at the upstream").length, WHOLE);
+        scales.assert_flat();
+    });
+}
+
+#[test]
+fn a_download_by_a_reader_that_pauses_needs_no_memory() {
+    world(Store::Memory, |w| {
+        let proxy = w.proxy();
+        let browser = w.browser(&proxy);
+        browser.update(r#"{"user":"ada"}"#);
+        browser.get("/", Answer::ok().generated(MIB)).passed(200);
+        let scales = Scales::set(&proxy);
+        let mut exchange = browser.open(Ask::get("/download"), Answer::ok().generated(WHOLE));
+        let (reply, mut framing) = exchange.head();
+        assert_eq!(reply.status, 200);
+        let (mut received, mut paused) = (0, false);
+        while let Some(piece) = exchange.piece(&mut framing).expect("the download") {
+            received += piece.len() as u64;
+            if received >= PAUSE_AFTER && !paused {
+                paused = true;
+                let_pass(PAUSE);
+            }
+        }
+        assert_eq!(received, WHOLE);
+        scales.assert_flat();
+    });
+}
+
+#[test]
+fn an_event_reaches_the_browser_before_the_stream_ends() {
+    world(Store::Memory, |w| {
+        let browser = w.browser(&w.proxy());
+        let gate = Gate::new();
+        let events = [Piece::Data("data: one\n\n"), Piece::Wait(gate.clone()), Piece::Data("data: two\n\n")];
+        let answer = Answer::updating(r#"{"user":"ada"}"#).header("Content-Type", "text/event-stream").pieces(events);
+        let mut exchange = browser.open(Ask::get("/events"), answer);
+        let (reply, mut framing) = exchange.head();
+        reply.passed(200);
+        let mut next = || exchange.piece(&mut framing).expect("a piece of the stream");
+        assert_eq!(next().as_deref(), Some(&b"data: one\n\n"[..]));
+        // Saved before seen: with the head there, another request has the change, although the body goes on.
+        gate.arrived();
+        assert_eq!(browser.data(), r#"{"user":"ada"}"#);
+        gate.release();
+        assert_eq!(next().as_deref(), Some(&b"data: two\n\n"[..]));
+        assert_eq!(next(), None);
+    });
+}
+
+#[test]
+fn a_part_of_an_upload_reaches_the_application_before_the_upload_ends() {
+    world(Store::Memory, |w| {
+        let browser = w.browser(&w.proxy());
+        let gate = Gate::new();
+        let ask = Ask::of("POST", "/").header("Transfer-Encoding", "chunked");
+        let mut exchange = browser.open(ask, Answer::ok().reading_until(5, &gate));
+        exchange.send(b"5\r\nfirst\r\n").expect("sending a part");
+        gate.arrived();
+        gate.release();
+        exchange.send(b"6\r\nsecond\r\n0\r\n\r\n").expect("sending the rest");
+        let reply = exchange.reply().passed(200);
+        assert_eq!(reply.seen.expect("a request at the upstream").length, 11);
+    });
+}
+
+#[test]
+fn a_body_that_the_application_breaks_off_does_not_look_whole() {
+    world(Store::Memory, |w| {
+        let browser = w.browser(&w.proxy());
+        let gate = Gate::new();
+        let broken = [Piece::Data("half of it"), Piece::Wait(gate.clone()), Piece::Abort];
+        let pending = browser.start(Ask::get("/"), Answer::ok().pieces(broken));
+        gate.arrived();
+        gate.release();
+        let reply = pending.reply();
+        assert_eq!(reply.status, 200);
+        assert!(!reply.complete, "{}", reply.text());
+    });
+}
+
+#[test]
+fn a_body_that_the_browser_breaks_off_is_aborted_at_the_application() {
+    world(Store::Memory, |w| {
+        let browser = w.browser(&w.proxy());
+        for (framing, value, part) in
+            [("Content-Length", "10", "short"), ("Transfer-Encoding", "chunked", "5\r\nshort\r\n")]
+        {
+            for half_close in [true, false] {
+                let gate = Gate::new();
+                let ask = Ask::of("POST", "/short").header(framing, value);
+                let mut exchange = browser.open(ask, Answer::updating(r#"{"never":true}"#).reading_until(5, &gate));
+                exchange.send(part.as_bytes()).expect("sending a part");
+                gate.arrived();
+                gate.release();
+                let key = exchange.key().to_owned();
+                let mut connection = exchange.into_connection();
+                if half_close {
+                    connection.finish_sending();
+                    let status = connection.head().map_or(400, |reply| reply.status);
+                    assert!([400, 408].contains(&status), "{status}");
+                }
+                drop(connection);
+                let seen = until("the end of the request at the upstream", || w.upstream.seen(&key));
+                assert!(!seen.complete, "a part was passed off as the whole");
+                assert!(!browser.visit().is_live());
+            }
+        }
+    });
+}

@@ -1,0 +1,31 @@
+//! What the end-to-end tests are made of: real processes, real sockets, exact bytes.
+//!
+//! [`world`] runs a test with a [`World`]: a scripted [`Upstream`], a private [`Redis`] or none, any number of
+//! [`Proxy`] processes and [`Browser`]s. When the test is over its [`Ledger`](ledger) holds what happened against the
+//! global invariants. Nothing here sleeps to synchronise: conditions are polled and [`Gate`]s are passed.
+
+mod answer;
+mod browser;
+mod connection;
+mod exact;
+mod jar;
+mod ledger;
+mod patience;
+mod ports;
+mod proxy;
+mod redis;
+mod relay;
+mod token;
+mod upstream;
+mod wire;
+mod world;
+
+pub(crate) use answer::{Answer, Piece};
+pub(crate) use browser::{Ask, Browser, OurCookie, Pending, TICKET};
+pub(crate) use connection::Reply;
+pub(crate) use patience::{Gate, let_pass, until};
+pub(crate) use ports::free_port;
+pub(crate) use proxy::{Proxy, Said, cloakroom};
+pub(crate) use relay::Relay;
+pub(crate) use wire::folded;
+pub(crate) use world::{Store, World, both_stores, world};

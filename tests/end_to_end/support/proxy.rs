@@ -1,0 +1,229 @@
+//! One process of the binary under test: its configuration, its life, its memory, its log.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+use toml::Table;
+
+use super::connection::Connection;
+use super::ledger::Ledger;
+use super::patience::{PATIENCE, until};
+use super::ports::free_port;
+
+/// The binary under test.
+const BINARY: &str = env!("CARGO_BIN_EXE_cloakroom");
+
+/// Puts one configuration over another; arrays are replaced whole.
+pub(super) fn merge(base: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => merge(below, above),
+            (_, value) => drop(base.insert(key, value)),
+        }
+    }
+}
+
+/// A running proxy. Dropping it kills it.
+pub(crate) struct Proxy {
+    folder: PathBuf,
+    config: Table,
+    arguments: Vec<String>,
+    ledger: Arc<Ledger>,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Proxy {
+    /// `config` lacks the addresses, which are found here. `folder` is the proxy's own.
+    pub(super) fn start(folder: &Path, config: Table, arguments: &[&str], ledger: &Arc<Ledger>) -> Arc<Self> {
+        let proxy = Self {
+            folder: folder.to_owned(),
+            config,
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            ledger: ledger.clone(),
+            running: Mutex::new(None),
+        };
+        proxy.restart();
+        Arc::new(proxy)
+    }
+
+    /// Starts it (again), on new ports, with the configuration and the keys that it had.
+    pub(crate) fn restart(&self) {
+        for _ in 0..5 {
+            match self.spawn() {
+                Ok(running) => {
+                    *self.running.lock().expect("proxy") = Some(running);
+                    return;
+                }
+                Err(status) if !self.log().to_ascii_lowercase().contains("in use") => {
+                    panic!("the proxy ended with {status} instead of listening\n{}\n{}", self.text(), self.log());
+                }
+                Err(_) => {}
+            }
+        }
+        panic!("no free ports\n{}", self.log());
+    }
+
+    /// The process, once it listens; its exit status if it ends instead.
+    fn spawn(&self) -> Result<Running, ExitStatus> {
+        let addresses =
+            ["listen", "admin", "application"].map(|room| (room, SocketAddr::from(([127, 0, 0, 1], free_port()))));
+        let mut config = self.config.clone();
+        for (room, address) in addresses {
+            let text = format!("[{room}]\naddress = \"{address}\"");
+            merge(&mut config, text.parse().expect("addresses in TOML"));
+        }
+        fs::write(self.folder.join("cloakroom.toml"), config.to_string()).expect("writing the configuration");
+        let log = File::options().create(true).append(true).open(self.log_path()).expect("the log file");
+        let mut child = Command::new(BINARY)
+            .args(["run", "--config", "cloakroom.toml"])
+            .args(&self.arguments)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle of the log"))
+            .stderr(log)
+            .spawn()
+            .expect("starting the proxy");
+        let what = "the proxy to listen on all its addresses";
+        until(what, || match child.try_wait().expect("the proxy's state") {
+            Some(status) => Some(Err(status)),
+            None => addresses.iter().all(|(_, address)| TcpStream::connect(address).is_ok()).then_some(Ok(())),
+        })?;
+        Ok(Running { child, address: addresses[0].1 })
+    }
+
+    pub(super) fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.running.lock().expect("proxy").as_ref().expect("a running proxy").address
+    }
+
+    /// A raw connection to the listener.
+    pub(crate) fn connect(&self) -> Connection {
+        self.try_connect().expect("connecting to the proxy")
+    }
+
+    pub(crate) fn try_connect(&self) -> io::Result<Connection> {
+        Connection::open(self.address(), self.ledger.clone())
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(self.folder.join("cloakroom.toml")).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// Everything it has written to standard error and standard output.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.running.lock().expect("proxy").is_some()
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn ask_to_end(&self) {
+        let running = self.running.lock().expect("proxy");
+        let child = &running.as_ref().expect("a running proxy").child;
+        kill_process(Pid::from_child(child), Signal::TERM).expect("SIGTERM to the proxy");
+    }
+
+    /// Waits for the end that was asked for; it must be a success.
+    pub(crate) fn ended(&self) {
+        let mut running = self.running.lock().expect("proxy").take().expect("a running proxy");
+        let status = until("the proxy to end after SIGTERM", || running.child.try_wait().expect("the proxy's state"));
+        assert_eq!(status.code(), Some(0), "the proxy ended with {status}\n{}", self.log());
+    }
+
+    /// SIGTERM, and exit status 0.
+    pub(crate) fn terminate(&self) {
+        self.ask_to_end();
+        self.ended();
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&self) {
+        if let Some(mut running) = self.running.lock().expect("proxy").take() {
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+    }
+
+    /// Bytes resident now.
+    pub(crate) fn resident(&self) -> u64 {
+        self.status_line("VmRSS:")
+    }
+
+    /// Bytes resident at most since the start or since `forget_peak`.
+    pub(crate) fn peak(&self) -> u64 {
+        self.status_line("VmHWM:")
+    }
+
+    /// Makes the present the peak.
+    pub(crate) fn forget_peak(&self) {
+        fs::write(self.proc_file("clear_refs"), "5").expect("resetting the peak of resident memory");
+    }
+
+    fn status_line(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(self.proc_file("status")).expect("/proc/PID/status");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of /proc/PID/status");
+        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+        kibibytes * 1024
+    }
+
+    fn proc_file(&self, name: &str) -> String {
+        let running = self.running.lock().expect("proxy");
+        format!("/proc/{}/{name}", running.as_ref().expect("a running proxy").child.id())
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What a command that ends by itself said.
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Runs the binary with these arguments in this folder until it ends.
+pub(crate) fn cloakroom(folder: &Path, arguments: &[&str]) -> Said {
+    let [out, err] = ["out", "err"].map(|name| folder.join(format!("said-{name}")));
+    let file = |path: &Path| File::create(path).expect("a file for the output");
+    let mut child = Command::new(BINARY)
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(file(&out))
+        .stderr(file(&err))
+        .spawn()
+        .expect("starting the binary");
+    let started = Instant::now();
+    let status = until("the command to end", || {
+        if started.elapsed() > PATIENCE / 2 {
+            let _ = child.kill(); // a command that goes on although it must not
+        }
+        child.try_wait().expect("the command's state")
+    });
+    let read = |path: &Path| fs::read_to_string(path).expect("the output");
+    Said { code: status.code(), out: read(&out), err: read(&err) }
+}

@@ -1,0 +1,211 @@
+//! A private, real redis-server that can be frozen, killed, restarted and watched.
+
+use std::fs::File;
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use redis::{Client, Connection, FromRedisValue};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::patience::until;
+use super::ports::free_port;
+use super::wire::{Wire, latin1};
+
+/// A redis-server on a port of its own. Dropping it kills it.
+pub(crate) struct Redis {
+    folder: TempDir,
+    port: u16,
+    /// Whether every write is on disk before it is acknowledged.
+    durable: bool,
+    child: Mutex<Child>,
+}
+
+impl Redis {
+    /// A server that forgets everything when it ends.
+    pub(crate) fn start() -> Self {
+        Self::with_durability(false)
+    }
+
+    /// A server that comes back with everything that it acknowledged.
+    pub(crate) fn durable() -> Self {
+        Self::with_durability(true)
+    }
+
+    fn with_durability(durable: bool) -> Self {
+        let folder = TempDir::new().expect("a folder for Redis");
+        for _ in 0..5 {
+            let port = free_port();
+            let mut child = spawn(&folder, port, durable);
+            if listens(&mut child, port) {
+                return Self { folder, port, durable, child: Mutex::new(child) };
+            }
+        }
+        panic!("redis-server does not start: {}", log(&folder));
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// SIGSTOP: connections stay open, nothing answers.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child.lock().expect("redis")), signal).expect("a signal to redis-server");
+    }
+
+    /// SIGKILL: connections are refused from now on.
+    pub(crate) fn kill(&self) {
+        let mut child = self.child.lock().expect("redis");
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    /// Comes back on the same port.
+    pub(crate) fn restart(&self) {
+        self.kill();
+        until("redis-server to come back", || {
+            let mut child = spawn(&self.folder, self.port, self.durable);
+            let listening = listens(&mut child, self.port);
+            *self.child.lock().expect("redis") = child;
+            listening.then_some(())
+        });
+    }
+
+    /// A raw command.
+    pub(crate) fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut connection = connection(self.port).expect("a connection to Redis");
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        command.query(&mut connection).expect("an answer of Redis")
+    }
+
+    /// The keys of sessions, tombstones included.
+    pub(crate) fn sessions(&self) -> Vec<String> {
+        self.command(&["KEYS", "cloakroom:s:*"])
+    }
+
+    /// Collects every command from now on.
+    pub(crate) fn watch(&self) -> Watch {
+        let mut wire = Wire::new(TcpStream::connect(("127.0.0.1", self.port)).expect("a connection to Redis"));
+        wire.send(b"MONITOR\r\n").expect("MONITOR");
+        assert_eq!(latin1(&wire.until(b"\r\n").expect("an answer to MONITOR")), "+OK\r\n");
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = lines.clone();
+        thread::spawn(move || {
+            while let Ok(line) = wire.until(b"\r\n") {
+                sink.lock().expect("watch").push(latin1(&line));
+            }
+        });
+        Watch { port: self.port, lines }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What MONITOR shows.
+pub(crate) struct Watch {
+    port: u16,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Watch {
+    /// The names of the commands that clients have sent so far, upper case, in order; without those that only keep a
+    /// connection, and without what scripts call.
+    pub(crate) fn commands(&self) -> Vec<String> {
+        let marker = format!("marker-{:016x}", rand::random::<u64>());
+        let mut connection = connection(self.port).expect("a connection to Redis");
+        let _: String = redis::cmd("ECHO").arg(&marker).query(&mut connection).expect("an echo");
+        let seen = || {
+            let lines = self.lines.lock().expect("watch");
+            lines.iter().any(|line| line.contains(&marker)).then(|| lines.clone())
+        };
+        let lines = until("MONITOR to show everything", seen);
+        let names = lines.iter().filter(|line| !line.contains(" lua] ")).filter_map(|line| line.split('"').nth(1));
+        let names = names.map(str::to_ascii_uppercase);
+        names
+            .filter(|name| !["ECHO", "PING", "CLIENT", "HELLO", "INFO", "SELECT", "SCRIPT"].contains(&name.as_str()))
+            .collect()
+    }
+
+    /// Round trips to the store: `PTTL` and `TIME` travel with the command that they belong to.
+    pub(crate) fn round_trips(&self) -> usize {
+        self.commands().iter().filter(|name| !["PTTL", "TIME"].contains(&name.as_str())).count()
+    }
+}
+
+fn spawn(folder: &TempDir, port: u16, durable: bool) -> Child {
+    let log = File::options().create(true).append(true).open(folder.path().join("log")).expect("the log of Redis");
+    let port = port.to_string();
+    let (appends, durability) = if durable { ("yes", "always") } else { ("no", "no") };
+    Command::new("redis-server")
+        .args([
+            "--port",
+            &port,
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            appends,
+            "--appendfsync",
+            durability,
+        ])
+        .arg("--dir")
+        .arg(folder.path())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a second handle of the log"))
+        .stderr(log)
+        .spawn()
+        .expect("these tests need the program redis-server (package redis-server) on the PATH")
+}
+
+/// Waits until the server answers; false if it ends instead.
+fn listens(child: &mut Child, port: u16) -> bool {
+    until("redis-server to answer", || {
+        if child.try_wait().expect("the state of redis-server").is_some() {
+            return Some(false);
+        }
+        let mut connection = connection(port).ok()?;
+        redis::cmd("PING").query::<String>(&mut connection).is_ok().then_some(true)
+    })
+}
+
+fn connection(port: u16) -> redis::RedisResult<Connection> {
+    let client = Client::open(format!("redis://127.0.0.1:{port}/0"))?;
+    client.get_connection_with_timeout(Duration::from_secs(5))
+}
+
+fn log(folder: &TempDir) -> String {
+    std::fs::read_to_string(folder.path().join("log")).unwrap_or_default()
+}
+
+#[test]
+fn a_durable_server_comes_back_with_what_it_had() {
+    let server = Redis::durable();
+    let watch = server.watch();
+    let _: String = server.command(&["SET", "a", "1"]);
+    let _: i64 = server.command(&["EVAL", "redis.call('GET', KEYS[1]) return 1", "1", "a"]);
+    assert_eq!(watch.commands(), ["SET", "EVAL"]);
+    server.restart();
+    let value: String = server.command(&["GET", "a"]);
+    assert_eq!(value, "1");
+}
