@@ -278,6 +278,10 @@ fn tell_secret(hash: SecretHash) -> &'static str {
         .map_or("?", |(_, name)| name)
 }
 
+fn tell_idle(idle: Option<Duration>) -> String {
+    idle.map_or_else(|| "default".to_owned(), |idle| idle.as_secs_f64().to_string())
+}
+
 fn tell_retired(retired: &[Retired]) -> String {
     let each = retired.iter().map(|Retired(hash, until)| {
         let left = (i128::from(until.0) - i128::from(NOW.0)) as f64 / 1000.0;
@@ -295,8 +299,8 @@ fn tell_record(base: &Record, next: &Record, ttl: Duration, verb: &str) -> Strin
         (next.secret != base.secret).then(|| format!("secret={}", tell_secret(next.secret))),
         (next.retired != base.retired).then(|| format!("retired={}", tell_retired(&next.retired))),
         (next.created != base.created).then(|| format!("created={}", from_now(next.created))),
-        (next.deadline != base.deadline).then(|| format!("deadline=+{}", from_now(next.deadline))),
-        (next.idle != base.idle).then(|| format!("idle={}", next.idle.map_or(0.0, |idle| idle.as_secs_f64()))),
+        (next.deadline != base.deadline).then(|| format!("deadline={:+}", from_now(next.deadline))),
+        (next.idle != base.idle).then(|| format!("idle={}", tell_idle(next.idle))),
         (next.persistent != base.persistent).then(|| format!("persistent={}", next.persistent)),
         (next.subject != base.subject).then(|| format!("subject={}", next.subject.as_deref().unwrap_or("nobody"))),
         (next.data != base.data).then(|| format!("data={}", next.data)),
