@@ -267,8 +267,10 @@ impl Stored {
 pub enum Standing {
     /// It opens the session.
     Live,
-    /// It did, and is recognised for this long.
+    /// A rotation retired it; it is recognised for this long.
     Retired(Duration),
+    /// An application destroyed its session; it is recognised for this long.
+    Destroyed(Duration),
     /// Expired, revoked, or never heard of.
     Unknown,
 }
@@ -276,14 +278,14 @@ pub enum Standing {
 impl Stored {
     /// How a presented secret stands to this value at `now`.
     pub fn standing(&self, secret: &SecretHash, now: Timestamp) -> Standing {
-        let retired = match self {
+        let (retired, standing): (_, fn(Duration) -> Standing) = match self {
             Self::Live(record) if record.deadline <= now => return Standing::Unknown,
             Self::Live(record) if record.secret.matches(secret) => return Standing::Live,
-            Self::Live(record) => &record.retired,
-            Self::Tombstone(tombstone) => &tombstone.retired,
+            Self::Live(record) => (&record.retired, Standing::Retired),
+            Self::Tombstone(tombstone) => (&tombstone.retired, Standing::Destroyed),
         };
         match retired.iter().find(|retired| retired.0.matches(secret)) {
-            Some(Retired(_, until)) if *until > now => Standing::Retired(until.since(now)),
+            Some(Retired(_, until)) if *until > now => standing(until.since(now)),
             Some(_) | None => Standing::Unknown,
         }
     }
@@ -339,7 +341,7 @@ impl Record {
     /// absolute deadline.
     pub fn time_to_live(&self, used: Timestamp, now: Timestamp, policy: &Policy) -> Duration {
         let idle = self.idle_timeout(policy);
-        let idle_end = used.after(idle + policy.touch_step(idle));
+        let idle_end = used.after(idle.saturating_add(policy.touch_step(idle)));
         idle_end.min(self.deadline).since(now)
     }
 
@@ -352,7 +354,7 @@ impl Record {
         };
         let wanted = self.time_to_live(used, now, policy);
         let step = policy.touch_step(self.idle_timeout(policy)).max(Duration::from_millis(1));
-        (wanted >= left + step).then_some(wanted)
+        (wanted >= left.saturating_add(step)).then_some(wanted)
     }
 
     /// The retired secrets that are still recognised, with `secret` as the newest; at most [`RETIRED`].
@@ -491,7 +493,7 @@ mod tests {
         assert_eq!(live.standing(&other, now), Standing::Unknown);
         assert_eq!(live.standing(&SecretHash([1; 32]), Timestamp(DAY)), Standing::Unknown);
         let tombstone = Stored::Tombstone(Tombstone { version: 4, writes: vec![], retired: record().retired });
-        assert_eq!(tombstone.standing(&SecretHash([2; 32]), now), Standing::Retired(Duration::from_millis(500)));
+        assert_eq!(tombstone.standing(&SecretHash([2; 32]), now), Standing::Destroyed(Duration::from_millis(500)));
         assert_eq!(tombstone.standing(&SecretHash([1; 32]), now), Standing::Unknown);
     }
 

@@ -23,8 +23,10 @@ use crate::session::{
 pub enum Presented {
     /// No ticket, or none that the store knows.
     Nobody,
-    /// A retired ticket, recognised for this much longer.
+    /// A ticket that a rotation retired, recognised for this much longer.
     Retired(Duration),
+    /// A ticket whose session an application destroyed, recognised for this much longer.
+    Destroyed(Duration),
     /// Tickets of several live sessions.
     Several,
     /// The store could not be asked.
@@ -90,6 +92,7 @@ pub async fn commit(
     let before = match presented {
         Presented::Nobody => Before::Nobody,
         Presented::Retired(left) => Before::Retired(*left),
+        Presented::Destroyed(left) => Before::Destroyed(*left),
         Presented::Several => Before::Several,
         Presented::Unavailable => Before::Unavailable,
         Presented::Loaded(session) if request.change.intent() == Intent::Nothing => session.before(None),
@@ -181,7 +184,7 @@ impl Current {
     fn holds(&self, nonce: Nonce, tried: u64) -> Result<bool, StoreError> {
         match &self.stored {
             Some(stored) if stored.has_write(nonce) => Ok(true),
-            Some(stored) if stored.version() > tried + WRITES as u64 => Err(StoreError::Disconnected),
+            Some(stored) if stored.version() > tried.saturating_add(WRITES as u64) => Err(StoreError::Disconnected),
             Some(_) | None => Ok(false),
         }
     }
