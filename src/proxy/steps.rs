@@ -147,6 +147,7 @@ impl Shard {
                     Presented::Loaded(Box::new(session))
                 }
                 (Standing::Retired(left), _, Presented::Nobody) => Presented::Retired(left),
+                (Standing::Destroyed(left), _, Presented::Nobody) => Presented::Destroyed(left),
                 (_, _, presented) => presented,
             };
         }
@@ -172,7 +173,7 @@ impl Shard {
             Presented::Nobody if visitor.opens && self.line.policy.create == Create::Always => {
                 sealer.seal(audience, Claims::New, now)
             }
-            Presented::Nobody | Presented::Retired(_) | Presented::Several => {
+            Presented::Nobody | Presented::Retired(_) | Presented::Destroyed(_) | Presented::Several => {
                 self.tokens.token(upstream, now, || sealer.seal(audience, Claims::Anonymous, now))
             }
         }
@@ -281,14 +282,14 @@ impl Visitor {
     pub(super) fn outcome(&self) -> Outcome {
         match &self.presented {
             Presented::Loaded(_) => Outcome::Live,
-            Presented::Nobody | Presented::Retired(_) | Presented::Several | Presented::Unavailable => Outcome::None,
+            _ => Outcome::None,
         }
     }
 
     pub(super) fn handle(&self) -> Option<Handle> {
         match &self.presented {
             Presented::Loaded(session) => Some(session.handle),
-            Presented::Nobody | Presented::Retired(_) | Presented::Several | Presented::Unavailable => None,
+            _ => None,
         }
     }
 }
