@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use rand::RngExt as _;
 
-use super::{Store, StoreError, Swap, lane::Lanes};
+use super::{Store, StoreError, Swap, index, lane::Lanes};
 use crate::session::{
     Handle, Policy, Ticket, Timestamp,
     change::{Change, Intent},
@@ -58,6 +58,32 @@ pub struct Request<'a> {
     pub reach: Reach,
 }
 
+/// What was carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    /// The decision.
+    pub plan: Plan,
+    /// The session and the subject that it has afterwards, or had until it was destroyed: whose other sessions
+    /// `revoke-others` ends.
+    pub owner: Option<(Handle, String)>,
+}
+
+impl Saved {
+    /// `base`: the presented session, and its record as the decision found it.
+    fn new(plan: Plan, base: Option<(Handle, Option<&Record>)>) -> Self {
+        let (own, record) = base.map_or((None, None), |(handle, record)| (Some(handle), record));
+        let (handle, record) = match &plan.store {
+            Step::Create(ticket, write) | Step::Recreate(_, ticket, write) => {
+                (Some(ticket.locator.handle()), write.stored.live())
+            }
+            Step::Change(write) => (own, write.stored.live().or(record)),
+            Step::Keep => (own, record),
+        };
+        let owner = handle.zip(record.and_then(|record| record.subject.clone()));
+        Self { plan, owner }
+    }
+}
+
 /// Why nothing was saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommitError {
@@ -88,7 +114,7 @@ pub async fn commit(
     lanes: &Arc<Lanes>,
     presented: &Presented,
     request: &Request<'_>,
-) -> Result<Plan, CommitError> {
+) -> Result<Saved, CommitError> {
     let before = match presented {
         Presented::Nobody => Before::Nobody,
         Presented::Retired(left) => Before::Retired(*left),
@@ -102,7 +128,7 @@ pub async fn commit(
     if let Step::Create(ticket, write) = &plan.store {
         create(store, ticket, write).await?;
     }
-    Ok(plan)
+    Ok(Saved::new(plan, None))
 }
 
 async fn commit_loaded(
@@ -110,7 +136,7 @@ async fn commit_loaded(
     lanes: &Arc<Lanes>,
     session: &Session,
     request: &Request<'_>,
-) -> Result<Plan, CommitError> {
+) -> Result<Saved, CommitError> {
     let mut lane = lanes.enter(session.handle).await?;
     let mut current = match lane.take_stored() {
         Some(stored) => Current { stored, proven: true },
@@ -136,22 +162,26 @@ async fn save(
     session: &Session,
     request: &Request<'_>,
     current: &mut Current,
-) -> Result<Plan, CommitError> {
+) -> Result<Saved, CommitError> {
     let fresh = mint();
     loop {
         let before = session.before(current.stored.as_ref());
         let decision = settle(&before, request.change, &request.context(store.now(), &fresh));
         let write = match &decision {
             Ok(Plan { store: Step::Change(write) | Step::Recreate(write, ..), .. }) => write.clone(),
-            _ if current.proven || decision == Err(Refusal::Unreachable) => return Ok(decision?),
+            _ if current.proven || decision == Err(Refusal::Unreachable) => {
+                return Ok(Saved::new(decision?, Some((session.handle, current.live()))));
+            }
             _ => {
                 current.see(reread(store, &session.handle).await?);
                 continue;
             }
         };
         let stamp = current.stored.as_ref().map(Stored::stamp);
+        let base = current.live().cloned();
+        let entered = index::enter(store, &session.handle, base.as_ref(), &write.stored).await?;
         match store.swap(&session.handle, stamp.as_ref(), &write.stored, write.ttl).await? {
-            Swap::Done => current.see(Some(write.stored)),
+            Swap::Done => current.see(Some(write.stored.clone())),
             Swap::Conflict(found) => {
                 current.see(found.and_then(|found| found.decode(&session.handle)));
                 continue;
@@ -164,17 +194,30 @@ async fn save(
                 }
             }
         }
+        if let Some(entered) = entered
+            && !entered.confirm(store, &session.handle, &write.stored.stamp()).await?
+        {
+            current.see(None);
+            return Err(Refusal::Ended(None).into());
+        }
+        if let Some(base) = &base {
+            index::leave(store, &session.handle, base, &write.stored).await;
+        }
         let plan = decision?;
         if let Step::Recreate(_, ticket, write) = &plan.store {
             create(store, ticket, write).await?;
         }
-        return Ok(plan);
+        return Ok(Saved::new(plan, Some((session.handle, base.as_ref()))));
     }
 }
 
 impl Current {
     fn see(&mut self, stored: Option<Stored>) {
         *self = Self { stored, proven: true };
+    }
+
+    fn live(&self) -> Option<&Record> {
+        self.stored.as_ref().and_then(Stored::live)
     }
 
     /// Whether our own earlier try is what is stored here.
@@ -190,11 +233,18 @@ impl Current {
     }
 }
 
-async fn create(store: &Store, ticket: &Ticket, write: &Write) -> Result<(), StoreError> {
-    match store.swap(&ticket.locator.handle(), None, &write.stored, write.ttl).await? {
-        Swap::Done => Ok(()),
-        Swap::Conflict(_) | Swap::Doubt(_) => Err(StoreError::Nonsense),
+async fn create(store: &Store, ticket: &Ticket, write: &Write) -> Result<(), CommitError> {
+    let handle = ticket.locator.handle();
+    let entered = index::enter(store, &handle, None, &write.stored).await?;
+    match store.swap(&handle, None, &write.stored, write.ttl).await? {
+        Swap::Done => {}
+        Swap::Conflict(_) | Swap::Doubt(_) => return Err(StoreError::Nonsense.into()),
     }
+    let stays = match entered {
+        Some(entered) => entered.confirm(store, &handle, &write.stored.stamp()).await?,
+        None => true,
+    };
+    if stays { Ok(()) } else { Err(Refusal::Ended(None).into()) }
 }
 
 async fn reread(store: &Store, handle: &Handle) -> Result<Option<Stored>, StoreError> {
