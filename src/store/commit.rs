@@ -14,7 +14,7 @@ use crate::session::{
     change::{Change, Intent},
     policy::Create,
     record::{Nonce, Record, Stored, WRITES},
-    settle::{Before, Context, Fresh, Loaded, Plan, Reach, Refusal, Step, Write, settle},
+    settle::{Before, Context, Fresh, Loaded, Plan, Reach, Refusal, Step, Write, settle, settle_held},
     ticket::{Locator, Secret},
 };
 
@@ -131,24 +131,30 @@ pub async fn commit(
     Ok(Saved::new(plan, None))
 }
 
+/// Saves what the holder of a token asks for out of band: the session's data, and nothing else of it.
+///
+/// # Errors
+/// [`CommitError`]: then nothing is stored.
+pub async fn commit_held(
+    store: &Store,
+    lanes: &Arc<Lanes>,
+    handle: &Handle,
+    request: &Request<'_>,
+) -> Result<Saved, CommitError> {
+    let decide = |stored: Option<&Stored>, context: &Context<'_>| settle_held(stored, request.change, context);
+    Save { store, handle, request, fresh: mint(), decide }.run(lanes, None).await
+}
+
 async fn commit_loaded(
     store: &Store,
     lanes: &Arc<Lanes>,
     session: &Session,
     request: &Request<'_>,
 ) -> Result<Saved, CommitError> {
-    let mut lane = lanes.enter(session.handle).await?;
-    let mut current = match lane.take_stored() {
-        Some(stored) => Current { stored, proven: true },
-        None => Current { stored: Some(Stored::Live(session.record.clone())), proven: false },
-    };
-    let result = save(store, session, request, &mut current).await;
-    match &result {
-        Err(CommitError::Store(error)) => lane.leave_failure(error.clone()),
-        Ok(_) | Err(CommitError::Refused(_)) if current.proven => lane.leave_stored(current.stored),
-        Ok(_) | Err(CommitError::Refused(_)) => {}
-    }
-    result
+    let decide =
+        |stored: Option<&Stored>, context: &Context<'_>| settle(&session.before(stored), request.change, context);
+    let given = Stored::Live(session.record.clone());
+    Save { store, handle: &session.handle, request, fresh: mint(), decide }.run(lanes, Some(given)).await
 }
 
 /// What is stored, as far as we know, and whether that was seen during this save.
@@ -157,57 +163,94 @@ struct Current {
     proven: bool,
 }
 
-async fn save(
-    store: &Store,
-    session: &Session,
-    request: &Request<'_>,
-    current: &mut Current,
-) -> Result<Saved, CommitError> {
-    let fresh = mint();
-    loop {
-        let before = session.before(current.stored.as_ref());
-        let decision = settle(&before, request.change, &request.context(store.now(), &fresh));
-        let write = match &decision {
-            Ok(Plan { store: Step::Change(write) | Step::Recreate(write, ..), .. }) => write.clone(),
-            _ if current.proven || decision == Err(Refusal::Unreachable) => {
-                return Ok(Saved::new(decision?, Some((session.handle, current.live()))));
-            }
-            _ => {
-                current.see(reread(store, &session.handle).await?);
-                continue;
-            }
+/// One save of one session that exists.
+struct Save<'a, D> {
+    store: &'a Store,
+    handle: &'a Handle,
+    request: &'a Request<'a>,
+    fresh: Fresh,
+    decide: D,
+}
+
+impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> {
+    /// Waits for the session's turn and saves. Begins with what the last writer left, or else with what was `given`.
+    async fn run(&self, lanes: &Arc<Lanes>, given: Option<Stored>) -> Result<Saved, CommitError> {
+        let mut lane = lanes.enter(*self.handle).await?;
+        let mut current = match lane.take_stored() {
+            Some(stored) => Current { stored, proven: true },
+            None => Current { stored: given, proven: false },
         };
-        let stamp = current.stored.as_ref().map(Stored::stamp);
-        let base = current.live().cloned();
-        let entered = index::enter(store, &session.handle, base.as_ref(), &write.stored).await?;
-        match store.swap(&session.handle, stamp.as_ref(), &write.stored, write.ttl).await? {
-            Swap::Done => current.see(Some(write.stored.clone())),
-            Swap::Conflict(found) => {
-                current.see(found.and_then(|found| found.decode(&session.handle)));
-                continue;
-            }
-            Swap::Doubt(found) => {
-                let tried = current.stored.as_ref().map_or(0, Stored::version);
-                current.see(found.and_then(|found| found.decode(&session.handle)));
-                if !current.holds(fresh.nonce, tried)? {
+        let result = self.save(&mut current).await;
+        match &result {
+            Err(CommitError::Store(error)) => lane.leave_failure(error.clone()),
+            Ok(_) | Err(CommitError::Refused(_)) if current.proven => lane.leave_stored(current.stored),
+            Ok(_) | Err(CommitError::Refused(_)) => {}
+        }
+        result
+    }
+
+    async fn save(&self, current: &mut Current) -> Result<Saved, CommitError> {
+        loop {
+            let context = self.request.context(self.store.now(), &self.fresh);
+            let decision = (self.decide)(current.stored.as_ref(), &context);
+            let write = match &decision {
+                Ok(Plan { store: Step::Change(write) | Step::Recreate(write, ..), .. }) => write.clone(),
+                _ if current.proven || decision == Err(Refusal::Unreachable) => {
+                    return Ok(Saved::new(decision?, Some((*self.handle, current.live()))));
+                }
+                _ => {
+                    current.see(reread(self.store, self.handle).await?);
                     continue;
                 }
+            };
+            let base = current.live().cloned();
+            if !self.write(current, base.as_ref(), &write).await? {
+                continue;
             }
+            let plan = decision?;
+            if let Step::Recreate(_, ticket, write) = &plan.store {
+                create(self.store, ticket, write).await?;
+            }
+            return Ok(Saved::new(plan, Some((*self.handle, base.as_ref()))));
+        }
+    }
+
+    /// Compares and sets, and keeps the subject's index true. `false`: another writer was faster.
+    async fn write(&self, current: &mut Current, base: Option<&Record>, write: &Write) -> Result<bool, CommitError> {
+        let Self { store, handle, .. } = self;
+        let entered = index::enter(store, handle, base, &write.stored).await?;
+        if !self.swap(current, write).await? {
+            return Ok(false);
         }
         if let Some(entered) = entered
-            && !entered.confirm(store, &session.handle, &write.stored.stamp()).await?
+            && !entered.confirm(store, handle, &write.stored.stamp()).await?
         {
             current.see(None);
             return Err(Refusal::Ended(None).into());
         }
-        if let Some(base) = &base {
-            index::leave(store, &session.handle, base, &write.stored).await;
+        if let Some(base) = base {
+            index::leave(store, handle, base, &write.stored).await;
         }
-        let plan = decision?;
-        if let Step::Recreate(_, ticket, write) = &plan.store {
-            create(store, ticket, write).await?;
+        Ok(true)
+    }
+
+    async fn swap(&self, current: &mut Current, write: &Write) -> Result<bool, CommitError> {
+        let stamp = current.stored.as_ref().map(Stored::stamp);
+        match self.store.swap(self.handle, stamp.as_ref(), &write.stored, write.ttl).await? {
+            Swap::Done => {
+                current.see(Some(write.stored.clone()));
+                Ok(true)
+            }
+            Swap::Conflict(found) => {
+                current.see(found.and_then(|found| found.decode(self.handle)));
+                Ok(false)
+            }
+            Swap::Doubt(found) => {
+                let tried = current.stored.as_ref().map_or(0, Stored::version);
+                current.see(found.and_then(|found| found.decode(self.handle)));
+                Ok(current.holds(self.fresh.nonce, tried)?)
+            }
         }
-        return Ok(Saved::new(plan, Some((session.handle, base.as_ref()))));
     }
 }
 
