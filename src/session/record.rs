@@ -223,11 +223,10 @@ impl Stored {
 
     /// The stamp that its stored value begins with.
     pub fn stamp(&self) -> Stamp {
-        let (state, version, writes) = match self {
-            Self::Live(record) => (LIVE, record.version, &record.writes),
-            Self::Tombstone(tombstone) => (TOMBSTONE, tombstone.version, &tombstone.writes),
-        };
-        stamp(state, version, writes)
+        match self {
+            Self::Live(record) => record.stamp(),
+            Self::Tombstone(tombstone) => stamp(TOMBSTONE, tombstone.version, &tombstone.writes),
+        }
     }
 
     /// The value to store.
@@ -244,6 +243,14 @@ impl Stored {
     /// Whether `nonce` is one of the last writes.
     pub fn has_write(&self, nonce: Nonce) -> bool {
         self.writes().contains(&nonce)
+    }
+
+    /// The session, unless it was destroyed.
+    pub fn live(&self) -> Option<&Record> {
+        match self {
+            Self::Live(record) => Some(record),
+            Self::Tombstone(_) => None,
+        }
     }
 
     /// The record's version.
@@ -267,8 +274,10 @@ impl Stored {
 pub enum Standing {
     /// It opens the session.
     Live,
-    /// It did, and is recognised for this long.
+    /// A rotation retired it; it is recognised for this long.
     Retired(Duration),
+    /// An application destroyed its session; it is recognised for this long.
+    Destroyed(Duration),
     /// Expired, revoked, or never heard of.
     Unknown,
 }
@@ -276,14 +285,14 @@ pub enum Standing {
 impl Stored {
     /// How a presented secret stands to this value at `now`.
     pub fn standing(&self, secret: &SecretHash, now: Timestamp) -> Standing {
-        let retired = match self {
+        let (retired, standing): (_, fn(Duration) -> Standing) = match self {
             Self::Live(record) if record.deadline <= now => return Standing::Unknown,
             Self::Live(record) if record.secret.matches(secret) => return Standing::Live,
-            Self::Live(record) => &record.retired,
-            Self::Tombstone(tombstone) => &tombstone.retired,
+            Self::Live(record) => (&record.retired, Standing::Retired),
+            Self::Tombstone(tombstone) => (&tombstone.retired, Standing::Destroyed),
         };
         match retired.iter().find(|retired| retired.0.matches(secret)) {
-            Some(Retired(_, until)) if *until > now => Standing::Retired(until.since(now)),
+            Some(Retired(_, until)) if *until > now => standing(until.since(now)),
             Some(_) | None => Standing::Unknown,
         }
     }
@@ -330,6 +339,11 @@ impl Record {
         out
     }
 
+    /// The stamp that its stored value begins with.
+    pub fn stamp(&self) -> Stamp {
+        stamp(LIVE, self.version, &self.writes)
+    }
+
     /// Idle timeout in force.
     pub fn idle_timeout(&self, policy: &Policy) -> Duration {
         self.idle.unwrap_or(policy.idle_timeout)
@@ -339,7 +353,7 @@ impl Record {
     /// absolute deadline.
     pub fn time_to_live(&self, used: Timestamp, now: Timestamp, policy: &Policy) -> Duration {
         let idle = self.idle_timeout(policy);
-        let idle_end = used.after(idle + policy.touch_step(idle));
+        let idle_end = used.after(idle.saturating_add(policy.touch_step(idle)));
         idle_end.min(self.deadline).since(now)
     }
 
@@ -352,7 +366,7 @@ impl Record {
         };
         let wanted = self.time_to_live(used, now, policy);
         let step = policy.touch_step(self.idle_timeout(policy)).max(Duration::from_millis(1));
-        (wanted >= left + step).then_some(wanted)
+        (wanted >= left.saturating_add(step)).then_some(wanted)
     }
 
     /// The retired secrets that are still recognised, with `secret` as the newest; at most [`RETIRED`].
@@ -491,7 +505,7 @@ mod tests {
         assert_eq!(live.standing(&other, now), Standing::Unknown);
         assert_eq!(live.standing(&SecretHash([1; 32]), Timestamp(DAY)), Standing::Unknown);
         let tombstone = Stored::Tombstone(Tombstone { version: 4, writes: vec![], retired: record().retired });
-        assert_eq!(tombstone.standing(&SecretHash([2; 32]), now), Standing::Retired(Duration::from_millis(500)));
+        assert_eq!(tombstone.standing(&SecretHash([2; 32]), now), Standing::Destroyed(Duration::from_millis(500)));
         assert_eq!(tombstone.standing(&SecretHash([1; 32]), now), Standing::Unknown);
     }
 

@@ -11,7 +11,7 @@ use super::{
     change::{Change, Intent},
     control::{Control, Timer},
     document::Document,
-    patch::DoesNotFit,
+    patch::{DoesNotFit, Patch},
     policy::Create,
     record::{self, Nonce, Record, Standing, Stored, Tombstone},
     ticket::{Locator, Secret},
@@ -25,8 +25,10 @@ pub const COOKIE_MAX: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 pub enum Before<'a> {
     /// No ticket, or none that the store knows.
     Nobody,
-    /// A retired ticket, recognised for this much longer.
+    /// A ticket that a rotation retired, recognised for this much longer.
     Retired(Duration),
+    /// A ticket whose session an application destroyed, recognised for this much longer.
+    Destroyed(Duration),
     /// Tickets of several live sessions.
     Several,
     /// The store could not be asked.
@@ -176,6 +178,9 @@ impl From<DoesNotFit> for Refusal {
     }
 }
 
+/// The shortest life that every store can give.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 const NOTHING: Plan = Plan { store: Step::Keep, cookie: CookieStep::Keep, outcome: Outcome::None };
 const UNCHANGED: Plan = Plan { outcome: Outcome::Live, ..NOTHING };
 
@@ -190,6 +195,8 @@ pub fn settle(before: &Before<'_>, change: &Change, context: &Context<'_>) -> Re
         (B::Nobody, I::End) => Ok(NOTHING),
         (B::Retired(_), I::Nothing | I::Bare) => Ok(NOTHING),
         (B::Retired(left), I::End | I::Replace | I::Write) => Err(Refusal::Ended(Some(*left))),
+        (B::Destroyed(_), I::Nothing | I::Bare | I::End) => Ok(NOTHING),
+        (B::Destroyed(left), I::Replace | I::Write) => Err(Refusal::Ended(Some(*left))),
         (B::Several, I::Nothing) => Ok(NOTHING),
         (B::Several, I::Bare | I::End | I::Replace | I::Write) => Err(Refusal::Ended(None)),
         (B::Unavailable, I::Nothing) => Ok(NOTHING),
@@ -201,51 +208,37 @@ pub fn settle(before: &Before<'_>, change: &Change, context: &Context<'_>) -> Re
     }
 }
 
+/// Decides what the holder of a token may do to a session's data out of band (`PATCH /v1/session`). A token outlives the
+/// rotation of the ticket that it was made for; the change has no control but `if-version`.
+///
+/// # Errors
+/// As [`settle`].
+pub fn settle_held(stored: Option<&Stored>, change: &Change, context: &Context<'_>) -> Result<Plan, Refusal> {
+    let base = match stored {
+        Some(Stored::Live(record)) if record.deadline > context.now => record,
+        Some(Stored::Live(_) | Stored::Tombstone(_)) | None => return Err(Refusal::Ended(None)),
+    };
+    check_version(base.version, change)?;
+    let (next, fits) = applied(base, change, context);
+    fits?;
+    if next == *base {
+        return Ok(UNCHANGED);
+    }
+    Ok(Plan { store: Step::Change(saved(next, context)), cookie: CookieStep::Keep, outcome: Outcome::Updated })
+}
+
 fn create(change: &Change, context: &Context<'_>) -> Result<Plan, Refusal> {
-    let blank = blank(context);
-    let made = applied(&blank, change, context);
-    let asked = made.as_ref().map_or(true, |made| worth_storing(made, &blank, &change.control));
-    if asked && context.reach == Reach::Nowhere {
-        return Err(Refusal::Unreachable);
-    }
-    if change.control.if_version.is_some_and(|version| version != 0) {
-        return Err(Refusal::VersionConflict);
-    }
-    let made = made?;
-    let unasked = context.create == Create::Always && context.reach == Reach::Browser;
-    if !asked && !unasked {
-        return Ok(NOTHING);
-    }
-    let (ticket, write) = born(made, context);
+    let Some((ticket, write)) = newborn(Ok(0), change, context)? else { return Ok(NOTHING) };
     let cookie = issue(&ticket, &write.stored, context);
     Ok(Plan { store: Step::Create(ticket, write), cookie, outcome: Outcome::Created })
 }
 
-fn amend(loaded: &Loaded<'_>, change: &Change, context: &Context<'_>) -> Result<Plan, Refusal> {
-    if context.reach == Reach::Nowhere && needs_cookie(loaded.given, change, context) {
-        return Err(Refusal::Unreachable);
-    }
-    let base = still_live(loaded, context)?;
-    check_version(base, change)?;
-    let mut next = applied(base, change, context)?;
-    let rotated = change.control.rotate == Some(true) || rotates_by_subject(base, &next, &change.control);
-    if !rotated && next == *base {
-        return Ok(UNCHANGED);
-    }
-    let retold = next.persistent != base.persistent || (next.persistent && next.deadline != base.deadline);
-    if (rotated || retold) && context.reach == Reach::Nowhere {
-        return Err(Refusal::Unreachable);
-    }
-    let mut ticket = loaded.ticket.clone();
-    if rotated {
-        next.retired = base.retire(context.now, context.policy);
-        next.secret = context.fresh.secret.hash();
-        ticket.secret = context.fresh.secret.clone();
-    }
-    let write = saved(next, base, context);
-    let cookie = if rotated || retold { issue(&ticket, &write.stored, context) } else { CookieStep::Keep };
-    let outcome = if rotated { Outcome::Rotated } else { Outcome::Updated };
-    Ok(Plan { store: Step::Change(write), cookie, outcome })
+fn replace(loaded: &Loaded<'_>, change: &Change, context: &Context<'_>) -> Result<Plan, Refusal> {
+    let live = still_live(loaded, context);
+    let made = newborn(live.map(|old| old.version), change, context)?;
+    let Some((ticket, write)) = made else { return Ok(end(loaded.stored, context)) };
+    let cookie = issue(&ticket, &write.stored, context);
+    Ok(Plan { store: Step::Recreate(buried(live?, context), ticket, write), cookie, outcome: Outcome::Destroyed })
 }
 
 /// Log-out wins: it ends the session also if the session was rotated meanwhile. What has ended stays ended quietly.
@@ -260,22 +253,57 @@ fn end(stored: Option<&Stored>, context: &Context<'_>) -> Plan {
     }
 }
 
-fn replace(loaded: &Loaded<'_>, change: &Change, context: &Context<'_>) -> Result<Plan, Refusal> {
+fn amend(loaded: &Loaded<'_>, change: &Change, context: &Context<'_>) -> Result<Plan, Refusal> {
+    let live = still_live(loaded, context);
+    let base = live.unwrap_or(loaded.given);
+    let (mut next, fits) = applied(base, change, context);
+    let rotated = change.control.rotate.unwrap_or_else(|| another_subject(base, &next));
+    let retold = next.persistent != base.persistent || (next.persistent && next.deadline != base.deadline);
+    if (rotated || retold) && context.reach == Reach::Nowhere {
+        return Err(Refusal::Unreachable);
+    }
+    check_version(live?.version, change)?;
+    fits?;
+    if !rotated && next == *base {
+        return Ok(UNCHANGED);
+    }
+    let mut ticket = loaded.ticket.clone();
+    if rotated {
+        next.retired = base.retire(context.now, context.policy);
+        next.secret = context.fresh.secret.hash();
+        ticket.secret = context.fresh.secret.clone();
+    }
+    let write = saved(next, context);
+    let cookie = if rotated || retold { issue(&ticket, &write.stored, context) } else { CookieStep::Keep };
+    let outcome = if rotated { Outcome::Rotated } else { Outcome::Updated };
+    Ok(Plan { store: Step::Change(write), cookie, outcome })
+}
+
+/// Steps 4 to 8 for a new session; `None` if nothing was said that needs one. `version` is that of the session in
+/// whose place it comes, 0 if there is none.
+fn newborn(
+    version: Result<u64, Refusal>,
+    change: &Change,
+    context: &Context<'_>,
+) -> Result<Option<(Ticket, Write)>, Refusal> {
     let blank = blank(context);
-    let made = applied(&blank, change, context);
-    let asked = made.as_ref().map_or(true, |made| worth_storing(made, &blank, &change.control));
+    let (made, fits) = applied(&blank, change, context);
+    let asked = fits.is_err() || worth_storing(&made, &blank, &change.control);
+    let unasked = context.create == Create::Always && context.reach == Reach::Browser;
     if asked && context.reach == Reach::Nowhere {
         return Err(Refusal::Unreachable);
     }
-    let base = still_live(loaded, context)?;
-    check_version(base, change)?;
-    let made = made?;
-    if !asked {
-        return Ok(end(loaded.stored, context));
+    check_version(version?, change)?;
+    fits?;
+    if !asked && !unasked {
+        return Ok(None);
     }
-    let (ticket, write) = born(made, context);
-    let cookie = issue(&ticket, &write.stored, context);
-    Ok(Plan { store: Step::Recreate(buried(base, context), ticket, write), cookie, outcome: Outcome::Destroyed })
+    let ticket = Ticket { locator: context.fresh.locator.clone(), secret: context.fresh.secret.clone() };
+    let mut write = saved(made, context);
+    if let Some(fresh) = context.policy.fresh_timeout {
+        write.ttl = write.ttl.min(fresh.max(SHORTEST));
+    }
+    Ok(Some((ticket, write)))
 }
 
 /// Step 5: the stored record, if the presented ticket still opens it.
@@ -283,21 +311,22 @@ fn still_live<'a>(loaded: &Loaded<'a>, context: &Context<'_>) -> Result<&'a Reco
     let Some(stored) = loaded.stored else { return Err(Refusal::Ended(None)) };
     match (stored.standing(&loaded.ticket.secret.hash(), context.now), stored) {
         (Standing::Live, Stored::Live(record)) => Ok(record),
-        (Standing::Retired(left), _) => Err(Refusal::Ended(Some(left))),
+        (Standing::Retired(left) | Standing::Destroyed(left), _) => Err(Refusal::Ended(Some(left))),
         (Standing::Live | Standing::Unknown, _) => Err(Refusal::Ended(None)),
     }
 }
 
 /// Step 6.
-fn check_version(base: &Record, change: &Change) -> Result<(), Refusal> {
+fn check_version(stored: u64, change: &Change) -> Result<(), Refusal> {
     match change.control.if_version {
-        Some(version) if version != base.version => Err(Refusal::VersionConflict),
+        Some(version) if version != stored => Err(Refusal::VersionConflict),
         Some(_) | None => Ok(()),
     }
 }
 
-/// Steps 7 and 8: `base` with the change applied; secret, version and times of the write are still `base`'s.
-fn applied(base: &Record, change: &Change, context: &Context<'_>) -> Result<Record, Refusal> {
+/// Steps 7 and 8: `base` with the change applied, but for the data if that does not fit. Secret, version and times of
+/// the write are still `base`'s.
+fn applied(base: &Record, change: &Change, context: &Context<'_>) -> (Record, Result<(), Refusal>) {
     let control = &change.control;
     let mut next = base.clone();
     if control.clear {
@@ -309,13 +338,14 @@ fn applied(base: &Record, change: &Change, context: &Context<'_>) -> Result<Reco
     }
     set_timers(&mut next, control, context);
     next.persistent = control.persistent.unwrap_or(next.persistent);
-    if change.patches().iter().any(|patch| !patch.is_empty()) {
-        next.data = patched(&next.data, change, context.policy.max_bytes)?;
-    }
-    Ok(next)
+    let fits = patched(&next.data, change, context.policy.max_bytes).map(|data| next.data = data);
+    (next, fits)
 }
 
 fn patched(data: &str, change: &Change, max_bytes: usize) -> Result<Box<str>, Refusal> {
+    if change.patches().iter().all(Patch::is_empty) {
+        return Ok(data.into());
+    }
     let mut document = Document::parse(data).map_err(|_| Refusal::DoesNotFit)?;
     for patch in change.patches() {
         patch.apply(&mut document, max_bytes)?;
@@ -341,6 +371,10 @@ fn set_timers(next: &mut Record, control: &Control, context: &Context<'_>) {
     }
 }
 
+fn another_subject(base: &Record, next: &Record) -> bool {
+    next.subject.is_some() && next.subject != base.subject
+}
+
 /// A session about which nothing has been said yet.
 fn blank(context: &Context<'_>) -> Record {
     Record {
@@ -364,54 +398,34 @@ fn worth_storing(made: &Record, blank: &Record, control: &Control) -> bool {
     made != blank || timers || control.persistent == Some(true)
 }
 
-fn born(made: Record, context: &Context<'_>) -> (Ticket, Write) {
-    let ticket = Ticket { locator: context.fresh.locator.clone(), secret: context.fresh.secret.clone() };
-    let mut write = saved(made, &blank(context), context);
-    if let Some(fresh) = context.policy.fresh_timeout {
-        write.ttl = write.ttl.min(fresh);
-    }
-    (ticket, write)
-}
-
-fn saved(mut next: Record, base: &Record, context: &Context<'_>) -> Write {
-    if next.retired == base.retired {
-        next.retired = base.still_retired(context.now);
-    }
-    next.version = base.version + 1;
-    next.writes = record::joined(context.fresh.nonce, base.writes.clone());
+/// The write that makes `next` the version after the one that it was made from.
+fn saved(mut next: Record, context: &Context<'_>) -> Write {
+    next.version = next.version.saturating_add(1);
+    next.writes = record::joined(context.fresh.nonce, next.writes);
     next.written = context.now;
-    let ttl = next.time_to_live(context.now, context.now, context.policy).max(Duration::from_millis(1));
+    next.retired.retain(|retired| retired.1 > context.now);
+    let ttl = next.time_to_live(context.now, context.now, context.policy).max(SHORTEST);
     Write { stored: Stored::Live(next), ttl }
 }
 
 fn buried(record: &Record, context: &Context<'_>) -> Write {
     let tombstone = Tombstone {
-        version: record.version + 1,
+        version: record.version.saturating_add(1),
         writes: record::joined(context.fresh.nonce, record.writes.clone()),
         retired: record.retire(context.now, context.policy),
     };
-    Write { stored: Stored::Tombstone(tombstone), ttl: context.policy.retire_grace.max(Duration::from_millis(1)) }
+    Write { stored: Stored::Tombstone(tombstone), ttl: context.policy.retire_grace.max(SHORTEST) }
 }
 
-fn rotates_by_subject(base: &Record, next: &Record, control: &Control) -> bool {
-    control.rotate.is_none() && next.subject.is_some() && next.subject != base.subject
-}
-
-/// Step 4, as far as it can be known before the atomic step.
-fn needs_cookie(given: &Record, change: &Change, context: &Context<'_>) -> bool {
-    let control = &change.control;
-    let attributes = Change { update: None, control: control.clone() };
-    let Ok(next) = applied(given, &attributes, context) else { return true };
-    control.rotate == Some(true)
-        || rotates_by_subject(given, &next, control)
-        || next.persistent != given.persistent
-        || (next.persistent && next.deadline != given.deadline)
-}
-
+/// A `Max-Age` of zero would delete the cookie, and only a `destroy` may (section 2).
 fn issue(ticket: &Ticket, stored: &Stored, context: &Context<'_>) -> CookieStep {
+    let seconds = |deadline: Timestamp| deadline.since(context.now).min(COOKIE_MAX).as_secs().max(1);
     let max_age = match stored {
-        Stored::Live(record) if record.persistent => Some(record.deadline.since(context.now).min(COOKIE_MAX).as_secs()),
-        Stored::Live(_) | Stored::Tombstone(_) => None,
+        Stored::Live(record) => record.persistent.then(|| seconds(record.deadline)),
+        Stored::Tombstone(_) => None,
     };
     CookieStep::Issue(ticket.clone(), max_age)
 }
+
+#[cfg(test)]
+mod tests;

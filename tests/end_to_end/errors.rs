@@ -1,6 +1,6 @@
 //! Contract 5, the table of errors: each says what it is, keeps its secrets and leaves the session alone.
 
-use crate::support::{Answer, Ask, Browser, Gate, Store, World, both_stores, free_port, world};
+use crate::support::{Answer, Ask, Browser, Gate, Store, World, both_stores, free_port, until, world};
 
 const UNTOUCHED: &str = r#"{"user":"ada"}"#;
 
@@ -129,7 +129,7 @@ fn a_cookie_that_the_browser_would_throw_away_is_an_error_before_anything_is_sto
         browser.visit();
         browser.get("/", Answer::updating(UNTOUCHED)).refused(502, "insecure-transport").without_cookie();
         assert_eq!(w.redis().sessions(), Vec::<String>::new());
-        assert!(proxy.log().contains("scheme"), "the log says which setting to change:\n{}", proxy.log());
+        until("the log to say which setting to change", || proxy.log().contains("listen.scheme").then_some(()));
         for host in ["localhost", "shop.localhost", "127.0.0.1"] {
             w.browser_at(&proxy, "http", host).update(UNTOUCHED);
         }
