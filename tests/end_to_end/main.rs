@@ -5,6 +5,7 @@
 mod caches;
 mod configuration;
 mod data;
+mod documentation;
 mod errors;
 mod hangups;
 mod life;
