@@ -2,22 +2,27 @@
 //!
 //! redis-rs' own `ConnectionManager` never reconnects after timeouts, so a link whose bytes are swallowed stays dead.
 //! Here whoever sees a command fail or time out declares the connection broken; a supervisor in the shard's runtime
-//! replaces it. It tries at most ten times a second in the whole process, spread by jitter, and one shard's success
+//! replaces it. The links of one process take turns, ten attempts a second at most, spread by jitter; one link's success
 //! wakes the others. A request that finds no connection waits for the next one, within its own time.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tracing::{debug, info, warn};
 
 use super::StoreError;
 
-/// Attempts to connect, per second, of all links of one process.
-const ATTEMPTS_PER_SECOND: u32 = 10;
+/// Between two attempts of one process to connect; ten a second at most.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Random time that is added, so that many processes do not knock at the same moment.
+const JITTER: Duration = Duration::from_millis(20);
 /// Requests that may wait in a connection's queue; the library's 50 is less than one shard has in flight.
 const QUEUE: usize = 4096;
 
@@ -25,15 +30,21 @@ const QUEUE: usize = 4096;
 pub(super) struct Reach {
     client: redis::Client,
     patience: Duration,
-    pause: Duration,
+    next: Mutex<Instant>,
     revived: Notify,
 }
 
 impl Reach {
-    pub(super) fn new(client: redis::Client, patience: Duration, shards: usize) -> Self {
-        let shards = u32::try_from(shards.max(1)).unwrap_or(1);
-        let pause = Duration::from_secs(1) * shards / ATTEMPTS_PER_SECOND;
-        Self { client, patience, pause, revived: Notify::new() }
+    pub(super) fn new(client: redis::Client, patience: Duration) -> Self {
+        Self { client, patience, next: Mutex::new(Instant::now()), revived: Notify::new() }
+    }
+
+    /// When the caller may try; the next one may try later.
+    fn turn(&self) -> Instant {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = (*next).max(Instant::now());
+        *next = turn + PAUSE + JITTER.mul_f64(rand::random_range(0.0..1.0));
+        turn
     }
 
     async fn connect(&self) -> Result<MultiplexedConnection, String> {
@@ -94,7 +105,7 @@ impl Link {
     }
 }
 
-async fn supervise(reach: Arc<Reach>, state: std::sync::Weak<watch::Sender<Option<Connection>>>) {
+async fn supervise(reach: Arc<Reach>, state: Weak<watch::Sender<Option<Connection>>>) {
     let Some(mut changes) = state.upgrade().map(|state| state.subscribe()) else { return };
     for generation in 1.. {
         if changes.wait_for(Option::is_none).await.is_err() {
@@ -111,12 +122,15 @@ async fn supervise(reach: Arc<Reach>, state: std::sync::Weak<watch::Sender<Optio
 /// Tries until it works; `None` once nobody holds the link any more.
 async fn connect_until(
     reach: &Reach,
-    state: &std::sync::Weak<watch::Sender<Option<Connection>>>,
+    state: &Weak<watch::Sender<Option<Connection>>>,
 ) -> Option<MultiplexedConnection> {
     let mut attempt: u32 = 0;
     while state.strong_count() > 0 {
         let revived = reach.revived.notified();
-        let begun = Instant::now();
+        tokio::select! {
+            () = sleep_until(reach.turn()) => {}
+            () = revived => {}
+        }
         match reach.connect().await {
             Ok(wire) => return Some(wire),
             Err(reason) if attempt == 0 => {
@@ -125,11 +139,6 @@ async fn connect_until(
             Err(reason) => debug!(target: "cloakroom::store", reason, attempt, "the store still cannot be reached"),
         }
         attempt = attempt.saturating_add(1);
-        let pause = reach.pause.mul_f64(rand::random_range(0.75..1.25)).saturating_sub(begun.elapsed());
-        tokio::select! {
-            () = sleep(pause) => {}
-            () = revived => {}
-        }
     }
     None
 }

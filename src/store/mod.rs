@@ -134,14 +134,14 @@ pub enum Depot {
 }
 
 impl Depot {
-    /// Prepares the store that the settings name; connects to nothing yet. `shards` is how many will open it.
+    /// Prepares the store that the settings name; connects to nothing yet.
     ///
     /// # Errors
     /// The URL is not one.
-    pub fn new(settings: &Settings, shards: usize) -> Result<Self, String> {
+    pub fn new(settings: &Settings) -> Result<Self, String> {
         Ok(match &settings.kind {
             Kind::Memory { max_sessions } => Self::Memory(Arc::new(memory::Memory::new(*max_sessions))),
-            Kind::Redis { url } => Self::Redis(Arc::new(redis::Server::new(url, settings, shards)?)),
+            Kind::Redis { url } => Self::Redis(Arc::new(redis::Server::new(url, settings)?)),
         })
     }
 

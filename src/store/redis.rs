@@ -61,13 +61,13 @@ impl Server {
     ///
     /// # Errors
     /// What is wrong with the URL.
-    pub fn new(url: &str, settings: &Settings, shards: usize) -> Result<Self, String> {
+    pub fn new(url: &str, settings: &Settings) -> Result<Self, String> {
         let wrong = |error: RedisError| error.category().to_owned();
         let info = url.into_connection_info().map_err(wrong)?;
         let tcp = info.tcp_settings().clone().set_nodelay(true);
         let client = redis::Client::open(info.set_tcp_settings(tcp)).map_err(wrong)?;
         Ok(Self {
-            reach: Arc::new(Reach::new(client, settings.timeout, shards)),
+            reach: Arc::new(Reach::new(client, settings.timeout)),
             prefix: settings.prefix.clone(),
             timeout: settings.timeout,
             swap: Program::new(SWAP.replace("STAMP_LEN", &STAMP_LEN.to_string())),
