@@ -9,6 +9,7 @@ mod documentation;
 mod errors;
 mod hangups;
 mod life;
+mod out_of_band;
 mod outage;
 mod races;
 mod realms;
