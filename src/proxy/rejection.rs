@@ -139,13 +139,13 @@ impl Rejection {
     }
 
     fn problem(&self, instance: &str) -> String {
-        json!({
+        let problem = json!({
             "type": format!("urn:cloakroom:error:{}", self.label()),
             "title": self.title(),
             "status": self.status().as_u16(),
             "instance": instance,
-        })
-        .to_string()
+        });
+        format!("{problem}\n")
     }
 
     fn page(&self, instance: &str) -> String {
