@@ -5,6 +5,7 @@
 mod caches;
 mod configuration;
 mod data;
+mod django;
 mod errors;
 mod hangups;
 mod life;

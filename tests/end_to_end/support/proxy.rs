@@ -41,6 +41,7 @@ pub(crate) struct Proxy {
 struct Running {
     child: Child,
     address: SocketAddr,
+    application: SocketAddr,
 }
 
 impl Proxy {
@@ -99,7 +100,7 @@ impl Proxy {
             Some(status) => Some(Err(status)),
             None => addresses.iter().all(|(_, address)| TcpStream::connect(address).is_ok()).then_some(Ok(())),
         })?;
-        Ok(Running { child, address: addresses[0].1 })
+        Ok(Running { child, address: addresses[0].1, application: addresses[2].1 })
     }
 
     pub(super) fn ledger(&self) -> &Arc<Ledger> {
@@ -117,6 +118,12 @@ impl Proxy {
 
     pub(crate) fn try_connect(&self) -> io::Result<Connection> {
         Connection::open(self.address(), self.ledger.clone())
+    }
+
+    /// A raw connection to the application listener.
+    pub(crate) fn connect_as_application(&self) -> Connection {
+        let address = self.running.lock().expect("proxy").as_ref().expect("a running proxy").application;
+        Connection::open(address, self.ledger.clone()).expect("connecting to the application listener")
     }
 
     fn text(&self) -> String {
