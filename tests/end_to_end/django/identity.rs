@@ -31,7 +31,9 @@ both_stores! {
         assert_eq!(browser.visit().data(), before.0.data());
         assert_eq!(browser.visit().claims.expires, before.0.claims.expires);
         assert_ne!(browser.ticket().as_ref(), Some(&before.1));
-        assert!(!browser.visit_with(&before.1).is_live());
+        let late = Ask::get("/").ticket(&before.1);
+        let reply = browser.ask(late, Answer::updating(r#"{"cart":[]}"#)).refused(409, "session-ended");
+        assert!(!reply.token().is_live());
     }
 
     fn flush_is_destroy(w) {
