@@ -80,38 +80,4 @@ both_stores! {
         browser.ask(without(), redirect()).passed(303);
         assert!(!browser.ask(without(), Answer::ok()).passed(200).token().is_live());
     }
-
-    fn a_handler_may_save_before_it_answers(w) {
-        let proxy = w.proxy();
-        let browser = w.browser(&proxy);
-        browser.update(r#"{"step":1}"#);
-        let seen = browser.get("/", Answer::ok()).seen.expect("a request at the upstream");
-        let token = seen.headers.first("x-session").expect("a token");
-        let body = r#"{"step":2}"#;
-        let request = format!(
-            "PATCH /v1/session HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\
-             Content-Type: application/merge-patch+json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let mut connection = proxy.connect_as_application();
-        connection.send(request.as_bytes()).expect("sending to the application listener");
-        let reply = connection.reply("PATCH").expect("an answer");
-        assert_eq!((reply.status, reply.header("etag")), (204, Some("\"2\"")), "{}", reply.text());
-        assert_eq!(browser.data(), body);
-    }
-
-    fn what_does_not_fit_into_a_token_is_asked_for(w) {
-        let proxy = w.proxy();
-        let browser = w.browser(&proxy);
-        let update = format!(r#"{{"note":"{}"}}"#, "x".repeat(5_000));
-        browser.update(&update);
-        let seen = browser.get("/", Answer::ok()).passed(200).seen.expect("a request at the upstream");
-        let token = seen.headers.first("x-session").expect("a token");
-        assert!(token.len() < 1_000 && seen.token().is_live());
-        let mut connection = proxy.connect_as_application();
-        let request = format!("GET /v1/session HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
-        connection.send(request.as_bytes()).expect("sending to the application listener");
-        let reply = connection.reply("GET").expect("an answer");
-        assert_eq!((reply.status, reply.text()), (200, update));
-    }
 }

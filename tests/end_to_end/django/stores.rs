@@ -41,17 +41,6 @@ fn sessions_in_memory_end_with_the_process() {
 }
 
 #[test]
-fn a_full_memory_refuses_new_sessions_and_keeps_the_others() {
-    world(Store::Memory, |w| {
-        let proxy = w.proxy_with("store.max_sessions = 1");
-        let (first, second) = (w.browser(&proxy), w.browser(&proxy));
-        first.update(r#"{"user":"ada"}"#);
-        second.get("/", Answer::updating(r#"{"user":"bob"}"#)).refused(503, "store-unavailable");
-        assert_eq!(first.data(), r#"{"user":"ada"}"#);
-    });
-}
-
-#[test]
 fn files_are_not_in_this_version() {
     is_not_in_this_version(r#"store.url = "file:sessions""#);
 }

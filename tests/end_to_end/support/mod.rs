@@ -27,5 +27,5 @@ pub(crate) use patience::{Gate, let_pass, until};
 pub(crate) use ports::free_port;
 pub(crate) use proxy::{Proxy, Said, cloakroom};
 pub(crate) use relay::Relay;
-pub(crate) use wire::folded;
+pub(crate) use wire::{Framing, Headers, Wire, folded, parse_head};
 pub(crate) use world::{Store, World, both_stores, world};

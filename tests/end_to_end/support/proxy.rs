@@ -111,6 +111,11 @@ impl Proxy {
         self.running.lock().expect("proxy").as_ref().expect("a running proxy").address
     }
 
+    /// Where applications ask.
+    pub(crate) fn application(&self) -> SocketAddr {
+        self.running.lock().expect("proxy").as_ref().expect("a running proxy").application
+    }
+
     /// A raw connection to the listener.
     pub(crate) fn connect(&self) -> Connection {
         self.try_connect().expect("connecting to the proxy")
@@ -118,12 +123,6 @@ impl Proxy {
 
     pub(crate) fn try_connect(&self) -> io::Result<Connection> {
         Connection::open(self.address(), self.ledger.clone())
-    }
-
-    /// A raw connection to the application listener.
-    pub(crate) fn connect_as_application(&self) -> Connection {
-        let address = self.running.lock().expect("proxy").as_ref().expect("a running proxy").application;
-        Connection::open(address, self.ledger.clone()).expect("connecting to the application listener")
     }
 
     fn text(&self) -> String {
