@@ -68,7 +68,7 @@ fn no_data_is_in_the_cookie_and_what_ended_cannot_be_sent_again() {
 #[test]
 fn redis_drops_what_ended_by_itself() {
     world(Store::Redis, |w| {
-        let browser = w.browser(&w.proxy_with("session.idle_timeout = \"1s\""));
+        let browser = w.browser(&w.proxy_with("session.idle_timeout = \"3s\""));
         browser.update(r#"{"user":"ada"}"#);
         assert_eq!(w.redis().sessions().len(), 1);
         until("Redis to drop the session", || {
