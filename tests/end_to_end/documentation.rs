@@ -15,8 +15,10 @@ use transcript::Transcript;
 
 const README: &str = include_str!("../../README.md");
 const REFERENCE: &str = include_str!("../../docs/reference.md");
+const DJANGO: &str = include_str!("../../docs/django.md");
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 const PYTHON: &str = include_str!("../../examples/python/cloakroom.toml");
+const HISTORY: &str = include_str!("../../examples/history/cloakroom.toml");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Loads a configuration in a folder with secrets at the places that the documentation names.
@@ -57,8 +59,10 @@ fn every_configuration_of_the_readme_can_be_loaded() {
 }
 
 #[test]
-fn the_configuration_of_the_python_example_can_be_loaded() {
-    assert_eq!(loaded(PYTHON).unwrap_or_else(|faults| panic!("{faults}")).warnings, Vec::<String>::new());
+fn the_configurations_of_the_examples_can_be_loaded() {
+    for example in [PYTHON, HISTORY] {
+        assert_eq!(loaded(example).unwrap_or_else(|faults| panic!("{faults}")).warnings, Vec::<String>::new());
+    }
 }
 
 #[test]
@@ -110,12 +114,13 @@ fn the_tests_that_the_readme_names_exist() {
 
 #[test]
 fn the_files_that_are_linked_to_exist() {
-    for (page, folder) in [(README, ROOT.to_owned()), (REFERENCE, format!("{ROOT}/docs"))] {
+    let docs = format!("{ROOT}/docs");
+    for (page, folder) in [(README, ROOT), (REFERENCE, &docs), (DJANGO, &docs)] {
         let targets: Vec<&str> = page.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
         assert!(targets.len() > 3);
         for target in targets.into_iter().filter(|target| !target.starts_with("https:")) {
             let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
-            assert!(file.is_empty() || Path::new(&folder).join(file).exists(), "{target} leads nowhere");
+            assert!(file.is_empty() || Path::new(folder).join(file).exists(), "{target} leads nowhere");
             let headings = page.lines().filter_map(|line| line.split_once("# ")).map(|(_, heading)| heading);
             let mut anchors = headings.map(|heading| heading.to_lowercase().replace(' ', "-"));
             assert!(!file.is_empty() || anchors.any(|heading| heading == anchor), "there is no heading for #{anchor}");

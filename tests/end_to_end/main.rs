@@ -5,6 +5,7 @@
 mod caches;
 mod configuration;
 mod data;
+mod django;
 mod documentation;
 mod errors;
 mod hangups;
