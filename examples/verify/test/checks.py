@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import signal
 import sys
 import tempfile
 import time
@@ -130,7 +131,8 @@ def rotation(scene):
         browser.token(update='{"user":{"name":"Ada"}}')
         return browser.token()
     for verify in scene.verifiers.values():
-        eventually("a new key is known", lambda verify=verify: verify(token).startswith("ok "))
+        with contextlib.suppress(TimeoutError):  # then the next check says so
+            eventually("a new key is known", lambda verify=verify: verify(token).startswith("ok "))
     scene.accepted("a new key, not known beforehand", token)
     scene.asked_for_keys("once more for it", [2])
     scene.refused("a token of a key that is no longer published", scene.k1)
@@ -181,4 +183,5 @@ def main(binary, cache):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     sys.exit(main(sys.argv[1], pathlib.Path(sys.argv[2])))

@@ -97,7 +97,7 @@ class Proxy:
         config.write_text(f"""
             listen = {{ address = "127.0.0.1:{self.port}" }}
             application = {{ address = "127.0.0.1:{self.application_port}" }}
-            token = {{ algorithm = "{self.algorithm}", keys = [{keys}] }}
+            token = {{ algorithm = "{self.algorithm}", lifetime = "5m", keys = [{keys}] }}
             routes = [{{ path = "/", upstream = "app" }}, {{ path = "/other", upstream = "other" }}]
             [upstreams]
             app = {{ servers = ["http://127.0.0.1:{self.application}"] }}
