@@ -13,7 +13,10 @@ from forgeries import decode, expired, forgeries, key, tampered
 from stage import Application, Browser, Proxy, Publisher, Verifier, eventually, serving
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
-DATA = '{"name":"Zoë ☃ 🦀","big":12345678901234567890123,"price":1.10,"pi":3.14159265358979323846,"empty":{},"exp":0,"list":[null,true]}'
+DATA = (
+    '{"name":"Zoë ☃ 🦀","big":12345678901234567890123,"price":1.10,"pi":3.14159265358979323846,'
+    '"empty":{},"exp":0,"list":[null,true]}'
+)
 
 
 def commands(cache):
@@ -107,7 +110,8 @@ def genuine(scene):
     browser = Browser(scene.proxy)
     scene.accepted("a visitor without a session", browser.token(update=DATA.encode().decode("latin-1")))
     live = browser.token(control='rotate, subject=%"Zo%c3%ab"')
-    scene.report.check(f"{scene.algorithm} proxy: the data is in the token to the letter", f'"data":{DATA}}}' in decode(live.split(".")[1]).decode())
+    payload = decode(live.split(".")[1]).decode()
+    scene.report.check(f"{scene.algorithm} proxy: the data is in the token to the letter", f'"data":{DATA}}}' in payload, payload)
     scene.accepted("a live session, with Unicode and long numbers", live)
     scene.accepted("a session with a subject", browser.token())
     scene.refused("a genuine token for another application", browser.token("/other"))
@@ -165,19 +169,24 @@ def by_reference(scene):
     scene.accepted("a token by reference", token)
     claims = json.loads(decode(token.split(".")[1]))
     scene.report.equal(f"{scene.algorithm} proxy: it says so", (claims.get("data_ref"), "data" in claims), (True, False))
-    scene.report.equal(f"{scene.algorithm} proxy: GET /v1/session gives the data", scene.proxy.ask("GET", token), (200, '"1"', data))
+    given = scene.proxy.ask("GET", token)
+    scene.report.equal(f"{scene.algorithm} proxy: GET /v1/session gives the data", given, (200, '"1"', data))
     change = {"Content_Type": "application/merge-patch+json", "If_Match": '"1"'}
     changed = scene.proxy.ask("PATCH", token, '{"blob":null,"progress":100}', **change)
     scene.report.equal(f"{scene.algorithm} proxy: PATCH /v1/session changes it", changed, (204, '"2"', ""))
-    scene.report.equal(f"{scene.algorithm} proxy: but not what has changed meanwhile", scene.proxy.ask("PATCH", token, "{}", **change)[0], 412)
+    again = scene.proxy.ask("PATCH", token, "{}", **change)[0]
+    scene.report.equal(f"{scene.algorithm} proxy: but not what has changed meanwhile", again, 412)
     scene.accepted("the data after that", browser.token())
 
 
 def main(binary, cache):
     report = Report()
     for algorithm in "HS256", "ES256", "EdDSA":
-        with tempfile.TemporaryDirectory() as folder, serving(Application) as application, serving(Publisher) as publisher, contextlib.ExitStack() as stack:
-            play(Scene(report, binary, cache, pathlib.Path(folder), algorithm, application.server_port, publisher, stack))
+        with contextlib.ExitStack() as stack:
+            folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            application = stack.enter_context(serving(Application)).server_port
+            publisher = stack.enter_context(serving(Publisher))
+            play(Scene(report, binary, cache, folder, algorithm, application, publisher, stack))
     print(f"{report.passed} passed, {report.failed} failed")
     return report.failed > 0
 

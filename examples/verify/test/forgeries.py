@@ -1,7 +1,6 @@
 """Tokens that nobody may believe, made from a genuine one."""
 
 import base64
-import hashlib
 import hmac
 import json
 import time
@@ -30,9 +29,10 @@ def key(algorithm, text):
 
 
 def stranger(algorithm):
-    return {"HS256": lambda: b"s" * 43, "ES256": lambda: ec.generate_private_key(ec.SECP256R1()), "EdDSA": ed25519.Ed25519PrivateKey.generate}[
-        algorithm
-    ]()
+    """A key that is not ours."""
+    if algorithm == "HS256":
+        return b"s" * 43
+    return ec.generate_private_key(ec.SECP256R1()) if algorithm == "ES256" else ed25519.Ed25519PrivateKey.generate()
 
 
 def signature(key, signed, digest="sha256"):
@@ -112,9 +112,10 @@ def keys(algorithm, ours, header, claims, publisher):
     own = stranger(algorithm)
     yield "a stranger's key", sign(own, header, claims)
     yield "a stranger's key, embedded as jwk", sign(own, {**header, "jwk": jwk(own)}, claims)
-    yield "a stranger's key, embedded as jwk, with its own kid", sign(own, {**header, "kid": "own", "jwk": {**jwk(own), "kid": "own"}}, claims)
-    yield "a stranger's key at jku", sign(own, {**header, "kid": "own", "jku": f"{publisher}/stranger"}, claims)
-    yield "a stranger's key at x5u", sign(own, {**header, "kid": "own", "x5u": f"{publisher}/stranger"}, claims)
+    unknown = {**header, "kid": "own"}
+    yield "a stranger's key, embedded as jwk, with its own kid", sign(own, {**unknown, "jwk": {**jwk(own), "kid": "own"}}, claims)
+    yield "a stranger's key at jku", sign(own, {**unknown, "jku": f"{publisher}/stranger"}, claims)
+    yield "a stranger's key at x5u", sign(own, {**unknown, "x5u": f"{publisher}/stranger"}, claims)
     for kid in (
         "../../../../../../../../dev/null",
         "/dev/null",
