@@ -5,71 +5,116 @@ use std::sync::Arc;
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH},
 };
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::json;
-use tracing::warn;
+
+mod refusal;
 
 use crate::{
     envelope::Verified,
-    proxy::{Line, unix_now},
+    proxy::{Application as Known, Line, unix_now},
     session::{
         Handle,
+        change::Change,
+        control::Control,
+        patch::Patch,
+        policy::Create,
         record::{Record, Stored},
+        settle::{Reach, Step},
     },
-    store::{Store, StoreError},
+    store::{
+        Store, StoreError,
+        commit::{Request as Commit, commit_held},
+        lane::Lanes,
+    },
 };
+use refusal::Refusal;
 
 /// What the application listener works with.
 pub struct Application {
     line: Arc<Line>,
+    lanes: Arc<Lanes>,
     store: Store,
 }
 
-/// Why there is no answer.
-enum Refusal {
-    /// No token, or not one of ours, or expired.
-    Unauthorized,
-    /// The session that it names has ended.
-    Gone,
-    /// The store could not be asked.
-    Store(StoreError),
+/// Whom a token stands for.
+struct Holder<'a> {
+    known: &'a Known,
+    session: Option<Handle>,
 }
 
 impl Application {
-    /// Verifies tokens with the line's keys and reads sessions from this store.
-    pub fn new(line: Arc<Line>, store: Store) -> Self {
-        Self { line, store }
+    /// Verifies tokens with the line's keys, reads sessions from this store and writes them in turn with the proxy.
+    pub fn new(line: Arc<Line>, lanes: Arc<Lanes>, store: Store) -> Self {
+        Self { line, lanes, store }
     }
 
     /// Answers one request.
     pub async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<String> {
-        let reads = [Method::GET, Method::HEAD].contains(request.method());
-        match request.uri().path() {
-            "/.well-known/jwks.json" if reads => jwks(),
-            "/v1/session" if reads => self.session(request.headers()).await.unwrap_or_else(Refusal::response),
-            "/.well-known/jwks.json" | "/v1/session" => not_allowed(),
-            _ => problem(StatusCode::NOT_FOUND, "no-route", "There are /.well-known/jwks.json and /v1/session"),
+        let answered = match (request.uri().path(), request.method()) {
+            ("/.well-known/jwks.json", &Method::GET | &Method::HEAD) => Ok(jwks()),
+            ("/.well-known/jwks.json", _) => Err(Refusal::Method("GET, HEAD")),
+            ("/v1/session", &Method::GET | &Method::HEAD) => self.read(request.headers()).await,
+            ("/v1/session", &Method::PATCH) => self.patch(request).await,
+            ("/v1/session", _) => Err(Refusal::Method("GET, HEAD, PATCH")),
+            _ => Err(Refusal::NoRoute),
+        };
+        answered.unwrap_or_else(|refusal| refusal.response())
+    }
+
+    async fn read(&self, headers: &HeaderMap) -> Result<Response<String>, Refusal> {
+        let holder = self.verify(headers)?;
+        let Some(handle) = holder.session else { return Ok(data("{}".to_owned(), 0)) };
+        let record = self.live(&handle).await?;
+        Ok(data(holder.known.view(&record.data), record.version))
+    }
+
+    /// Changes the data with the rights and guarantees of the update header, for handlers whose head is gone.
+    async fn patch(&self, request: Request<Incoming>) -> Result<Response<String>, Refusal> {
+        let holder = self.verify(request.headers())?;
+        let handle = holder.session.ok_or(Refusal::Gone)?;
+        let kind = Kind::of(request.headers())?;
+        let if_version = expected_version(request.headers())?;
+        let limit = self.line.policy().max_bytes.saturating_mul(2);
+        let body = Limited::new(request.into_body(), limit).collect().await.map_err(|_| Refusal::TooLarge)?;
+        let patch = kind.parse(&body.to_bytes())?;
+        let patches = vec![patch];
+        holder.known.rights().allow(&patches, &Control::default()).map_err(|_| Refusal::Forbidden)?;
+        let control = Control { if_version, ..Control::default() };
+        let change = Change { update: Some(patches), control };
+        let version = self.save(&handle, &change).await?;
+        let mut response = Response::new(String::new());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(ETAG, etag(version));
+        Ok(response)
+    }
+
+    async fn save(&self, handle: &Handle, change: &Change) -> Result<u64, Refusal> {
+        let policy = self.line.policy();
+        let commit = Commit { change, policy, create: Create::OnWrite, reach: Reach::Nowhere };
+        let saved = commit_held(&self.store, &self.lanes, handle, &commit);
+        let saved = tokio::time::timeout(self.line.save_timeout(), saved).await;
+        let saved = saved.map_err(|_| Refusal::Store(StoreError::Timeout))??;
+        match saved.plan.store {
+            Step::Change(write) => Ok(write.stored.version()),
+            Step::Keep | Step::Create(..) | Step::Recreate(..) => Ok(self.live(handle).await?.version),
         }
     }
 
-    async fn session(&self, headers: &HeaderMap) -> Result<Response<String>, Refusal> {
-        let token = self.verify(headers)?;
-        let view = self.line.view_for(&token.audience).ok_or(Refusal::Unauthorized)?;
-        let Some(sid) = &token.sid else { return Ok(data("{}".to_owned(), 0)) };
-        let handle = Handle::parse(sid).ok_or(Refusal::Unauthorized)?;
-        let record = self.live(&handle).await?;
-        Ok(data(view(&record.data), record.version))
-    }
-
-    fn verify(&self, headers: &HeaderMap) -> Result<Verified, Refusal> {
+    fn verify(&self, headers: &HeaderMap) -> Result<Holder<'_>, Refusal> {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let (scheme, token) = given.and_then(|given| given.split_once(' ')).ok_or(Refusal::Unauthorized)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Refusal::Unauthorized);
         }
-        self.line.verify(token.trim(), unix_now()).map_err(|_| Refusal::Unauthorized)
+        let Verified { audience, sid, .. } =
+            self.line.verify(token.trim(), unix_now()).map_err(|_| Refusal::Unauthorized)?;
+        let known = self.line.application(&audience).ok_or(Refusal::Unauthorized)?;
+        let session = sid.map(|sid| Handle::parse(&sid).ok_or(Refusal::Unauthorized)).transpose()?;
+        Ok(Holder { known, session })
     }
 
     async fn live(&self, handle: &Handle) -> Result<Record, Refusal> {
@@ -81,21 +126,43 @@ impl Application {
     }
 }
 
-impl Refusal {
-    fn response(self) -> Response<String> {
-        match self {
-            Self::Unauthorized => {
-                let mut response = problem(StatusCode::UNAUTHORIZED, "unauthorized", "A valid token is needed");
-                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-                response
-            }
-            Self::Gone => problem(StatusCode::GONE, "session-ended", "The session has ended"),
-            Self::Store(error) => {
-                warn!(target: "cloakroom::application", %error, "a session could not be read");
-                problem(StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "Sessions are unavailable at the moment")
-            }
+/// The two media types of a patch.
+enum Kind {
+    /// RFC 7396
+    Merge,
+    /// RFC 6902
+    Operations,
+}
+
+impl Kind {
+    fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        match given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+            "application/merge-patch+json" => Ok(Self::Merge),
+            "application/json-patch+json" => Ok(Self::Operations),
+            _ => Err(Refusal::MediaType),
         }
     }
+
+    fn parse(&self, body: &[u8]) -> Result<Patch, Refusal> {
+        let text = std::str::from_utf8(body).map_err(|_| Refusal::Invalid)?;
+        let patch = match self {
+            Self::Merge => Patch::merge_from(text),
+            Self::Operations => Patch::operations_from(text),
+        };
+        patch.map_err(|_| Refusal::Invalid)
+    }
+}
+
+/// `If-Match: "7"`; `*` is every version. Anything else matches none (RFC 9110 section 13.1.1).
+fn expected_version(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| Refusal::Precondition)?.trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let digits = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    digits.and_then(|digits| digits.parse().ok()).map(Some).ok_or(Refusal::Precondition)
 }
 
 /// HS256 keys are secret: there is nothing to publish.
@@ -112,26 +179,10 @@ fn data(text: String, version: u64) -> Response<String> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers
-        .insert(ETAG, HeaderValue::try_from(format!("\"{version}\"")).unwrap_or_else(|_| HeaderValue::from_static("")));
+    headers.insert(ETAG, etag(version));
     response
 }
 
-fn not_allowed() -> Response<String> {
-    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Only GET and HEAD");
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-    response
-}
-
-fn problem(status: StatusCode, label: &str, title: &str) -> Response<String> {
-    let body = json!({"type": format!("urn:cloakroom:error:{label}"), "title": title, "status": status.as_u16()});
-    let mut response = Response::new(body.to_string());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
+fn etag(version: u64) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{version}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"0\""))
 }

@@ -20,7 +20,7 @@ pub(super) struct Route {
 }
 
 /// An application, prepared.
-pub(super) struct Application {
+pub struct Application {
     pub(super) audience: envelope::Audience,
     pub(super) rights: Rights,
     pub(super) host: String,
@@ -81,10 +81,19 @@ impl Line {
         self.sealer.verify(token, now)
     }
 
-    /// How the upstream of this name sees a session's data; `None` if there is no such upstream.
-    pub fn view_for(&self, audience: &str) -> Option<impl Fn(&str) -> String> {
-        let known = self.applications.iter().find(|application| application.audience.name() == audience)?;
-        Some(|data: &str| known.audience.view(data))
+    /// The application of this name, if there is one.
+    pub fn application(&self, name: &str) -> Option<&Application> {
+        self.applications.iter().find(|application| application.audience.name() == name)
+    }
+
+    /// The rules of a session's life.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Bounds a whole save.
+    pub fn save_timeout(&self) -> Duration {
+        self.save_timeout
     }
 
     /// Whether a cookie set on this route would be kept by a browser that asked for `host` over `scheme`.
@@ -113,6 +122,16 @@ impl Route {
 }
 
 impl Application {
+    /// A session's data as it may see it.
+    pub fn view(&self, data: &str) -> String {
+        self.audience.view(data)
+    }
+
+    /// What it may change.
+    pub fn rights(&self) -> &Rights {
+        &self.rights
+    }
+
     fn new(settings: &super::settings::UpstreamSettings, envelope: &envelope::Settings) -> Self {
         let connections = &settings.connections;
         Self {

@@ -21,7 +21,7 @@ use tracing::{error, warn};
 
 use access::{Entry, Outcome};
 pub use body::Download;
-pub use line::Line;
+pub use line::{Application, Line};
 pub use rejection::{Form, Rejection};
 pub use settings::{OnStoreFailure, RouteSettings, SessionUse, Settings, UpstreamSettings};
 use steps::Visitor;

@@ -12,7 +12,7 @@ use http::{
     uri::PathAndQuery,
 };
 use hyper::upgrade::OnUpgrade;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
     OnStoreFailure, Rejection, Shard,
@@ -32,7 +32,8 @@ use crate::{
     },
     store::{
         Entry as Found, StoreError,
-        commit::{Presented, Request, Session, commit},
+        commit::{Presented, Request, Saved, Session, commit},
+        index::revoke,
     },
 };
 
@@ -204,15 +205,28 @@ impl Shard {
     pub(super) async fn save(&self, visitor: &Visitor, change: Change, status: StatusCode) -> Result<Plan, Rejection> {
         let opens = visitor.opens && !status.is_server_error();
         let create = if opens { self.line.policy.create } else { Create::OnWrite };
+        if let Some(subject) = &change.control.revoke_subject {
+            self.revoke(subject, None).await?;
+        }
         if (change.intent(), create) == (Intent::Nothing, Create::OnWrite) {
             return Ok(Plan::unchanged(visitor.outcome()));
         }
         let request = Request { change: &change, policy: &self.line.policy, create, reach: visitor.reach };
         let saved = commit(&self.store, &self.lanes, &visitor.presented, &request);
-        match tokio::time::timeout(self.line.save_timeout, saved).await {
-            Ok(saved) => Ok(saved?),
-            Err(_) => Err(Rejection::StoreUnavailable(StoreError::Timeout)),
+        let Ok(saved) = tokio::time::timeout(self.line.save_timeout, saved).await else {
+            return Err(Rejection::StoreUnavailable(StoreError::Timeout));
+        };
+        let Saved { plan, owner } = saved?;
+        if let (true, Some((handle, subject))) = (change.control.revoke_others, owner) {
+            self.revoke(&subject, Some(&handle)).await?;
         }
+        Ok(plan)
+    }
+
+    async fn revoke(&self, subject: &str, except: Option<&Handle>) -> Result<(), Rejection> {
+        let ended = revoke(&self.store, subject, except).await.map_err(Rejection::StoreUnavailable)?;
+        info!(target: "cloakroom::proxy", ended, "sessions of a subject were revoked");
+        Ok(())
     }
 
     /// Removes from a response what is ours or concerns one connection only.

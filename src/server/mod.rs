@@ -168,7 +168,7 @@ pub async fn run(
         side.spawn(admin::serve(listener, move |request| Arc::clone(&admin).answer(request)));
     }
     if let Some(listener) = listeners.application {
-        let application = Arc::new(Application::new(Arc::clone(&common.line), store));
+        let application = Arc::new(Application::new(Arc::clone(&common.line), Arc::clone(&common.lanes), store));
         side.spawn(admin::serve(listener, move |request| Arc::clone(&application).answer(request)));
     }
     let workers = Arc::new(workers);

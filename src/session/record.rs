@@ -223,11 +223,10 @@ impl Stored {
 
     /// The stamp that its stored value begins with.
     pub fn stamp(&self) -> Stamp {
-        let (state, version, writes) = match self {
-            Self::Live(record) => (LIVE, record.version, &record.writes),
-            Self::Tombstone(tombstone) => (TOMBSTONE, tombstone.version, &tombstone.writes),
-        };
-        stamp(state, version, writes)
+        match self {
+            Self::Live(record) => record.stamp(),
+            Self::Tombstone(tombstone) => stamp(TOMBSTONE, tombstone.version, &tombstone.writes),
+        }
     }
 
     /// The value to store.
@@ -244,6 +243,14 @@ impl Stored {
     /// Whether `nonce` is one of the last writes.
     pub fn has_write(&self, nonce: Nonce) -> bool {
         self.writes().contains(&nonce)
+    }
+
+    /// The session, unless it was destroyed.
+    pub fn live(&self) -> Option<&Record> {
+        match self {
+            Self::Live(record) => Some(record),
+            Self::Tombstone(_) => None,
+        }
     }
 
     /// The record's version.
@@ -330,6 +337,11 @@ impl Record {
         out.extend_from_slice(self.data.as_bytes());
         out.push(b'}');
         out
+    }
+
+    /// The stamp that its stored value begins with.
+    pub fn stamp(&self) -> Stamp {
+        stamp(LIVE, self.version, &self.writes)
     }
 
     /// Idle timeout in force.

@@ -208,6 +208,25 @@ pub fn settle(before: &Before<'_>, change: &Change, context: &Context<'_>) -> Re
     }
 }
 
+/// Decides what the holder of a token may do to a session's data out of band (`PATCH /v1/session`). A token outlives the
+/// rotation of the ticket that it was made for; the change has no control but `if-version`.
+///
+/// # Errors
+/// As [`settle`].
+pub fn settle_held(stored: Option<&Stored>, change: &Change, context: &Context<'_>) -> Result<Plan, Refusal> {
+    let base = match stored {
+        Some(Stored::Live(record)) if record.deadline > context.now => record,
+        Some(Stored::Live(_) | Stored::Tombstone(_)) | None => return Err(Refusal::Ended(None)),
+    };
+    check_version(base.version, change)?;
+    let (next, fits) = applied(base, change, context);
+    fits?;
+    if next == *base {
+        return Ok(UNCHANGED);
+    }
+    Ok(Plan { store: Step::Change(saved(next, context)), cookie: CookieStep::Keep, outcome: Outcome::Updated })
+}
+
 fn create(change: &Change, context: &Context<'_>) -> Result<Plan, Refusal> {
     let Some((ticket, write)) = newborn(Ok(0), change, context)? else { return Ok(NOTHING) };
     let cookie = issue(&ticket, &write.stored, context);

@@ -29,12 +29,15 @@ struct Value {
 
 type Map = HashMap<Handle, Value>;
 
+mod subjects;
+
 /// All sessions of this process.
 pub struct Memory {
     maps: Vec<Mutex<Map>>,
     hasher: RandomState,
     count: AtomicUsize,
     next_sweep: AtomicUsize,
+    subjects: subjects::Subjects,
     max_sessions: usize,
     started: (Timestamp, Instant),
 }
@@ -48,6 +51,7 @@ impl Memory {
             hasher: RandomState::new(),
             count: AtomicUsize::new(0),
             next_sweep: AtomicUsize::new(0),
+            subjects: subjects::Subjects::default(),
             max_sessions,
             started: (Timestamp(time::millis(epoch)), Instant::now()),
         }
@@ -95,6 +99,18 @@ impl Memory {
         Ok(Swap::Done)
     }
 
+    pub(super) fn remove(&self, handle: &Handle, expected: &record::Stamp) -> Swap {
+        let now = self.now();
+        let mut map = self.map(handle);
+        let entry = map.get(handle).and_then(|value| value.read(now));
+        if entry.as_ref().and_then(|entry| record::Stamp::of(&entry.bytes)).as_ref() != Some(expected) {
+            return Swap::Conflict(entry);
+        }
+        map.remove(handle);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        Swap::Done
+    }
+
     pub(super) fn touch(&self, handle: &Handle, ttl: Duration) {
         let now = self.now();
         if let Some(value) = self.map(handle).get_mut(handle)
@@ -105,9 +121,11 @@ impl Memory {
         }
     }
 
-    /// Takes the expired sessions out of one of the maps; call it again and again.
+    /// Takes the expired sessions out of one of the maps, and what they left in the index; call it again and again.
     pub fn sweep(&self) {
-        self.sweep_map(self.next_sweep.fetch_add(1, Ordering::Relaxed) % MAPS);
+        let turn = self.next_sweep.fetch_add(1, Ordering::Relaxed);
+        self.sweep_map(turn % MAPS);
+        self.sweep_subjects(turn);
     }
 
     fn sweep_all(&self) {

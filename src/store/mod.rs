@@ -7,6 +7,7 @@
 //! there"; nothing that was acknowledged is evicted.
 
 pub mod commit;
+pub mod index;
 pub mod lane;
 mod link;
 pub mod memory;
@@ -15,6 +16,8 @@ pub mod redis;
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+
+use index::Epoch;
 
 use crate::session::{
     Handle, Timestamp,
@@ -209,6 +212,52 @@ impl Store {
                 Ok(())
             }
             Self::Redis(redis) => redis.touch(handle, ttl).await,
+        }
+    }
+
+    /// Removes a session if what is stored has the stamp `expected`.
+    ///
+    /// # Errors
+    /// [`StoreError`]; after [`StoreError::Timeout`] and [`StoreError::Disconnected`] it may have been carried out.
+    pub async fn remove(&self, handle: &Handle, expected: &Stamp) -> Result<Swap, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.remove(handle, expected)),
+            Self::Redis(redis) => redis.remove(handle, expected).await,
+        }
+    }
+
+    /// Enters a session in its subject's index until `deadline`, and reads the subject's epoch.
+    async fn enter_index(&self, subject: &str, handle: &Handle, deadline: Timestamp) -> Result<Epoch, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.enter_index(subject, handle, deadline)),
+            Self::Redis(redis) => redis.enter_index(subject, handle, deadline).await,
+        }
+    }
+
+    /// Takes a session out of a subject's index.
+    async fn leave_index(&self, subject: &str, handle: &Handle) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(memory) => {
+                memory.leave_index(subject, handle);
+                Ok(())
+            }
+            Self::Redis(redis) => redis.leave_index(subject, handle).await,
+        }
+    }
+
+    /// The subject's epoch.
+    async fn epoch(&self, subject: &str) -> Result<Epoch, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.epoch(subject)),
+            Self::Redis(redis) => redis.epoch(subject).await,
+        }
+    }
+
+    /// Sets the subject's epoch to a new one and then lists its index.
+    async fn raise_epoch(&self, subject: &str, epoch: u64) -> Result<Vec<Handle>, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.raise_epoch(subject, epoch)),
+            Self::Redis(redis) => redis.raise_epoch(subject, epoch).await,
         }
     }
 

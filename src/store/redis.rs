@@ -4,6 +4,8 @@
 //! decides). Nothing is merged in Lua: `cjson` damages big numbers and empty arrays. A swap that is repeated after a
 //! broken connection is safe, because a value that carries this write's stamp says that it was carried out.
 
+mod subjects;
+
 use std::{
     sync::{
         Arc,
@@ -37,6 +39,8 @@ pub struct Server {
     timeout: Duration,
     swap: Program,
     touch: Program,
+    remove: Program,
+    enter: Program,
 }
 
 /// A script and the digest under which the server remembers it.
@@ -68,6 +72,8 @@ impl Server {
             timeout: settings.timeout,
             swap: Program::new(SWAP.replace("STAMP_LEN", &STAMP_LEN.to_string())),
             touch: Program::new(TOUCH.replace("LIVE_PREFIX", LIVE_PREFIX)),
+            remove: Program::new(REMOVE.replace("STAMP_LEN", &STAMP_LEN.to_string())),
+            enter: subjects::enter(),
         })
     }
 }
@@ -76,6 +82,14 @@ impl Server {
 const SWAP: &str = "\
 if redis.call('GETRANGE', KEYS[1], 0, STAMP_LEN - 1) == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+  return 1
+end
+return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}";
+
+/// `KEYS[1]`: the session; `ARGV`: expected stamp.
+const REMOVE: &str = "\
+if redis.call('GETRANGE', KEYS[1], 0, STAMP_LEN - 1) == ARGV[1] then
+  redis.call('DEL', KEYS[1])
   return 1
 end
 return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}";
@@ -139,10 +153,7 @@ impl Redis {
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        match self.ask(&[redis::cmd("PING")], self.deadline()).await?.only()? {
-            Value::ServerError(error) => Err(StoreError::Refused(error.code().to_owned())),
-            _ => Ok(()),
-        }
+        value_of(self.ask(&[redis::cmd("PING")], self.deadline()).await?.only()?).map(drop)
     }
 
     pub(super) async fn load(&self, handles: &[Handle]) -> Result<Vec<Option<Entry>>, StoreError> {
@@ -174,27 +185,18 @@ impl Redis {
         let expected = expected.map_or(&[][..], |stamp| &stamp.0);
         let life = millis(ttl).max(1).to_string();
         let arguments = [expected, bytes, life.as_bytes()];
-        let answer = self.script(&self.server.swap, handle, &arguments).await?;
-        let repeated = answer.repeated;
-        match answer.only()? {
-            Value::Int(1) => Ok(Swap::Done),
-            Value::Array(parts) => {
-                let mut parts = parts.into_iter();
-                let found = entry(parts.next(), parts.next())?;
-                let own = found.as_ref().is_some_and(|found| Stamp::of(&found.bytes) == Stamp::of(bytes));
-                Ok(match (own, repeated) {
-                    (true, _) => Swap::Done,
-                    (false, true) => Swap::Doubt(found),
-                    (false, false) => Swap::Conflict(found),
-                })
-            }
-            _ => Err(StoreError::Nonsense),
-        }
+        let answer = self.script(&self.server.swap, &[&self.key(handle)], &arguments).await?;
+        answer.swapped(|found| Stamp::of(&found.bytes) == Stamp::of(bytes))
+    }
+
+    pub(super) async fn remove(&self, handle: &Handle, expected: &Stamp) -> Result<Swap, StoreError> {
+        let answer = self.script(&self.server.remove, &[&self.key(handle)], &[&expected.0]).await?;
+        answer.swapped(|_| false)
     }
 
     pub(super) async fn touch(&self, handle: &Handle, ttl: Duration) -> Result<(), StoreError> {
         let life = millis(ttl).max(1);
-        self.script(&self.server.touch, handle, &[life.to_string().as_bytes()]).await.map(drop)
+        self.script(&self.server.touch, &[&self.key(handle)], &[life.to_string().as_bytes()]).await.map(drop)
     }
 
     fn key(&self, handle: &Handle) -> String {
@@ -206,11 +208,11 @@ impl Redis {
     }
 
     /// Runs a script by its digest; sends its text if the server does not know it (any more).
-    async fn script(&self, program: &Program, handle: &Handle, arguments: &[&[u8]]) -> Result<Answer, StoreError> {
+    async fn script(&self, program: &Program, keys: &[&str], arguments: &[&[u8]]) -> Result<Answer, StoreError> {
         let deadline = self.deadline();
         let call = |verb: &str, what: &str| {
             let mut command = redis::cmd(verb);
-            command.arg(what).arg(1).arg(self.key(handle));
+            command.arg(what).arg(keys.len()).arg(keys);
             arguments.iter().for_each(|argument| {
                 command.arg(*argument);
             });
@@ -268,8 +270,34 @@ impl Answer {
         self.replies.pop().ok_or(StoreError::Nonsense)
     }
 
+    /// What a compare-and-set answered; `is_ours` knows the value that it was to store.
+    fn swapped(self, is_ours: impl Fn(&Entry) -> bool) -> Result<Swap, StoreError> {
+        let repeated = self.repeated;
+        match self.only()? {
+            Value::Int(1) => Ok(Swap::Done),
+            Value::Array(parts) => {
+                let mut parts = parts.into_iter();
+                let found = entry(parts.next(), parts.next())?;
+                Ok(match (found.as_ref().is_some_and(is_ours), repeated) {
+                    (true, _) => Swap::Done,
+                    (false, true) => Swap::Doubt(found),
+                    (false, false) => Swap::Conflict(found),
+                })
+            }
+            _ => Err(StoreError::Nonsense),
+        }
+    }
+
     fn is_error(&self, code: &str) -> bool {
         matches!(self.replies.first(), Some(Value::ServerError(error)) if error.code() == code)
+    }
+}
+
+/// The reply, unless it is the server's refusal.
+fn value_of(reply: Value) -> Result<Value, StoreError> {
+    match reply {
+        Value::ServerError(error) => Err(StoreError::Refused(error.code().to_owned())),
+        reply => Ok(reply),
     }
 }
 

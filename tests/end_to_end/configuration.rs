@@ -14,8 +14,7 @@ impl Folder {
     fn with(config: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
         fs::write(folder.path().join("cloakroom.toml"), config).expect("writing the configuration");
-        let secrets =
-            [("root", "q0Zt7vXc2JmW9sRkLb4nYf8uHe1gTd5a"), ("token", "Vb3xNq8wKz1rPc6mUj9sHd2tFy5eGa7L")];
+        let secrets = [("root", "q0Zt7vXc2JmW9sRkLb4nYf8uHe1gTd5a"), ("token", "Vb3xNq8wKz1rPc6mUj9sHd2tFy5eGa7L")];
         for (name, secret) in secrets {
             fs::write(folder.path().join(name), secret).expect("writing a secret");
         }

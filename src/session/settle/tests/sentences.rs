@@ -27,6 +27,19 @@ fn small() -> Scene {
     Scene::live().policy(|policy| policy.max_bytes = 40)
 }
 
+fn nine() -> Scene {
+    Scene::live().policy(|policy| policy.max_bytes = 9)
+}
+
+/// Its data is larger than what may be stored by now.
+fn tight() -> Scene {
+    Scene::with(|record| record.data = r#"{"a":"xxxxxxxxxx"}"#.into()).policy(|policy| policy.max_bytes = 9)
+}
+
+fn own() -> Scene {
+    Scene::with(|record| record.idle = Some(secs(60)))
+}
+
 fn alice() -> Scene {
     Scene::with(|record| record.subject = Some("alice".into()))
 }
@@ -190,6 +203,10 @@ fn ended() {
                 subject: Some("alice".into()), idle: Some(secs(5)), persistent: true, deadline: NOW.after(secs(9)), ..record.clone()
             }), B, "destroy",
             r#"destroyed; bury v4 ttl=10 retired=[old+10]; create v1 ttl=1860 data={"b":2}; issue a new ticket"#),
+        ("what ends is what is stored at that moment", || Scene::meanwhile(|now| now.retired = retirees(&[4])), B, "destroy",
+            r#"destroyed; bury v5 ttl=10 retired=[r1+4 old+10]; create v1 ttl=1860 data={"b":2}; issue a new ticket"#),
+        ("what ends is what is stored at that moment, without an update", || Scene::meanwhile(|now| now.retired = retirees(&[4])), None,
+            "destroy", "destroyed; bury v5 ttl=10 retired=[r1+4 old+10]; delete"),
         ("if-version beside destroy and an update speaks of the old session", Scene::live, B, "destroy, if-version=3",
             r#"destroyed; bury v4 ttl=10 retired=[old+10]; create v1 ttl=1860 data={"b":2}; issue a new ticket"#),
         ("destroy with an update that says nothing creates nothing", Scene::live, Some("{}"), "destroy",
@@ -208,8 +225,6 @@ fn ended() {
 #[test]
 #[rustfmt::skip]
 fn timers() {
-    let own = || Scene::with(|record| record.idle = Some(secs(60)));
-    let _: fn() -> Scene = own;
     hold(&[
         ("idle=N is this session's idle timeout", Scene::live, None, "idle=600", "updated; change v4 ttl=660 idle=600"),
         ("idle is clamped to session.max_idle_timeout", Scene::live, None, "idle=999999999999999",
@@ -241,8 +256,6 @@ fn timers() {
 #[test]
 #[rustfmt::skip]
 fn cookies() {
-    let years = || persistent().policy(|policy| policy.max_absolute_timeout = secs(86_400_000));
-    let _: fn() -> Scene = years;
     hold(&[
         ("never because data changed", Scene::live, B, "", r#"updated; change v4 ttl=1860 data={"a":1,"b":2}"#),
         ("never because the data of a persistent session changed", persistent, B, "", r#"updated; change v4 ttl=1860 data={"a":1,"b":2}"#),
@@ -259,7 +272,7 @@ fn cookies() {
             "updated; change v4 ttl=1860 deadline=+3600"),
         ("Max-Age is the seconds to the absolute deadline", persistent, None, "rotate",
             "rotated; change v4 ttl=1860 secret=fresh retired=[old+10]; issue a rotated ticket for 42600s"),
-        ("at most 400 days", years, None, "lifetime=86400000",
+        ("at most 400 days", || persistent().policy(|policy| policy.max_absolute_timeout = secs(86_400_000)), None, "lifetime=86400000",
             "updated; change v4 ttl=1860 deadline=+86400000; issue the same ticket for 34560000s"),
         ("at most 400 days, also of a new session",
             || Scene::nobody().policy(|policy| policy.absolute_timeout = Duration::from_millis(86_400_000_999)), None, "persistent",
@@ -277,9 +290,6 @@ fn cookies() {
 #[test]
 #[rustfmt::skip]
 fn data() {
-    let nine = || Scene::live().policy(|policy| policy.max_bytes = 9);
-    let tight = || Scene::with(|record| record.data = r#"{"a":"xxxxxxxxxx"}"#.into()).policy(|policy| policy.max_bytes = 9);
-    let (_, _): (fn() -> Scene, fn() -> Scene) = (nine, tight);
     hold(&[
         ("an update is applied to what is stored at that moment, not to what the request was given",
             || Scene::meanwhile(|now| now.data = r#"{"a":5,"c":3}"#.into()), B, "",

@@ -1,0 +1,110 @@
+//! Who is logged in where: the sessions of one subject, and how all of them are ended.
+//!
+//! The index may lag: an entry may name a session that has ended or belongs to somebody else by now, and is cleaned when
+//! met. What must hold is that a revocation that was answered holds also for a session that was being made at that
+//! moment. So a session enters the index *before* it is written with a subject, and reads the subject's [`Epoch`]
+//! before and after; a revocation raises the epoch first and walks the index then. Either the walk finds the session, or
+//! the session finds the epoch raised and gives up.
+
+use tracing::warn;
+
+use super::{Store, StoreError, Swap};
+use crate::session::{
+    Handle,
+    record::{Record, Stamp, Stored},
+};
+
+/// Sessions of a subject that are looked at in one round trip.
+const BATCH: usize = 64;
+
+/// Marks the last revocation of a subject; `None`: there was none lately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epoch(pub Option<u64>);
+
+impl Epoch {
+    /// Whether a revocation came between `self` and `later`. An epoch that was forgotten is no revocation.
+    fn was_raised(self, later: Epoch) -> bool {
+        later.0.is_some() && later != self
+    }
+}
+
+/// A session that entered the index and is about to be written.
+pub(super) struct Entered {
+    subject: String,
+    epoch: Epoch,
+}
+
+/// Enters a session in its subject's index if this write gives it one, or changes how long it may live.
+pub(super) async fn enter(
+    store: &Store,
+    handle: &Handle,
+    base: Option<&Record>,
+    next: &Stored,
+) -> Result<Option<Entered>, StoreError> {
+    let Stored::Live(next) = next else { return Ok(None) };
+    let Some(subject) = &next.subject else { return Ok(None) };
+    if base.is_some_and(|base| base.subject == next.subject && base.deadline == next.deadline) {
+        return Ok(None);
+    }
+    let epoch = store.enter_index(subject, handle, next.deadline).await?;
+    Ok(Some(Entered { subject: subject.clone(), epoch }))
+}
+
+impl Entered {
+    /// Whether the session that was just written may stay. If its subject was revoked meanwhile it is taken out again.
+    pub(super) async fn confirm(self, store: &Store, handle: &Handle, written: &Stamp) -> Result<bool, StoreError> {
+        let now = store.epoch(&self.subject).await;
+        if now.as_ref().is_ok_and(|now| !self.epoch.was_raised(*now)) {
+            return Ok(true);
+        }
+        store.remove(handle, written).await?;
+        now.map(|_| false)
+    }
+}
+
+/// Takes a session out of the index of the subject that it had. The index may lag: a failure is logged and no more.
+pub(super) async fn leave(store: &Store, handle: &Handle, base: &Record, next: &Stored) {
+    let Some(left) = &base.subject else { return };
+    if let Stored::Live(next) = next
+        && next.subject == base.subject
+    {
+        return;
+    }
+    if let Err(error) = store.leave_index(left, handle).await {
+        warn!(target: "cloakroom::store", session = %handle, %error, "an index entry is left behind");
+    }
+}
+
+/// Ends every session of a subject but `except`; returns how many it ended. Idempotent.
+///
+/// # Errors
+/// [`StoreError`]: some may have ended; do it again.
+pub async fn revoke(store: &Store, subject: &str, except: Option<&Handle>) -> Result<usize, StoreError> {
+    let mut ended = 0;
+    let listed = store.raise_epoch(subject, rand::random()).await?;
+    let others: Vec<Handle> = listed.into_iter().filter(|handle| Some(handle) != except).collect();
+    for batch in others.chunks(BATCH) {
+        for (handle, entry) in batch.iter().zip(store.load(batch).await?) {
+            let stored = entry.and_then(|entry| entry.decode(handle));
+            if end(store, handle, subject, stored).await? {
+                ended += 1;
+            }
+            store.leave_index(subject, handle).await?;
+        }
+    }
+    Ok(ended)
+}
+
+/// Ends one session if it is the subject's, however often others write it meanwhile.
+async fn end(store: &Store, handle: &Handle, subject: &str, mut stored: Option<Stored>) -> Result<bool, StoreError> {
+    loop {
+        let stamp = match &stored {
+            Some(Stored::Live(record)) if record.subject.as_deref() == Some(subject) => record.stamp(),
+            Some(Stored::Live(_) | Stored::Tombstone(_)) | None => return Ok(false),
+        };
+        match store.remove(handle, &stamp).await? {
+            Swap::Done => return Ok(true),
+            Swap::Conflict(found) | Swap::Doubt(found) => stored = found.and_then(|found| found.decode(handle)),
+        }
+    }
+}
