@@ -155,7 +155,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
-    let depot = Depot::new(&proxy.store, shards).map_err(ServeError::Settings)?;
+    let depot = Depot::new(&proxy.store).map_err(ServeError::Settings)?;
     let common = proxy::Common::new(proxy).map_err(ServeError::Settings)?;
     let workers = (0..shards).map(|index| Worker::start(index, proxy, &common, &depot, settings));
     let workers = workers.collect::<Result<Vec<_>, _>>().map_err(ServeError::Shard)?;
