@@ -9,7 +9,6 @@ use http::{
 };
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use serde_json::json;
 
 mod refusal;
 
@@ -55,7 +54,7 @@ impl Application {
     /// Answers one request.
     pub async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<String> {
         let answered = match (request.uri().path(), request.method()) {
-            ("/.well-known/jwks.json", &Method::GET | &Method::HEAD) => Ok(jwks()),
+            ("/.well-known/jwks.json", &Method::GET | &Method::HEAD) => Ok(self.jwks()),
             ("/.well-known/jwks.json", _) => Err(Refusal::Method("GET, HEAD")),
             ("/v1/session", &Method::GET | &Method::HEAD) => self.read(request.headers()).await,
             ("/v1/session", &Method::PATCH) => self.patch(request).await,
@@ -63,6 +62,14 @@ impl Application {
             _ => Err(Refusal::NoRoute),
         };
         answered.unwrap_or_else(|refusal| refusal.response())
+    }
+
+    fn jwks(&self) -> Response<String> {
+        let mut response = Response::new(self.line.jwks());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+        response
     }
 
     async fn read(&self, headers: &HeaderMap) -> Result<Response<String>, Refusal> {
@@ -163,15 +170,6 @@ fn expected_version(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
     }
     let digits = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     digits.and_then(|digits| digits.parse().ok()).map(Some).ok_or(Refusal::Precondition)
-}
-
-/// HS256 keys are secret: there is nothing to publish.
-fn jwks() -> Response<String> {
-    let mut response = Response::new(json!({"keys": []}).to_string());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
-    response
 }
 
 fn data(text: String, version: u64) -> Response<String> {

@@ -30,8 +30,6 @@ const LATER: &[(&str, Later)] = &[
     ("application.address", Later::Begins(&["unix:"])),
     ("admin.address", Later::Begins(&["unix:"])),
     ("admin.token", Later::Key),
-    ("session.subject_from", Later::Key),
-    ("token.algorithm", Later::Words(&["HS256", "ES256", "EdDSA"])),
     ("store.url", Later::Begins(&["file:", "rediss:", "redis+unix:", "redis+sentinel:", "redis+cluster:"])),
     ("store.encrypt", Later::On),
     ("store.near_cache", Later::On),

@@ -15,6 +15,7 @@ use super::{
     section::{Origin, Section, Typed},
     units,
 };
+use crate::envelope::{Algorithm, generate};
 
 const LEAST: usize = 32;
 const MOST: u64 = 64 * 1024;
@@ -54,7 +55,13 @@ pub(super) fn keys(
 }
 
 /// A random secret in place of a list that was not given, which is sound only if nothing outlives this process.
-pub(super) fn or_random(keys: Typed<Vec<Key>>, outlives_process: bool, lost: &str, report: &Report) -> Vec<Key> {
+pub(super) fn or_random(
+    keys: Typed<Vec<Key>>,
+    algorithm: Algorithm,
+    outlives_process: bool,
+    lost: &str,
+    report: &Report,
+) -> Vec<Key> {
     if !keys.is_sound() || !keys.value.is_empty() {
         return keys.value;
     }
@@ -64,12 +71,12 @@ pub(super) fn or_random(keys: Typed<Vec<Key>>, outlives_process: bool, lost: &st
         report.fault(&keys.place, "is missing, and only memory: can do without", cure);
         return Vec::new();
     }
-    let mut secret = vec![0; LEAST];
-    if aws_lc_rs::rand::fill(&mut secret).is_err() {
+    let Ok(secret) = generate(algorithm) else {
         report.fault(&keys.place, "is missing, and the system gives no random bytes", MAKE);
-    }
+        return Vec::new();
+    };
     report.warn(format!("{name} is not set: a random key was made ({lost})"));
-    vec![Key { id: None, secret, place: keys.place }]
+    vec![Key { id: None, secret: secret.into_bytes(), place: keys.place }]
 }
 
 impl Sources<'_> {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::section::{Section, Typed, contradiction};
+use super::{
+    section::{Section, Typed, contradiction},
+    units,
+};
 use crate::session::{
     Policy,
     policy::{Create, On5xx, Slide},
@@ -34,6 +37,7 @@ pub(super) fn policy(section: Section<'_>, persistent: bool) -> Policy {
         max_bytes: section.size("max_bytes", default.max_bytes, 2).value,
         on_5xx: if section.flag("save_on_5xx", false).value { On5xx::Save } else { On5xx::EndOnly },
         fresh_timeout: timers.fresh.value,
+        subject_from: section.optional("subject_from", units::pointer).value,
         persistent,
     };
     section.close();

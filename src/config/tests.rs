@@ -239,9 +239,6 @@ fn what_a_later_version_brings_is_a_fault_that_says_so() {
         "[application]\naddress = \"unix:/run/c.sock\"",
         "[admin]\naddress = \"unix:/run/c.sock\"",
         "[admin]\naddress = \"127.0.0.1:1\"\ntoken = { file = \"t\" }",
-        "[session]\nsubject_from = \"/user\"",
-        "[token]\nalgorithm = \"ES256\"",
-        "[token]\nalgorithm = \"EdDSA\"",
         "[store]\nurl = \"file:x\"",
         "[store]\nurl = \"rediss://h\"",
         "[store]\nurl = \"redis+unix:///h\"",
@@ -387,7 +384,7 @@ fn memory_and_random_keys_are_warned_of_and_differ_each_time() {
     let folder = Folder::new();
     let (one, two) = (folder.load(APP).unwrap(), folder.load(APP).unwrap());
     assert_eq!(one.warnings.len(), 3, "{:?}", one.warnings);
-    assert!(one.proxy.roots[0].len() == 32 && one.proxy.roots != two.proxy.roots);
+    assert!(one.proxy.roots[0].len() == 43 && one.proxy.roots != two.proxy.roots);
     assert!(one.proxy.roots[0] != one.proxy.envelope.keys[0].secret);
     let shared = format!("{APP}[upstreams.b]\nservers = [\"http://b\"]\n[[routes]]\nupstream = \"app\"");
     let warnings = folder.load(&shared).unwrap().warnings;

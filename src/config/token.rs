@@ -11,13 +11,15 @@ use super::{
     section::{Section, Typed},
     units::{self, LONGEST},
 };
-use crate::envelope::{Settings, SigningKey};
+use crate::envelope::{Algorithm, Settings, SigningKey};
 
 /// The pattern of one token key.
 pub(super) const KEYS: &str = "token.keys.*";
 const ROOTS: &str = "keys.root.*";
 /// A token without data: header, claims with a subject of 256 bytes, signature.
 const LEAST_BYTES: usize = 1024;
+const ALGORITHMS: [(&str, Algorithm); 3] =
+    [("HS256", Algorithm::Hs256), ("ES256", Algorithm::Es256), ("EdDSA", Algorithm::EdDsa)];
 /// NumericDate counts seconds.
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -91,6 +93,7 @@ pub(super) fn token(section: Section<'_>, sources: &Sources<'_>) -> Token {
             .read("lifetime", Duration::from_secs(60), |node, report| units::duration(node, report, SECOND..=LONGEST))
             .value,
         max_bytes: section.size("max_bytes", 4 * 1024, LEAST_BYTES).value,
+        algorithm: section.choice("algorithm", &ALGORITHMS).value,
         keys: Vec::new(),
     };
     let keys = secrets::keys(&section, "keys", KEYS, sources);
@@ -111,10 +114,25 @@ pub(super) fn with_keys(
             report.fault(&key.place, problem, "make another secret with: cloakroom keys new");
         }
     }
-    let keys = secrets::or_random(token.keys, outlives_process, "no application can verify tokens", report);
-    let roots = secrets::or_random(roots, outlives_process, "cookies end with this process", report);
-    let keys = keys.into_iter().map(|Key { id, secret, .. }| SigningKey { id, secret }).collect();
+    let algorithm = token.settings.algorithm;
+    let lost = "no application can verify tokens";
+    let keys = secrets::or_random(token.keys, algorithm, outlives_process, lost, report);
+    let lost = "cookies end with this process";
+    let roots = secrets::or_random(roots, Algorithm::Hs256, outlives_process, lost, report);
+    let keys = keys.into_iter().filter_map(|key| signing_key(key, algorithm, report)).collect();
     (Settings { keys, ..token.settings }, roots.into_iter().map(|key| key.secret).collect())
+}
+
+fn signing_key(key: Key, algorithm: Algorithm, report: &Report) -> Option<SigningKey> {
+    let signing = SigningKey { id: key.id, secret: key.secret };
+    match signing.check(algorithm) {
+        Ok(()) => Some(signing),
+        Err(fault) => {
+            let cure = format!("make one with: cloakroom keys new --algorithm {}", algorithm.name());
+            report.fault(&key.place, fault.to_string(), cure);
+            None
+        }
+    }
 }
 
 fn headers(section: &Section<'_>) -> [HeaderName; 3] {

@@ -12,6 +12,7 @@ use super::{
     faults::Report,
     file::{Node, Text, Value},
 };
+use crate::session::document::Pointer;
 
 const DAY: u64 = 24 * 60 * 60;
 /// Nothing lasts longer: browsers keep no cookie beyond it.
@@ -113,6 +114,15 @@ fn unit_text<'a>(node: &'a Node, report: &Report, unit: &str, cure: &str) -> Opt
     };
     let cure = format!("{cure} (\"{bare}{unit}\"?)");
     fault(node, report, "missing unit", &cure)
+}
+
+/// A JSON Pointer (RFC 6901).
+pub(super) fn pointer(node: &Node, report: &Report) -> Option<Pointer> {
+    let text = text(node, report)?;
+    Pointer::parse(&text.meant).ok().or_else(|| {
+        let problem = format!("\"{}\" is not a JSON Pointer", text.typed);
+        fault(node, report, &problem, "write a path from the top of the data, such as \"/cart\"")
+    })
 }
 
 /// One of several words.

@@ -12,10 +12,7 @@ use super::{
 };
 use crate::{
     proxy::UpstreamSettings,
-    session::{
-        document::Pointer,
-        rights::{Rights, Verbs},
-    },
+    session::rights::{Rights, Verbs},
     upstream::{Server, Settings},
 };
 
@@ -93,7 +90,7 @@ fn server_of(uri: &Uri) -> Result<Server, ()> {
 }
 
 fn rights(section: &Section<'_>) -> Rights {
-    let pointers = |node: &Node, report: &Report| units::each(node, report, |node| pointer(node, report));
+    let pointers = |node: &Node, report: &Report| units::each(node, report, |node| units::pointer(node, report));
     Rights {
         verbs: section.read("may", Verbs::default(), verbs).value,
         may_write: section.optional("may_write", pointers).value,
@@ -117,13 +114,5 @@ fn verbs(node: &Node, report: &Report) -> Option<Verbs> {
         subject: words.contains("subject"),
         lifetime: words.contains("lifetime"),
         revoke: words.contains("revoke"),
-    })
-}
-
-fn pointer(node: &Node, report: &Report) -> Option<Pointer> {
-    let text = units::text(node, report)?;
-    Pointer::parse(&text.meant).ok().or_else(|| {
-        let problem = format!("\"{}\" is not a JSON Pointer", text.typed);
-        units::fault(node, report, &problem, "write a path from the top of the data, such as \"/cart\"")
     })
 }

@@ -1,14 +1,17 @@
-//! The signed request header: `HS256`, JOSE header `{"alg","kid","typ":"session+jwt"}`, no padding.
+//! The signed request header: a compact JWS with the JOSE header `{"alg","kid","typ":"session+jwt"}`, no padding.
 
 use std::fmt::{self, Write as _};
 
-use aws_lc_rs::{digest, hmac};
+use aws_lc_rs::error::Unspecified;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use http::HeaderValue;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Settings, SigningKey};
+use super::{
+    Settings,
+    keys::{Key, NotAKey},
+};
 use crate::session::{
     Handle,
     document::{Document, Pointer},
@@ -33,12 +36,6 @@ pub enum Claims<'a> {
     Degraded,
     /// A live session.
     Session(&'a Handle, &'a Record),
-}
-
-struct Key {
-    /// The first part of every token that it signs, with the dot.
-    header: String,
-    key: hmac::Key,
 }
 
 /// Makes and verifies tokens.
@@ -102,35 +99,46 @@ impl Audience {
 }
 
 impl Sealer {
-    /// A sealer whose first key signs.
-    pub fn new(settings: &Settings) -> Option<Self> {
-        let mut keys = settings.keys.iter().map(Key::new);
-        Some(Self {
-            active: keys.next()?,
+    /// A sealer whose first key signs; `None` if there is no key.
+    ///
+    /// # Errors
+    /// One of them is no key of the algorithm.
+    pub fn new(settings: &Settings) -> Result<Option<Self>, NotAKey> {
+        let keys = settings.keys.iter().map(|key| Key::new(settings.algorithm, key));
+        let mut keys = keys.collect::<Result<Vec<_>, _>>()?.into_iter();
+        Ok(keys.next().map(|active| Self {
+            active,
             accepted: keys.collect(),
             issuer: settings.issuer.clone(),
             lifetime: settings.lifetime.as_secs(),
             max_bytes: settings.max_bytes,
-        })
+        }))
+    }
+
+    /// The public keys as a JWK set (RFC 7517 section 5): every key is known before it is used.
+    pub fn jwks(&self) -> String {
+        let keys: Vec<_> = std::iter::once(&self.active).chain(&self.accepted).filter_map(Key::jwk).collect();
+        json!({ "keys": keys }).to_string()
     }
 
     /// The token's text, made at `now` (seconds since the epoch by our clock). One that would be longer than
     /// `token.max_bytes` goes out without its data, by reference.
-    pub fn seal(&self, audience: &Audience, claims: Claims<'_>, now: u64) -> HeaderValue {
+    ///
+    /// # Errors
+    /// The system has no randomness to sign with.
+    pub fn seal(&self, audience: &Audience, claims: Claims<'_>, now: u64) -> Result<HeaderValue, Unspecified> {
         let data = match claims {
             Claims::Session(_, record) => audience.view(&record.data),
             Claims::Anonymous | Claims::New | Claims::Degraded => "{}".to_owned(),
         };
         let head = self.head(audience, claims, now);
-        let whole = self.sign(&format!("{head},\"data\":{data}}}"));
-        let text = if whole.len() > self.max_bytes && data != "{}" {
-            self.sign(&format!("{head},\"data_ref\":true}}"))
-        } else {
-            whole
-        };
-        let mut value = HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        let mut text = self.sign(&format!("{head},\"data\":{data}}}"))?;
+        if text.len() > self.max_bytes && data != "{}" {
+            text = self.sign(&format!("{head},\"data_ref\":true}}"))?;
+        }
+        let mut value = HeaderValue::try_from(text).map_err(|_| Unspecified)?;
         value.set_sensitive(true);
-        value
+        Ok(value)
     }
 
     fn head(&self, audience: &Audience, claims: Claims<'_>, now: u64) -> String {
@@ -154,15 +162,16 @@ impl Sealer {
         head
     }
 
-    fn sign(&self, payload: &str) -> String {
-        let Key { header, key } = &self.active;
-        let mut text = String::with_capacity(header.len() + payload.len() * 4 / 3 + 48);
+    fn sign(&self, payload: &str) -> Result<String, Unspecified> {
+        let header = &self.active.header;
+        let mut text = String::with_capacity(header.len() + payload.len() * 4 / 3 + 96);
         text.push_str(header);
         BASE64.encode_string(payload, &mut text);
-        let tag = hmac::sign(key, text.as_bytes());
+        let mut signature = String::with_capacity(96);
+        self.active.sign(text.as_bytes(), &mut signature)?;
         text.push('.');
-        BASE64.encode_string(tag, &mut text);
-        text
+        text.push_str(&signature);
+        Ok(text)
     }
 
     /// What a token says, if one of our keys signed it and it has not expired at `now`.
@@ -176,7 +185,9 @@ impl Sealer {
         let mut keys = std::iter::once(&self.active).chain(&self.accepted);
         let key = keys.find(|key| signed.starts_with(&key.header)).ok_or(TokenError::Forged)?;
         let tag = BASE64.decode(tag).map_err(|_| TokenError::Forged)?;
-        hmac::verify(&key.key, signed.as_bytes(), &tag).map_err(|_| TokenError::Forged)?;
+        if !key.verifies(signed.as_bytes(), &tag) {
+            return Err(TokenError::Forged);
+        }
         let payload = BASE64.decode(&signed[key.header.len()..]).map_err(|_| TokenError::Forged)?;
         let verified: Verified = serde_json::from_slice(&payload).map_err(|_| TokenError::Forged)?;
         match (verified.iss == self.issuer, verified.exp > now) {
@@ -187,23 +198,6 @@ impl Sealer {
     }
 }
 
-impl Key {
-    fn new(key: &SigningKey) -> Self {
-        let id = key.id.clone().unwrap_or_else(|| thumbprint(&key.secret));
-        let header = json!({"alg": "HS256", "kid": id, "typ": "session+jwt"});
-        Self {
-            header: format!("{}.", BASE64.encode(header.to_string())),
-            key: hmac::Key::new(hmac::HMAC_SHA256, &key.secret),
-        }
-    }
-}
-
-/// RFC 7638 section 3: SHA-256 over the required members of the JWK in lexicographic order.
-fn thumbprint(secret: &[u8]) -> String {
-    let jwk = format!("{{\"k\":\"{}\",\"kty\":\"oct\"}}", BASE64.encode(secret));
-    BASE64.encode(digest::digest(&digest::SHA256, jwk.as_bytes()))
-}
-
 fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
 }
@@ -212,10 +206,11 @@ fn quoted(text: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+    use jsonwebtoken::{Algorithm as Jose, DecodingKey, Validation, decode};
     use serde_json::Value;
 
     use super::*;
+    use crate::envelope::{Algorithm, SigningKey, generate};
     use crate::session::{
         Timestamp,
         record::Nonce,
@@ -232,6 +227,7 @@ mod tests {
             issuer: "cloak\"room".into(),
             lifetime: Duration::from_secs(60),
             max_bytes: 4096,
+            algorithm: Algorithm::Hs256,
             keys: vec![
                 SigningKey { id: Some("k1".into()), secret: vec![7; 32] },
                 SigningKey { id: None, secret: vec![8; 32] },
@@ -240,7 +236,7 @@ mod tests {
     }
 
     fn sealer() -> Sealer {
-        Sealer::new(&settings()).unwrap()
+        Sealer::new(&settings()).unwrap().unwrap()
     }
 
     fn handle() -> Handle {
@@ -265,7 +261,7 @@ mod tests {
 
     /// The claims as an independent library reads them.
     fn claims(token: &HeaderValue, secret: &[u8]) -> Result<Value, jsonwebtoken::errors::Error> {
-        let mut validation = Validation::new(Algorithm::HS256);
+        let mut validation = Validation::new(Jose::HS256);
         validation.set_audience(&["app"]);
         validation.set_issuer(&["cloak\"room"]);
         decode(token.to_str().unwrap(), &DecodingKey::from_secret(secret), &validation).map(|token| token.claims)
@@ -279,7 +275,7 @@ mod tests {
     #[test]
     fn another_librarys_verifier_accepts_it_and_finds_the_promised_claims() {
         let audience = Audience::new(&settings(), "app", None);
-        let token = sealer().seal(&audience, Claims::Session(&handle(), &record("{\"a\":1}")), NOW);
+        let token = sealer().seal(&audience, Claims::Session(&handle(), &record("{\"a\":1}")), NOW).unwrap();
         let header = jsonwebtoken::decode_header(token.to_str().unwrap()).unwrap();
         assert_eq!((header.kid.as_deref(), header.typ.as_deref()), (Some("k1"), Some("session+jwt")));
         let wanted = json!({"iss": "cloak\"room", "aud": "app", "iat": NOW, "exp": NOW + 60, "sid": handle().as_str(), "ver": 3,
@@ -299,7 +295,7 @@ mod tests {
             if let Some(name) = name {
                 wanted[name] = json!(true);
             }
-            assert_eq!(claims(&sealer().seal(&audience, given, NOW), &[7; 32]).unwrap(), wanted);
+            assert_eq!(claims(&sealer().seal(&audience, given, NOW).unwrap(), &[7; 32]).unwrap(), wanted);
         }
     }
 
@@ -308,7 +304,7 @@ mod tests {
         let data =
             r#"{"n":1.10,"e":1e400,"big":12345678901234567890123,"__proto__":{},"$serde_json::private::Number":"1"}"#;
         let audience = Audience::new(&settings(), "app", None);
-        let token = sealer().seal(&audience, Claims::Session(&handle(), &record(data)), NOW);
+        let token = sealer().seal(&audience, Claims::Session(&handle(), &record(data)), NOW).unwrap();
         assert!(payload(&token).ends_with(&format!(",\"data\":{data}}}")));
     }
 
@@ -317,7 +313,7 @@ mod tests {
         let forward = Some(vec![Pointer::parse("/user").unwrap(), Pointer::parse("/cart/total").unwrap()]);
         let audience = Audience::new(&settings(), "app", forward);
         let data = r#"{"user":{"n":"ada"},"cart":{"total":3,"items":[1]},"secret":1}"#;
-        let token = sealer().seal(&audience, Claims::Session(&handle(), &record(data)), NOW);
+        let token = sealer().seal(&audience, Claims::Session(&handle(), &record(data)), NOW).unwrap();
         assert_eq!(claims(&token, &[7; 32]).unwrap()["data"], json!({"user": {"n": "ada"}, "cart": {"total": 3}}));
     }
 
@@ -326,7 +322,7 @@ mod tests {
         let audience = Audience::new(&settings(), "app", None);
         let seal = |blob: usize| {
             let data = json!({"blob": "x".repeat(blob)}).to_string();
-            sealer().seal(&audience, Claims::Session(&handle(), &record(&data)), NOW)
+            sealer().seal(&audience, Claims::Session(&handle(), &record(&data)), NOW).unwrap()
         };
         assert!(claims(&seal(100), &[7; 32]).unwrap().get("data_ref").is_none());
         let long = claims(&seal(5000), &[7; 32]).unwrap();
@@ -337,13 +333,13 @@ mod tests {
     #[test]
     fn every_listed_key_verifies_and_nothing_else_does() {
         let audience = Audience::new(&settings(), "app", None);
-        let token = sealer().seal(&audience, Claims::Session(&handle(), &record("{}")), NOW);
+        let token = sealer().seal(&audience, Claims::Session(&handle(), &record("{}")), NOW).unwrap();
         let text = token.to_str().unwrap();
         let verified = sealer().verify(text, NOW + 59).unwrap();
         assert_eq!((verified.audience.as_str(), verified.sid.as_deref()), ("app", Some(handle().as_str())));
         assert_eq!(sealer().verify(text, NOW + 60), Err(TokenError::Expired));
         let rotated = Settings { keys: settings().keys.into_iter().rev().collect(), ..settings() };
-        assert!(Sealer::new(&rotated).unwrap().verify(text, NOW).is_ok());
+        assert!(Sealer::new(&rotated).unwrap().unwrap().verify(text, NOW).is_ok());
         for i in 0..text.len() {
             let mut forged = text.as_bytes().to_vec();
             forged[i] = if forged[i] == b'A' { b'B' } else { b'A' };
@@ -354,6 +350,53 @@ mod tests {
             assert_eq!(sealer().verify(forged, NOW), Err(TokenError::Forged), "{forged}");
         }
         let other = Settings { issuer: "else".into(), ..settings() };
-        assert_eq!(Sealer::new(&other).unwrap().verify(text, NOW), Err(TokenError::Forged));
+        assert_eq!(Sealer::new(&other).unwrap().unwrap().verify(text, NOW), Err(TokenError::Forged));
+    }
+
+    #[test]
+    fn asymmetric_tokens_verify_with_the_published_keys_and_no_private_part_is_published() {
+        for (algorithm, theirs) in [(Algorithm::Es256, Jose::ES256), (Algorithm::EdDsa, Jose::EdDSA)] {
+            let key = |id: Option<&str>| SigningKey {
+                id: id.map(Into::into),
+                secret: generate(algorithm).unwrap().into_bytes(),
+            };
+            let settings = Settings { algorithm, keys: vec![key(None), key(Some("k2"))], ..settings() };
+            let sealer = Sealer::new(&settings).unwrap().unwrap();
+            let audience = Audience::new(&settings, "app", None);
+            let token = sealer.seal(&audience, Claims::Session(&handle(), &record("{\"a\":1}")), NOW).unwrap();
+            let set: jsonwebtoken::jwk::JwkSet = serde_json::from_str(&sealer.jwks()).unwrap();
+            assert_eq!(set.keys.len(), 2);
+            let kid = jsonwebtoken::decode_header(token.to_str().unwrap()).unwrap().kid.unwrap();
+            let jwk = set.find(&kid).unwrap();
+            assert_eq!(
+                jwk.thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256).unwrap(),
+                kid,
+                "the default id is the RFC 7638 thumbprint"
+            );
+            let mut validation = Validation::new(theirs);
+            validation.set_audience(&["app"]);
+            let claims: Value =
+                decode(token.to_str().unwrap(), &DecodingKey::from_jwk(jwk).unwrap(), &validation).unwrap().claims;
+            assert_eq!(claims["data"], json!({"a": 1}));
+            assert!(sealer.verify(token.to_str().unwrap(), NOW).is_ok());
+            let other = DecodingKey::from_jwk(set.find("k2").unwrap()).unwrap();
+            assert!(decode::<Value>(token.to_str().unwrap(), &other, &validation).is_err());
+            for private in ["\"d\"", "\"k\"", "\"p\"", "\"q\""] {
+                assert!(!sealer.jwks().contains(private));
+            }
+        }
+        assert_eq!(sealer().jwks(), "{\"keys\":[]}");
+    }
+
+    #[test]
+    fn what_is_no_key_of_the_algorithm_is_refused() {
+        let key = |secret: String| SigningKey { id: None, secret: secret.into_bytes() };
+        let (es256, eddsa) = (generate(Algorithm::Es256).unwrap(), generate(Algorithm::EdDsa).unwrap());
+        assert!(
+            key(es256.clone()).check(Algorithm::Es256).is_ok() && key(eddsa.clone()).check(Algorithm::EdDsa).is_ok()
+        );
+        assert!(key(es256.clone()).check(Algorithm::EdDsa).is_err() && key(eddsa).check(Algorithm::Es256).is_err());
+        assert!(key("x".repeat(64)).check(Algorithm::Es256).is_err());
+        assert!(key(es256.replace("PRIVATE", "PUBLIC")).check(Algorithm::Es256).is_err());
     }
 }

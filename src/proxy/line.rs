@@ -52,6 +52,7 @@ impl Line {
         let names = [&envelope.header, &envelope.update_header, &envelope.control_header];
         let (root, older) = settings.roots.split_first().ok_or("there is no root key")?;
         let older: Vec<&[u8]> = older.iter().map(Vec::as_slice).collect();
+        let sealer = envelope::Sealer::new(envelope).map_err(|error| format!("a token key {error}"))?;
         let routes = settings.routes.iter().map(|route| {
             let prepared = Route::new(route, settings.cookie.scope().domain());
             (route.host.clone(), route.path.clone(), prepared)
@@ -62,7 +63,7 @@ impl Line {
             cookie: settings.cookie.clone(),
             policy: settings.policy.clone(),
             envelope: envelope.clone(),
-            sealer: envelope::Sealer::new(envelope).ok_or("there is no token key")?,
+            sealer: sealer.ok_or("there is no token key")?,
             keyring: Keyring::new(root, &older),
             guarded: Guarded::new(names.into_iter().cloned()),
             trust: Trust { proxies: settings.trusted_proxies.clone() },
@@ -79,6 +80,11 @@ impl Line {
     /// It is not one of ours, or expired.
     pub fn verify(&self, token: &str, now: u64) -> Result<envelope::Verified, envelope::TokenError> {
         self.sealer.verify(token, now)
+    }
+
+    /// The public keys, as a JWK set.
+    pub fn jwks(&self) -> String {
+        self.sealer.jwks()
     }
 
     /// The application of this name, if there is one.

@@ -11,6 +11,7 @@ mod line;
 mod rejection;
 mod settings;
 mod steps;
+mod tokens;
 
 use std::{sync::Arc, time::Instant};
 
@@ -68,7 +69,7 @@ pub struct Shard {
     lanes: Arc<Lanes>,
     store: Store,
     pools: Vec<Pool<body::Upload>>,
-    tokens: steps::AnonymousTokens,
+    tokens: tokens::Tokens,
     tasks: TaskTracker,
 }
 
@@ -83,7 +84,7 @@ impl Shard {
             lanes: Arc::clone(&common.lanes),
             store,
             pools: pools.map(|(upstream, slots)| Pool::new(upstream.connections.clone(), slots.clone())).collect(),
-            tokens: steps::AnonymousTokens::new(settings.upstreams.len()),
+            tokens: tokens::Tokens::new(settings.upstreams.len()),
             tasks: common.tasks.clone(),
         }
     }
@@ -145,7 +146,7 @@ impl Shard {
                     Visitor::new(presented, self.line.reach(route, admitted.host(), admitted.scheme), &head.method);
                 entry.outcome = Outcome::Settled(visitor.outcome());
                 entry.session = visitor.handle();
-                let token = self.seal_token(route.upstream, application, &visitor);
+                let token = self.seal_token(route.upstream, application, &visitor)?;
                 head.headers.insert(&self.line.envelope.header, token);
                 Some(visitor)
             }

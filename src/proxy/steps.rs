@@ -1,9 +1,6 @@
 //! The steps of the line, each of which asks one room one thing.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version,
@@ -166,18 +163,23 @@ impl Shard {
         });
     }
 
-    pub(super) fn seal_token(&self, upstream: usize, application: &Application, visitor: &Visitor) -> HeaderValue {
-        let (sealer, audience, now) = (&self.line.sealer, &application.audience, unix_now());
-        match &visitor.presented {
-            Presented::Loaded(session) => sealer.seal(audience, Claims::Session(&session.handle, &session.record), now),
-            Presented::Unavailable => sealer.seal(audience, Claims::Degraded, now),
-            Presented::Nobody if visitor.opens && self.line.policy.create == Create::Always => {
-                sealer.seal(audience, Claims::New, now)
-            }
+    pub(super) fn seal_token(
+        &self,
+        upstream: usize,
+        application: &Application,
+        visitor: &Visitor,
+    ) -> Result<HeaderValue, Rejection> {
+        let now = unix_now();
+        let seal = |claims: Claims<'_>| self.line.sealer.seal(&application.audience, claims, now);
+        let sealed = match &visitor.presented {
+            Presented::Loaded(session) => self.tokens.of_session(upstream, session, now, seal),
+            Presented::Unavailable => seal(Claims::Degraded),
+            Presented::Nobody if visitor.opens && self.line.policy.create == Create::Always => seal(Claims::New),
             Presented::Nobody | Presented::Retired(_) | Presented::Destroyed(_) | Presented::Several => {
-                self.tokens.token(upstream, now, || sealer.seal(audience, Claims::Anonymous, now))
+                self.tokens.of_nobody(upstream, now, seal)
             }
-        }
+        };
+        sealed.map_err(|_| Rejection::Unavailable)
     }
 
     /// What the response asks for. Of a `5xx` only endings count, and what cannot be read there is logged.
@@ -305,23 +307,6 @@ impl Visitor {
             Presented::Loaded(session) => Some(session.handle),
             _ => None,
         }
-    }
-}
-
-/// The tokens of visitors without a session: the same for all of them, signed once per second and upstream.
-pub(super) struct AnonymousTokens(Vec<Mutex<(u64, HeaderValue)>>);
-
-impl AnonymousTokens {
-    pub(super) fn new(upstreams: usize) -> Self {
-        Self((0..upstreams).map(|_| Mutex::new((0, HeaderValue::from_static("")))).collect())
-    }
-
-    fn token(&self, upstream: usize, now: u64, seal: impl FnOnce() -> HeaderValue) -> HeaderValue {
-        let mut kept = self.0[upstream].lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.0 != now {
-            *kept = (now, seal());
-        }
-        kept.1.clone()
     }
 }
 

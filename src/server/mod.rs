@@ -195,6 +195,15 @@ pub async fn run(
     Ok(())
 }
 
+/// Lets this process open as many files as its hard limit allows: a connection is a file, and an upstream's another.
+pub fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit }) {
+        warn!(target: "cloakroom::server", %error, "the limit of open files stays as it was");
+    }
+}
+
 /// A connection, and its place among `limits.connections`.
 type Accepted = (std::net::TcpStream, SocketAddr, OwnedSemaphorePermit);
 

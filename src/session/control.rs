@@ -141,7 +141,12 @@ fn subject(value: &BareItem) -> Option<String> {
         BareItem::DisplayString(text) => text,
         _ => return None,
     };
-    (text.len() <= SUBJECT_MAX && !text.chars().any(char::is_control)).then(|| text.to_owned())
+    is_subject(text).then(|| text.to_owned())
+}
+
+/// Whether this text may be a subject, or unset one if it is empty.
+pub(super) fn is_subject(text: &str) -> bool {
+    text.len() <= SUBJECT_MAX && !text.chars().any(char::is_control)
 }
 
 fn timer(value: &BareItem) -> Option<Timer> {

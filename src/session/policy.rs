@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::document::Pointer;
+
 /// When a session comes into being.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Create {
@@ -54,6 +56,8 @@ pub struct Policy {
     pub on_5xx: On5xx,
     /// Life of a session that has not been presented since its creation.
     pub fresh_timeout: Option<Duration>,
+    /// Where in the data the subject is; it follows what is there whenever the data changes.
+    pub subject_from: Option<Pointer>,
     /// Whether new sessions' cookies outlive the browser (`cookie.persistent`).
     pub persistent: bool,
 }
@@ -74,6 +78,7 @@ impl Default for Policy {
             max_bytes: 64 * 1024,
             on_5xx: On5xx::EndOnly,
             fresh_timeout: None,
+            subject_from: None,
             persistent: false,
         }
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::{
     Policy, Ticket, Timestamp,
     change::{Change, Intent},
-    control::{Control, Timer},
-    document::Document,
+    control::{Control, Timer, is_subject},
+    document::{Document, Json, Pointer},
     patch::{DoesNotFit, Patch},
     policy::Create,
     record::{self, Nonce, Record, Standing, Stored, Tombstone},
@@ -333,13 +333,27 @@ fn applied(base: &Record, change: &Change, context: &Context<'_>) -> (Record, Re
         next.data = "{}".into();
         next.subject = None;
     }
-    if let Some(subject) = &control.subject {
-        next.subject = (!subject.is_empty()).then(|| subject.clone());
-    }
     set_timers(&mut next, control, context);
     next.persistent = control.persistent.unwrap_or(next.persistent);
     let fits = patched(&next.data, change, context.policy.max_bytes).map(|data| next.data = data);
+    if let Some(place) = context.policy.subject_from.as_ref().filter(|_| next.data != base.data) {
+        next.subject = named(&next.data, place);
+    }
+    if let Some(subject) = &control.subject {
+        next.subject = (!subject.is_empty()).then(|| subject.clone());
+    }
     (next, fits)
+}
+
+/// The subject that the data names: a string that may be one, or a number's text.
+fn named(data: &str, place: &Pointer) -> Option<String> {
+    let document = Document::parse(data).ok()?;
+    let text = match document.get(place)? {
+        Json::String(text) => text.to_string(),
+        Json::Number(number) => number.as_str().to_owned(),
+        Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => return None,
+    };
+    is_subject(&text).then_some(text).filter(|text| !text.is_empty())
 }
 
 fn patched(data: &str, change: &Change, max_bytes: usize) -> Result<Box<str>, Refusal> {

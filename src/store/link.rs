@@ -3,7 +3,8 @@
 //! redis-rs' own `ConnectionManager` never reconnects after timeouts, so a link whose bytes are swallowed stays dead.
 //! Here whoever sees a command fail or time out declares the connection broken; a supervisor in the shard's runtime
 //! replaces it. All links of a process together try at most ten times a second, spread by jitter, also when connecting
-//! works and the first command fails. When one of them gets through the others follow at once, but for those whose last connection did not last. A request that finds no connection waits for the next one, within its own time.
+//! works and the first command fails. When one of them gets through the others follow at once, but for those whose last
+//! connection did not last. A request that finds no connection waits for the next one, within its own time.
 
 use std::{
     sync::{Arc, Mutex, PoisonError, Weak},

@@ -1,0 +1,73 @@
+//! Tokens that were signed this second: the same visitor at the same version gets the same text again.
+//!
+//! A token is kept under everything that shapes it: the upstream, the second, and the stamp of the record, which changes
+//! with every write. Each shard has its own; nothing here outlives a second in use.
+
+use std::sync::{Mutex, PoisonError};
+
+use http::HeaderValue;
+use quick_cache::sync::Cache;
+
+use crate::{
+    envelope::Claims,
+    session::{Handle, record::Stamp},
+    store::commit::Session,
+};
+
+/// Sessions whose tokens one shard keeps.
+const KEPT: usize = 4096;
+
+#[derive(Clone)]
+struct Signed {
+    second: u64,
+    stamp: Stamp,
+    token: HeaderValue,
+}
+
+/// One shard's tokens.
+pub(super) struct Tokens {
+    nobody: Vec<Mutex<Option<(u64, HeaderValue)>>>,
+    sessions: Cache<(usize, Handle), Signed>,
+}
+
+impl Tokens {
+    /// For so many upstreams.
+    pub(super) fn new(upstreams: usize) -> Self {
+        Self { nobody: (0..upstreams).map(|_| Mutex::new(None)).collect(), sessions: Cache::new(KEPT) }
+    }
+
+    /// The token of all visitors without a session.
+    pub(super) fn of_nobody<E>(
+        &self,
+        upstream: usize,
+        second: u64,
+        seal: impl FnOnce(Claims<'_>) -> Result<HeaderValue, E>,
+    ) -> Result<HeaderValue, E> {
+        let mut kept = self.nobody[upstream].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, token)) = kept.as_ref().filter(|(signed, _)| *signed == second) {
+            return Ok(token.clone());
+        }
+        let token = seal(Claims::Anonymous)?;
+        *kept = Some((second, token.clone()));
+        Ok(token)
+    }
+
+    /// The token of a live session.
+    pub(super) fn of_session<E>(
+        &self,
+        upstream: usize,
+        session: &Session,
+        second: u64,
+        seal: impl FnOnce(Claims<'_>) -> Result<HeaderValue, E>,
+    ) -> Result<HeaderValue, E> {
+        let (key, stamp) = ((upstream, session.handle), session.record.stamp());
+        if let Some(kept) = self.sessions.get(&key)
+            && (kept.second, kept.stamp) == (second, stamp)
+        {
+            return Ok(kept.token);
+        }
+        let token = seal(Claims::Session(&session.handle, &session.record))?;
+        self.sessions.insert(key, Signed { second, stamp, token: token.clone() });
+        Ok(token)
+    }
+}
