@@ -16,6 +16,7 @@ mod tokens;
 use std::{sync::Arc, time::Instant};
 
 use http::{HeaderValue, Request, Response, request::Parts};
+use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
@@ -192,11 +193,14 @@ impl Shard {
 
     async fn send(
         &self,
-        head: Parts,
+        mut head: Parts,
         body: Incoming,
         upstream: usize,
         entry: &mut Entry,
     ) -> Result<Response<crate::upstream::ResponseBody<body::Upload>>, Rejection> {
+        if !body.is_end_stream() {
+            crate::headers::frame_unknown_length(&mut head.headers);
+        }
         let progress = Progress::default();
         let upload = body::Upload::new(body, Arc::clone(&self.line), progress.clone());
         let begun = Instant::now();

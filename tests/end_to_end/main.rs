@@ -8,6 +8,7 @@ mod data;
 mod errors;
 mod hangups;
 mod life;
+mod out_of_band;
 mod outage;
 mod races;
 mod realms;
