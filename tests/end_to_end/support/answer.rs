@@ -1,6 +1,6 @@
 //! What the scripted upstream does with one request: how it reads the body, when it answers, what it answers.
 
-use super::patience::Gate;
+use super::shared::Gate;
 
 /// A response, built as a sentence: `Answer::ok().update(r#"{"a":1}"#).control("rotate").after(&gate)`.
 #[derive(Clone)]

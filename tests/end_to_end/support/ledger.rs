@@ -130,7 +130,7 @@ mod tests {
 
     use super::super::answer::Piece;
     use super::super::connection::Connection;
-    use super::super::patience::{Gate, until};
+    use super::super::shared::{Gate, until};
     use super::super::token::Trust;
     use super::*;
 

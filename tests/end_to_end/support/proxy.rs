@@ -13,8 +13,8 @@ use toml::Table;
 
 use super::connection::Connection;
 use super::ledger::Ledger;
-use super::patience::{PATIENCE, until};
-use super::ports::free_port;
+use super::shared::free_port;
+use super::shared::{PATIENCE, until};
 
 /// The binary under test.
 const BINARY: &str = env!("CARGO_BIN_EXE_cloakroom");

@@ -10,7 +10,7 @@ use toml::Table;
 use super::browser::Browser;
 use super::ledger::Ledger;
 use super::proxy::{Proxy, merge};
-use super::redis::Redis;
+use super::shared::Redis;
 use super::token::Trust;
 use super::upstream::Upstream;
 

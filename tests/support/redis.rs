@@ -1,6 +1,7 @@
 //! A private, real redis-server that can be frozen, killed, restarted and watched.
 
 use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,6 @@ use tempfile::TempDir;
 
 use super::patience::until;
 use super::ports::free_port;
-use super::wire::{Wire, latin1};
 
 /// A redis-server on a port of its own. Dropping it kills it.
 pub(crate) struct Redis {
@@ -101,16 +101,14 @@ impl Redis {
 
     /// Collects every command from now on.
     pub(crate) fn watch(&self) -> Watch {
-        let mut wire = Wire::new(TcpStream::connect(("127.0.0.1", self.port)).expect("a connection to Redis"));
-        wire.send(b"MONITOR\r\n").expect("MONITOR");
-        assert_eq!(latin1(&wire.until(b"\r\n").expect("an answer to MONITOR")), "+OK\r\n");
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("a connection to Redis");
+        stream.write_all(b"MONITOR\r\n").expect("MONITOR");
+        let mut shown = BufReader::new(stream).split(b'\n').map_while(Result::ok);
+        let mut shown = std::iter::from_fn(move || Some(String::from_utf8_lossy(&shown.next()?).into_owned()));
+        assert_eq!(shown.next().expect("an answer to MONITOR"), "+OK\r");
         let lines = Arc::new(Mutex::new(Vec::new()));
         let sink = lines.clone();
-        thread::spawn(move || {
-            while let Ok(line) = wire.until(b"\r\n") {
-                sink.lock().expect("watch").push(latin1(&line));
-            }
-        });
+        thread::spawn(move || shown.for_each(|line| sink.lock().expect("watch").push(line)));
         Watch { port: self.port, lines }
     }
 }

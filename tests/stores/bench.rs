@@ -1,0 +1,285 @@
+//! What a test of the stores has on its bench: a store, and processes that work with it as a proxy does.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use cloakroom::{
+    session::{
+        Handle, Policy, Ticket, Timestamp,
+        change::Change,
+        control::Control,
+        patch::Patch,
+        policy::Create,
+        record::{Nonce, Record, Retired, Standing, Stored, Tombstone},
+        settle::{CookieStep, Plan, Reach, Refusal},
+        ticket::{Locator, Secret},
+    },
+    store::{
+        Depot, Kind, Settings, Store, StoreError, Swap,
+        commit::{CommitError, Presented, Request, Session, commit},
+        lane::Lanes,
+    },
+};
+
+use crate::support::{PATIENCE, Redis};
+
+pub(crate) const PREFIX: &str = "wardrobe:";
+/// A life that outlasts every test.
+pub(crate) const LONG: Duration = Duration::from_secs(1_000);
+/// What the busy machine may add to a limit.
+pub(crate) const SLACK: Duration = Duration::from_millis(750);
+
+/// Makes a test for each store of a function that takes a bench.
+macro_rules! every_store {
+    ($($(#[$note:meta])* async fn $name:ident($bench:ident) $body:block)+) => {$(
+        $(#[$note])*
+        #[cfg(test)]
+        mod $name {
+            use super::*;
+            use crate::bench::Bench;
+
+            async fn test($bench: &Bench) $body
+
+            #[tokio::test]
+            async fn in_memory() {
+                test(&Bench::memory()).await;
+            }
+
+            #[tokio::test]
+            async fn in_redis() {
+                test(&Bench::redis()).await;
+            }
+        }
+    )+};
+}
+pub(crate) use every_store;
+
+/// A store and one process that works with it.
+pub(crate) struct Bench {
+    pub(crate) server: Option<Redis>,
+    depot: Depot,
+    pub(crate) process: Process,
+}
+
+impl Bench {
+    pub(crate) fn memory() -> Self {
+        Self::memory_for(1_000)
+    }
+
+    pub(crate) fn memory_for(max_sessions: usize) -> Self {
+        Self::over(None, Kind::Memory { max_sessions })
+    }
+
+    pub(crate) fn redis() -> Self {
+        let server = Redis::start();
+        let url = server.url();
+        Self::over(Some(server), Kind::Redis { url })
+    }
+
+    fn over(server: Option<Redis>, kind: Kind) -> Self {
+        let depot = depot(kind, Duration::from_secs(5), 1);
+        let process = Process::new(depot.open());
+        Self { server, depot, process }
+    }
+
+    /// Another process with the same store: nothing else is shared.
+    pub(crate) fn another_process(&self) -> Process {
+        match &self.server {
+            Some(server) => Process::at(&server.url(), Duration::from_secs(5)),
+            None => Process::new(self.depot.open()),
+        }
+    }
+
+    /// Another shard of the same process.
+    pub(crate) fn another_store(&self) -> Store {
+        self.depot.open()
+    }
+
+    /// Waits until the store has dropped a key by itself.
+    pub(crate) async fn gone(&self, handle: &Handle) {
+        eventually("the value to expire", async || self.process.stored(handle).await.is_none().then_some(())).await;
+    }
+}
+
+pub(crate) fn depot(kind: Kind, timeout: Duration, shards: usize) -> Depot {
+    let settings = Settings { kind, prefix: PREFIX.to_owned(), timeout, ..Settings::default() };
+    Depot::new(&settings, shards).expect("a depot")
+}
+
+/// One process: its way to the store, its lanes, its rules.
+#[derive(Clone)]
+pub(crate) struct Process {
+    pub(crate) store: Store,
+    lanes: Arc<Lanes>,
+    pub(crate) policy: Policy,
+}
+
+impl Process {
+    fn new(store: Store) -> Self {
+        Self { store, lanes: Arc::default(), policy: Policy::default() }
+    }
+
+    /// A process that reaches Redis at this URL.
+    pub(crate) fn at(url: &str, timeout: Duration) -> Self {
+        Self::new(depot(Kind::Redis { url: url.to_owned() }, timeout, 1).open())
+    }
+
+    pub(crate) fn with(&self, change: impl FnOnce(&mut Policy)) -> Self {
+        let mut policy = self.policy.clone();
+        change(&mut policy);
+        Self { policy, ..self.clone() }
+    }
+
+    /// Carries out what a response asks for.
+    pub(crate) async fn save(&self, presented: &Presented, update: &str, control: &str) -> Result<Plan, CommitError> {
+        let change = Change {
+            update: (!update.is_empty()).then(|| vec![Patch::parse(update.as_bytes()).expect("a patch")]),
+            control: Control::parse([control.as_bytes()]).expect("a control dictionary"),
+        };
+        let (policy, create, reach) = (&self.policy, Create::OnWrite, Reach::Browser);
+        commit(&self.store, &self.lanes, presented, &Request { change: &change, policy, create, reach }).await
+    }
+
+    /// Makes a session with this data.
+    pub(crate) async fn create(&self, data: &str) -> Ticket {
+        issued(&self.save(&Presented::Nobody, data, "persistent=?0").await.expect("a new session"))
+    }
+
+    /// What the ticket opens, as a proxy finds it.
+    pub(crate) async fn present(&self, ticket: &Ticket) -> Presented {
+        let handle = ticket.locator.handle();
+        let Some(stored) = self.stored(&handle).await else { return Presented::Nobody };
+        match (stored.standing(&ticket.secret.hash(), self.store.now()), stored) {
+            (Standing::Live, Stored::Live(record)) => {
+                Presented::Loaded(Box::new(Session { ticket: ticket.clone(), handle, record }))
+            }
+            (Standing::Retired(left), _) => Presented::Retired(left),
+            (Standing::Destroyed(left), _) => Presented::Destroyed(left),
+            (Standing::Live | Standing::Unknown, _) => Presented::Nobody,
+        }
+    }
+
+    /// Makes a session and loads it.
+    pub(crate) async fn visit(&self, data: &str) -> Presented {
+        self.present(&self.create(data).await).await
+    }
+
+    pub(crate) async fn stored(&self, handle: &Handle) -> Option<Stored> {
+        let entry = self.store.load(&[*handle]).await.expect("a read").pop().expect("one answer for one question");
+        entry.and_then(|entry| entry.decode(handle))
+    }
+
+    /// The live record.
+    pub(crate) async fn record(&self, handle: &Handle) -> Record {
+        match self.stored(handle).await {
+            Some(Stored::Live(record)) => record,
+            other => panic!("no live session but {other:?}"),
+        }
+    }
+
+    pub(crate) async fn data(&self, handle: &Handle) -> String {
+        self.record(handle).await.data.into()
+    }
+
+    /// What is left of a key's life.
+    pub(crate) async fn left(&self, handle: &Handle) -> Option<Duration> {
+        let mut entries = self.store.load(&[*handle]).await.expect("a read");
+        entries.pop().flatten().map(|entry| entry.left)
+    }
+
+    pub(crate) async fn put(&self, handle: &Handle, value: &Stored, ttl: Duration) {
+        assert_eq!(self.store.swap(handle, None, value, ttl).await, Ok(Swap::Done));
+    }
+}
+
+pub(crate) fn handle_of(presented: &Presented) -> Handle {
+    match presented {
+        Presented::Loaded(session) => session.handle,
+        other => panic!("no session was loaded: {other:?}"),
+    }
+}
+
+pub(crate) fn issued(plan: &Plan) -> Ticket {
+    match &plan.cookie {
+        CookieStep::Issue(ticket, _) => ticket.clone(),
+        other => panic!("no ticket was issued: {other:?}"),
+    }
+}
+
+pub(crate) fn ticket() -> Ticket {
+    Ticket { locator: Locator::from_random(rand::random()), secret: Secret::from_random(rand::random()) }
+}
+
+pub(crate) fn handle() -> Handle {
+    ticket().locator.handle()
+}
+
+/// A live session of this version and data; each call is another write.
+pub(crate) fn live(version: u64, data: &str) -> Stored {
+    Stored::Live(Record {
+        version,
+        writes: vec![Nonce(rand::random())],
+        secret: Secret::from_random(rand::random()).hash(),
+        retired: vec![],
+        created: Timestamp(1),
+        written: Timestamp(1),
+        deadline: Timestamp(u64::MAX),
+        idle: None,
+        persistent: false,
+        subject: None,
+        data: data.into(),
+    })
+}
+
+pub(crate) fn tombstone() -> Stored {
+    let retired = vec![Retired(Secret::from_random(rand::random()).hash(), Timestamp(u64::MAX))];
+    Stored::Tombstone(Tombstone { version: 2, writes: vec![Nonce(rand::random())], retired })
+}
+
+/// Polls until the condition yields a value; panics with `what` after the limit.
+pub(crate) async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(started.elapsed() < PATIENCE, "waited in vain for: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Awaits what must be over within `limit`.
+pub(crate) async fn within<T>(limit: Duration, what: &str, work: impl Future<Output = T>) -> T {
+    let begun = Instant::now();
+    let done = tokio::time::timeout(PATIENCE, work).await;
+    assert!(begun.elapsed() <= limit + SLACK, "{what}: {:?} instead of {limit:?}", begun.elapsed());
+    done.expect("an end")
+}
+
+/// Everything that a shard asks a store, with what came of it. None of it changes what is stored while the store is
+/// well: the swap expects something else.
+pub(crate) async fn ask_everything(
+    store: &Store,
+    handle: &Handle,
+) -> Vec<(&'static str, Duration, Result<(), StoreError>)> {
+    let stranger = live(9, "{}");
+    let mut answers = Vec::new();
+    for what in ["load", "swap", "touch", "ping"] {
+        let begun = Instant::now();
+        let answer = match what {
+            "load" => store.load(&[*handle]).await.map(drop),
+            "swap" => store.swap(handle, Some(&stranger.stamp()), &stranger, LONG).await.map(drop),
+            "touch" => store.touch(handle, Duration::from_millis(1)).await,
+            _ => store.ping().await,
+        };
+        answers.push((what, begun.elapsed(), answer));
+    }
+    answers
+}
+
+/// Whether a change was refused because the session had ended or was rotated meanwhile.
+pub(crate) fn is_ended(saved: &Result<Plan, CommitError>) -> bool {
+    matches!(saved, Err(CommitError::Refused(Refusal::Ended(_))))
+}

@@ -1,0 +1,128 @@
+//! What an operator sees in Redis: names with the prefix, an expiry on every key, and values of other hands.
+
+use std::time::Duration;
+
+use cloakroom::{
+    session::Handle,
+    store::{Swap, commit::Presented},
+};
+
+use crate::{
+    bench::{Bench, LONG, PREFIX, handle, handle_of, live, tombstone},
+    support::Redis,
+};
+
+fn server(bench: &Bench) -> &Redis {
+    bench.server.as_ref().expect("a server")
+}
+
+fn key(handle: &Handle) -> String {
+    format!("{PREFIX}s:{handle}")
+}
+
+/// Asserts that every key has the prefix and an expiry; says how many there are.
+fn audited(server: &Redis) -> usize {
+    let keys: Vec<String> = server.command(&["KEYS", "*"]);
+    for key in &keys {
+        let left: i64 = server.command(&["PTTL", key]);
+        assert!(key.starts_with(PREFIX), "{key}");
+        assert!(left > 0, "{key} has no expiry: {left}");
+    }
+    keys.len()
+}
+
+#[tokio::test]
+async fn every_key_has_the_prefix_the_handle_and_an_expiry() {
+    let bench = Bench::redis();
+    let (server, store) = (server(&bench), &bench.process.store);
+    let (session, ended, first) = (handle(), handle(), live(1, "{}"));
+    bench.process.put(&session, &first, LONG).await;
+    bench.process.put(&ended, &tombstone(), LONG).await;
+    assert_eq!(audited(server), 2);
+    for handle in [&session, &ended] {
+        assert_eq!(server.command::<i64>(&["EXISTS", &key(handle)]), 1);
+    }
+    store.swap(&session, Some(&first.stamp()), &live(2, "{}"), LONG).await.unwrap();
+    store.swap(&session, Some(&first.stamp()), &live(2, "{}"), LONG).await.unwrap();
+    store.touch(&session, 2 * LONG).await.unwrap();
+    store.touch(&handle(), 2 * LONG).await.unwrap();
+    assert_eq!(audited(server), 2);
+    let left: i64 = server.command(&["PTTL", &key(&session)]);
+    assert!(left > 1_900_000 && left <= 2_000_000, "{left}");
+    assert_eq!(server.command::<Vec<u8>>(&["GETRANGE", &key(&session), "0", "1"]), b"1L");
+}
+
+#[tokio::test]
+async fn a_whole_life_leaves_no_key_without_an_expiry() {
+    let bench = Bench::redis();
+    let process = bench.process.with(|policy| policy.retire_grace = Duration::from_millis(50));
+    let visitor = process.visit(r#"{"a":1}"#).await;
+    process.save(&visitor, r#"{"b":2}"#, "subject=ada").await.unwrap();
+    audited(server(&bench));
+    process.save(&visitor, "", "destroy").await.unwrap();
+    audited(server(&bench));
+    bench.gone(&handle_of(&visitor)).await;
+    assert!(!server(&bench).command::<Vec<String>>(&["KEYS", "*"]).contains(&key(&handle_of(&visitor))));
+}
+
+#[tokio::test]
+async fn a_life_below_a_millisecond_is_still_one() {
+    let bench = Bench::redis();
+    let handle = handle();
+    bench.process.put(&handle, &live(1, "{}"), Duration::ZERO).await;
+    bench.process.store.touch(&handle, Duration::ZERO).await.unwrap();
+    bench.gone(&handle).await;
+}
+
+#[tokio::test]
+async fn a_key_that_lost_its_expiry_gets_one_with_the_next_touch() {
+    let bench = Bench::redis();
+    let visitor = bench.process.visit(r#"{"a":1}"#).await;
+    let Presented::Loaded(session) = &visitor else { panic!("{visitor:?}") };
+    let _: i64 = server(&bench).command(&["PERSIST", &key(&session.handle)]);
+    let left = bench.process.left(&session.handle).await.expect("it is still there");
+    let ttl = session.record.touch(left, bench.process.store.now(), &bench.process.policy).expect("a touch is due");
+    bench.process.store.touch(&session.handle, ttl).await.unwrap();
+    audited(server(&bench));
+}
+
+/// Contract section 3: what cannot be read counts as unknown, so that the visitor is never stuck.
+#[tokio::test]
+async fn what_is_no_record_is_there_but_says_nothing() {
+    let bench = Bench::redis();
+    let server = server(&bench);
+    let (list, garbage, short, later) = (handle(), handle(), handle(), handle());
+    let _: i64 = server.command(&["RPUSH", &key(&list), "x"]);
+    let _: String = server.command(&["SET", &key(&garbage), &"\u{1f9e5}".repeat(40)]);
+    let _: String = server.command(&["SET", &key(&short), "1L"]);
+    let _: String = server.command(&["SET", &key(&later), &format!("9L{:032}={{}}", 1)]);
+    let asked = [list, garbage, short, later];
+    let entries = bench.process.store.load(&asked).await.unwrap();
+    for (entry, handle) in entries.iter().zip(&asked) {
+        assert_eq!(entry.as_ref().expect("something is there").decode(handle), None);
+    }
+    // Nothing is created over it by accident, and the neighbours of a bad value are read all the same.
+    for handle in [&garbage, &short, &later] {
+        let swap = bench.process.store.swap(handle, None, &live(1, "{}"), LONG).await.unwrap();
+        assert!(matches!(swap, Swap::Conflict(Some(_))), "{swap:?}");
+    }
+    let fine = handle();
+    bench.process.put(&fine, &live(1, "{}"), LONG).await;
+    let entries = bench.process.store.load(&[list, fine]).await.unwrap();
+    assert!(entries[1].as_ref().is_some_and(|entry| entry.decode(&fine).is_some()));
+}
+
+#[tokio::test]
+async fn a_session_whose_record_was_damaged_has_ended_and_stays_damaged() {
+    let bench = Bench::redis();
+    for damage in ["", "nonsense", "1L0000000000000001"] {
+        let visitor = bench.process.visit(r#"{"a":1}"#).await;
+        let key = key(&handle_of(&visitor));
+        let _: String = server(&bench).command(&["SET", &key, damage, "EX", "100"]);
+        for (update, control) in [(r#"{"b":1}"#, ""), (r#"{"a":1}"#, ""), ("", "rotate")] {
+            let saved = bench.process.save(&visitor, update, control).await;
+            assert!(crate::bench::is_ended(&saved), "{damage:?} {update} {control}: {saved:?}");
+        }
+        assert_eq!(server(&bench).command::<String>(&["GET", &key]), damage);
+    }
+}

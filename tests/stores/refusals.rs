@@ -1,0 +1,190 @@
+//! What a server may answer instead of an answer: each is an error within `store.timeout`, never "no session", and over
+//! as soon as the server is well.
+
+use std::time::Duration;
+
+use cloakroom::store::StoreError;
+
+use crate::{
+    bench::{Bench, LONG, PREFIX, Process, ask_everything, handle, handle_of, live, within},
+    double::{Deed, Double},
+    support::Redis,
+};
+
+const TIMEOUT: Duration = Duration::from_millis(300);
+
+/// A session behind a double that turns to `fault`, for every command but those of the handshake; then behaves again.
+/// Says what each question was answered with.
+async fn endure(fault: impl Fn() -> Deed + Send + 'static) -> Vec<(&'static str, StoreError)> {
+    let server = Redis::start();
+    let double = Double::of(server.port());
+    let process = Process::at(&double.url(), TIMEOUT);
+    let visitor = process.visit(r#"{"a":1}"#).await;
+    process.store.touch(&handle_of(&visitor), Duration::from_millis(1)).await.expect("both scripts are known");
+    double.rule(move |command| if command.name() == "CLIENT" { Deed::Forward } else { fault() });
+    let mut errors = Vec::new();
+    for (what, took, answer) in ask_everything(&process.store, &handle_of(&visitor)).await {
+        assert!(took <= TIMEOUT + crate::bench::SLACK, "{what} took {took:?}");
+        errors.push((what, answer.expect_err(what)));
+    }
+    double.behave();
+    let data = within(TIMEOUT, "the first read afterwards", process.data(&handle_of(&visitor))).await;
+    assert_eq!(data, r#"{"a":1}"#);
+    process.save(&visitor, r#"{"b":2}"#, "").await.expect("the first save afterwards");
+    errors
+}
+
+#[tokio::test]
+async fn a_refusal_is_an_error_that_names_its_code() {
+    for answer in [
+        "-LOADING Redis is loading the dataset in memory",
+        "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        "-READONLY You can't write against a read only replica.",
+        "-OOM command not allowed when used memory > 'maxmemory'.",
+        "-NOAUTH Authentication required.",
+        "-NOPERM this user has no permissions",
+        "-MISCONF Redis is configured to save RDB snapshots",
+        "-BUSY Redis is busy running a script.",
+        "-CLUSTERDOWN Hash slot not served",
+        "-MOVED 3999 127.0.0.1:6381",
+        "-ASK 3999 127.0.0.1:6381",
+        "-TRYAGAIN Multiple keys request during rehashing of slot",
+        "-NOREPLICAS Not enough good replicas to write.",
+        "-EXECABORT Transaction discarded because of previous errors.",
+        "-ERR unknown command",
+    ] {
+        let code = answer[1..].split(' ').next().unwrap_or_default().to_owned();
+        let line = format!("{answer}\r\n").into_bytes();
+        for (what, error) in endure(move || Deed::Say(line.clone())).await {
+            assert_eq!(error, StoreError::Refused(code.clone()), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_makes_no_sense_is_an_error() {
+    for answer in [
+        &b"garbage\r\n"[..],
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\x00\xff\xfe\r\n",
+        b"$-7\r\n",
+        b"*-9\r\n",
+        b":notanumber\r\n",
+        b"$abc\r\n",
+        b"*2\r\n$1\r\nx\r\n:nan\r\n",
+    ] {
+        endure(move || Deed::Say(answer.to_vec())).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_the_wrong_kind_is_an_error() {
+    for answer in [&b"*0\r\n"[..], b"*1\r\n*0\r\n", b"%1\r\n+a\r\n+b\r\n", b"_\r\n", b"#t\r\n", b",1.5\r\n"] {
+        let errors = endure_but_ping(answer).await;
+        assert!(errors.iter().all(|(_, error)| *error != StoreError::Full), "{errors:?}");
+    }
+}
+
+/// Anything but an error is an answer to a ping, and a touch is answered with anything.
+async fn endure_but_ping(answer: &'static [u8]) -> Vec<(&'static str, StoreError)> {
+    let server = Redis::start();
+    let double = Double::of(server.port());
+    let process = Process::at(&double.url(), TIMEOUT);
+    let visitor = process.visit(r#"{"a":1}"#).await;
+    double.rule(move |command| match command.name().as_str() {
+        "CLIENT" => Deed::Forward,
+        _ => Deed::Say(answer.to_vec()),
+    });
+    let answers = ask_everything(&process.store, &handle_of(&visitor)).await;
+    let errors: Vec<_> = answers
+        .into_iter()
+        .filter(|(what, _, _)| ["load", "swap"].contains(what))
+        .map(|(what, _, answer)| (what, answer.expect_err(what)))
+        .collect();
+    double.behave();
+    assert_eq!(process.data(&handle_of(&visitor)).await, r#"{"a":1}"#);
+    errors
+}
+
+#[tokio::test]
+async fn an_answer_that_never_ends_is_a_timeout() {
+    for answer in
+        [&b""[..], b"$100\r\nabc", b"$536870912\r\nabc", b"*2\r\n$3\r\nabc\r\n", b"+OK", b"-ERR", b"*1000000\r\n"]
+    {
+        for (what, error) in endure(move || Deed::SayAndHush(answer.to_vec())).await {
+            assert!([StoreError::Timeout, StoreError::Disconnected].contains(&error), "{what}: {error:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_on_every_command_is_an_error() {
+    for (what, error) in endure(|| Deed::Break).await {
+        assert!([StoreError::Timeout, StoreError::Disconnected].contains(&error), "{what}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn forgotten_scripts_are_taught_again_without_anybody_noticing() {
+    let bench = Bench::redis();
+    let server = bench.server.as_ref().expect("a server");
+    let visitor = bench.process.visit(r#"{"a":1}"#).await;
+    for n in 0..3 {
+        let _: String = server.command(&["SCRIPT", "FLUSH"]);
+        bench.process.save(&visitor, &format!("{{\"k\":{n}}}"), "").await.expect("saved");
+        let _: String = server.command(&["SCRIPT", "FLUSH"]);
+        bench.process.store.touch(&handle_of(&visitor), 100 * LONG).await.expect("touched");
+    }
+    assert_eq!(bench.process.data(&handle_of(&visitor)).await, r#"{"a":1,"k":2}"#);
+    assert!(bench.process.left(&handle_of(&visitor)).await.expect("a life") > 50 * LONG);
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_is_refused_and_left_alone() {
+    let bench = Bench::redis();
+    let server = bench.server.as_ref().expect("a server");
+    let handle = handle();
+    let key = format!("{PREFIX}s:{handle}");
+    let _: i64 = server.command(&["RPUSH", &key, "x"]);
+    let refused = |answer: Result<(), StoreError>| matches!(answer, Err(StoreError::Refused(_)));
+    assert!(refused(bench.process.store.swap(&handle, None, &live(1, "{}"), LONG).await.map(drop)));
+    assert!(refused(bench.process.store.touch(&handle, LONG).await));
+    assert_eq!(server.command::<Vec<String>>(&["LRANGE", &key, "0", "-1"]), ["x"]);
+    assert_eq!(bench.process.store.ping().await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_full_server_keeps_what_it_has_and_refuses_the_rest() {
+    let bench = Bench::redis();
+    let server = bench.server.as_ref().expect("a server");
+    let visitor = bench.process.visit(r#"{"a":1}"#).await;
+    let _: String = server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    let saved = bench.process.save(&visitor, r#"{"b":2}"#, "").await;
+    assert!(
+        matches!(&saved, Err(cloakroom::store::commit::CommitError::Store(StoreError::Refused(code))) if code == "OOM")
+    );
+    assert_eq!(bench.process.data(&handle_of(&visitor)).await, r#"{"a":1}"#);
+    let _: String = server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    bench.process.save(&visitor, r#"{"b":2}"#, "").await.expect("saved");
+}
+
+#[tokio::test]
+async fn a_password_that_is_asked_for_and_then_not_any_more() {
+    let bench = Bench::redis();
+    let server = bench.server.as_ref().expect("a server");
+    let visitor = bench.process.visit(r#"{"a":1}"#).await;
+    let _: String = server.command(&["CONFIG", "SET", "requirepass", "secret"]);
+    let stranger = Process::at(&server.url(), TIMEOUT);
+    let answers = ask_everything(&stranger.store, &handle_of(&visitor)).await;
+    assert!(
+        answers.iter().all(|(_, _, answer)| *answer == Err(StoreError::Refused("NOAUTH".to_owned()))),
+        "{answers:?}"
+    );
+    let known = Process::at(&format!("redis://:secret@127.0.0.1:{}/0", server.port()), Duration::from_secs(5));
+    assert_eq!(known.data(&handle_of(&visitor)).await, r#"{"a":1}"#);
+    known.save(&visitor, r#"{"b":2}"#, "").await.expect("saved");
+    let wrong = Process::at(&format!("redis://:wrong@127.0.0.1:{}/0", server.port()), TIMEOUT);
+    for (what, took, answer) in ask_everything(&wrong.store, &handle_of(&visitor)).await {
+        assert!(took <= TIMEOUT + crate::bench::SLACK && answer.is_err(), "{what} {took:?} {answer:?}");
+    }
+}
