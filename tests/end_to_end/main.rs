@@ -3,11 +3,14 @@
 //! global invariants against every one of them.
 
 mod caches;
+mod canaries;
 mod configuration;
+mod crowd;
 mod data;
 mod errors;
 mod hangups;
 mod life;
+mod order;
 mod outage;
 mod overlaps;
 mod races;

@@ -189,7 +189,7 @@ impl Round<'_> {
     /// A session that a revocation found must be gone, unless it was given the subject anew.
     fn check_survivor(&self, states: &[State], record: &Record) {
         for done in self.done {
-            let (Act::Revoke { subject }, Found::Revoked(theirs)) = (&done.act, &done.found) else { continue };
+            let (Act::Revoke { subject, .. }, Found::Revoked(theirs)) = (&done.act, &done.found) else { continue };
             let Some((_, version)) = theirs.iter().find(|(handle, _)| *handle == self.handle) else { continue };
             let anew = states.windows(2).any(|pair| {
                 pair[1].version() > *version && pair[0].subject() != Some(subject) && pair[1].subject() == Some(subject)

@@ -80,7 +80,7 @@ impl Done {
     /// The subject that this revoked, and the session that was spared.
     pub(crate) fn revoked(&self) -> Option<(&str, Option<Handle>)> {
         match (&self.act, self.saved()) {
-            (Act::Revoke { subject }, _) => Some((subject, None)),
+            (Act::Revoke { subject, .. }, _) => Some((subject, None)),
             (Act::Respond { deed, .. }, Some(Ok(Saved { owner: Some((handle, subject)), .. })))
                 if deed.revoke_others =>
             {
@@ -97,9 +97,12 @@ impl World {
         if self.rng.random_bool(0.01) {
             self.begin_nap();
         }
-        let count = if self.rng.random_bool(0.3) { 1 } else { self.rng.random_range(2..8) };
         let hot = self.rng.random_range(0..self.browsers.len());
         let mut acts = Vec::new();
+        if self.rng.random_bool(0.1) {
+            self.draw_log_in_that_is_revoked(hot, &mut acts).await;
+        }
+        let count = if acts.is_empty() && self.rng.random_bool(0.3) { 1 } else { self.rng.random_range(1..7) };
         for _ in 0..count {
             let process = self.process();
             let (home, act) = self.draw(&process, hot).await;
@@ -128,6 +131,18 @@ impl World {
         self.check(&done).await;
     }
 
+    /// A session is given a subject through one process, and another one revokes that subject as soon as it sees it.
+    async fn draw_log_in_that_is_revoked(&mut self, hot: usize, acts: &mut Vec<(Process, Option<Handle>, Act)>) {
+        let Some(ticket) = self.browsers[hot].clone() else { return };
+        let (subject, one) = (pick(&mut self.rng), self.rng.random_range(0..2));
+        let deed = Deed { subject: Some(subject), rotate: Some(self.rng.random()), ..Deed::default() };
+        let process = self.processes[one].clone();
+        let (home, log_in) = self.respond(&process, Some(hot), Some(ticket), Some(deed)).await;
+        acts.push((process, home, log_in));
+        let looks = self.rng.random_range(1..30);
+        acts.push((self.processes[1 - one].clone(), None, Act::Revoke { subject, looks }));
+    }
+
     fn count(&mut self, acts: &[(Process, Option<Handle>, Act)]) {
         self.tally.operations += acts.len() as u64;
         let shares =
@@ -142,11 +157,11 @@ impl World {
         let ticket = self.browsers[browser].clone();
         let home = ticket.as_ref().map(|ticket| ticket.locator.handle());
         match (self.rng.random_range(0..100), ticket) {
-            (0..6, _) => (None, Act::Revoke { subject: pick(&mut self.rng) }),
+            (0..6, _) => (None, Act::Revoke { subject: pick(&mut self.rng), looks: 0 }),
             (6..11, Some(_)) => (home, Act::Touch),
             (11..14, _) => match self.old_ticket() {
                 Some(ticket) => (Some(ticket.locator.handle()), Act::Touch),
-                None => (None, Act::Revoke { subject: pick(&mut self.rng) }),
+                None => (None, Act::Revoke { subject: pick(&mut self.rng), looks: 0 }),
             },
             (14..24, Some(ticket)) => (home, Act::Read { ticket }),
             (24..34, Some(_)) => {
@@ -155,10 +170,10 @@ impl World {
             }
             (34..42, _) => {
                 let ticket = self.old_ticket();
-                self.respond(process, None, ticket).await
+                self.respond(process, None, ticket, None).await
             }
-            (42..46, _) => self.respond(process, Some(browser), None).await,
-            (_, ticket) => self.respond(process, Some(browser), ticket).await,
+            (42..46, _) => self.respond(process, Some(browser), None, None).await,
+            (_, ticket) => self.respond(process, Some(browser), ticket, None).await,
         }
     }
 
@@ -173,6 +188,7 @@ impl World {
         process: &Process,
         browser: Option<usize>,
         ticket: Option<Ticket>,
+        deed: Option<Deed>,
     ) -> (Option<Handle>, Act) {
         let presented = process.present(ticket.as_ref()).await;
         let home = ticket.as_ref().map(|ticket| ticket.locator.handle());
@@ -181,6 +197,7 @@ impl World {
         assert!(fits(&presented, expected, &state), "{presented:?} instead of {state:?}; {}", self.name());
         let serial = self.serial();
         let deed = match expected {
+            Who::Holder(_) if deed.is_some() => deed.unwrap_or_default(),
             Who::Nobody if self.rng.random_bool(0.8) => Deed::log_in(&mut self.rng, serial),
             Who::Holder(_) => {
                 let version = if self.rng.random_bool(0.8) { state.version() } else { state.version() + 1 };
@@ -224,15 +241,24 @@ async fn carry_out(process: &Process, home: Option<Handle>, act: &Act, handles: 
             process.store.touch(&handle, Duration::from_secs(5_000)).await.expect("a touch");
             Found::Nothing
         }
-        Act::Revoke { subject } => {
-            let is_theirs = |stored: &Stored| stored.live().is_some_and(|r| r.subject.as_deref() == Some(*subject));
-            let stored = process.stored(handles).await.into_iter().zip(handles);
-            let theirs = stored.filter_map(|(stored, handle)| Some((*handle, stored.filter(is_theirs)?.version())));
-            let theirs = theirs.collect();
+        Act::Revoke { subject, looks } => {
+            let mut theirs = theirs(process, handles, subject).await;
+            for _ in 0..*looks {
+                if theirs.is_empty() {
+                    theirs = self::theirs(process, handles, subject).await;
+                }
+            }
             revoke(&process.store, subject, None).await.expect("a revocation");
             Found::Revoked(theirs)
         }
     }
+}
+
+/// The sessions that are the subject's now, with their versions.
+async fn theirs(process: &Process, handles: &[Handle], subject: &str) -> Vec<(Handle, u64)> {
+    let is_theirs = |stored: &Stored| stored.live().is_some_and(|record| record.subject.as_deref() == Some(subject));
+    let stored = process.stored(handles).await.into_iter().zip(handles);
+    stored.filter_map(|(stored, handle)| Some((*handle, stored.filter(is_theirs)?.version()))).collect()
 }
 
 /// The secret of a ticket, for messages and comparisons.

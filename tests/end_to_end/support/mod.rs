@@ -20,7 +20,7 @@ mod world;
 
 pub(crate) use answer::{Answer, Piece};
 pub(crate) use browser::{Ask, Browser, OurCookie, Pending, TICKET};
-pub(crate) use connection::Reply;
+pub(crate) use connection::{Connection, Reply};
 pub(crate) use proxy::{Proxy, Said, cloakroom};
 pub(crate) use shared::{Gate, Relay, Stop, Turnstile, free_port, let_pass, until};
 pub(crate) use wire::folded;
