@@ -231,9 +231,9 @@ impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> 
             return Ok(false);
         }
         if let Some(entered) = entered
-            && !entered.confirm(store, handle, &write.stored.stamp()).await?
+            && !entered.confirm(store, handle, &write.stored).await?
         {
-            current.see(None);
+            current.proven = false;
             return Err(Refusal::Ended(None).into());
         }
         if let Some(base) = base {
@@ -292,7 +292,7 @@ async fn create(store: &Store, ticket: &Ticket, write: &Write) -> Result<(), Com
         Swap::Conflict(_) | Swap::Doubt(_) => return Err(StoreError::Nonsense.into()),
     }
     let stays = match entered {
-        Some(entered) => entered.confirm(store, &handle, &write.stored.stamp()).await?,
+        Some(entered) => entered.confirm(store, &handle, &write.stored).await?,
         None => true,
     };
     if stays { Ok(()) } else { Err(Refusal::Ended(None).into()) }

@@ -4,14 +4,16 @@
 //! met. What must hold is that a revocation that was answered holds also for a session that was being made at that
 //! moment. So a session enters the index *before* it is written with a subject, and reads the subject's [`Epoch`]
 //! before and after; a revocation raises the epoch first and walks the index then. Either the walk finds the session, or
-//! the session finds the epoch raised and gives up.
+//! the session finds the epoch raised and gives up. Only what has ended for good leaves the index: a live session whose
+//! subject is another by now may be given this one again by another process at the same moment, and would then be
+//! missing. Its entry stays until the session ends, or until its deadline.
 
 use tracing::warn;
 
 use super::{Store, StoreError, Swap};
 use crate::session::{
     Handle,
-    record::{Record, Stamp, Stored},
+    record::{Record, Stored},
 };
 
 /// Sessions of a subject that are looked at in one round trip.
@@ -51,25 +53,21 @@ pub(super) async fn enter(
 }
 
 impl Entered {
-    /// Whether the session that was just written may stay. If its subject was revoked meanwhile it is taken out again.
-    pub(super) async fn confirm(self, store: &Store, handle: &Handle, written: &Stamp) -> Result<bool, StoreError> {
+    /// Whether the session that was just written may stay. If its subject was revoked meanwhile it is taken out again,
+    /// also if somebody else has changed it by now.
+    pub(super) async fn confirm(self, store: &Store, handle: &Handle, written: &Stored) -> Result<bool, StoreError> {
         let now = store.epoch(&self.subject).await;
         if now.as_ref().is_ok_and(|now| !self.epoch.was_raised(*now)) {
             return Ok(true);
         }
-        store.remove(handle, written).await?;
+        end(store, handle, &self.subject, Some(written.clone())).await?;
         now.map(|_| false)
     }
 }
 
-/// Takes a session out of the index of the subject that it had. The index may lag: a failure is logged and no more.
+/// Takes a session that has ended out of its subject's index. The index may lag: a failure is logged and no more.
 pub(super) async fn leave(store: &Store, handle: &Handle, base: &Record, next: &Stored) {
-    let Some(left) = &base.subject else { return };
-    if let Stored::Live(next) = next
-        && next.subject == base.subject
-    {
-        return;
-    }
+    let (Some(left), Stored::Tombstone(_)) = (&base.subject, next) else { return };
     if let Err(error) = store.leave_index(left, handle).await {
         warn!(target: "cloakroom::store", session = %handle, %error, "an index entry is left behind");
     }
@@ -86,24 +84,37 @@ pub async fn revoke(store: &Store, subject: &str, except: Option<&Handle>) -> Re
     for batch in others.chunks(BATCH) {
         for (handle, entry) in batch.iter().zip(store.load(batch).await?) {
             let stored = entry.and_then(|entry| entry.decode(handle));
-            if end(store, handle, subject, stored).await? {
-                ended += 1;
+            let fate = end(store, handle, subject, stored).await?;
+            ended += usize::from(fate == Fate::Ended);
+            if fate != Fate::Another {
+                store.leave_index(subject, handle).await?;
             }
-            store.leave_index(subject, handle).await?;
         }
     }
     Ok(ended)
 }
 
+/// What became of a session that was to be ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It was the subject's, and is gone.
+    Ended,
+    /// It had ended before.
+    Gone,
+    /// It lives, and is not the subject's.
+    Another,
+}
+
 /// Ends one session if it is the subject's, however often others write it meanwhile.
-async fn end(store: &Store, handle: &Handle, subject: &str, mut stored: Option<Stored>) -> Result<bool, StoreError> {
+async fn end(store: &Store, handle: &Handle, subject: &str, mut stored: Option<Stored>) -> Result<Fate, StoreError> {
     loop {
         let stamp = match &stored {
             Some(Stored::Live(record)) if record.subject.as_deref() == Some(subject) => record.stamp(),
-            Some(Stored::Live(_) | Stored::Tombstone(_)) | None => return Ok(false),
+            Some(Stored::Live(_)) => return Ok(Fate::Another),
+            Some(Stored::Tombstone(_)) | None => return Ok(Fate::Gone),
         };
         match store.remove(handle, &stamp).await? {
-            Swap::Done => return Ok(true),
+            Swap::Done => return Ok(Fate::Ended),
             Swap::Conflict(found) | Swap::Doubt(found) => stored = found.and_then(|found| found.decode(handle)),
         }
     }

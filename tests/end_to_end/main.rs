@@ -3,17 +3,22 @@
 //! global invariants against every one of them.
 
 mod caches;
+mod canaries;
 mod configuration;
+mod crowd;
 mod data;
 mod django;
 mod documentation;
 mod errors;
 mod hangups;
 mod life;
+mod order;
 mod out_of_band;
 mod outage;
+mod overlaps;
 mod races;
 mod realms;
+mod revocations;
 mod streams;
 mod support;
 mod trust;

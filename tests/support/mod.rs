@@ -8,8 +8,10 @@ mod patience;
 mod ports;
 mod redis;
 mod relay;
+mod turnstile;
 
 pub(crate) use patience::{Gate, PATIENCE, let_pass, until};
 pub(crate) use ports::free_port;
 pub(crate) use redis::{Redis, Watch};
 pub(crate) use relay::Relay;
+pub(crate) use turnstile::{Stop, Turnstile};

@@ -1,5 +1,6 @@
 //! One process of the binary under test: its configuration, its life, its memory, its log.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -16,8 +17,10 @@ use super::ledger::Ledger;
 use super::shared::free_port;
 use super::shared::{PATIENCE, until};
 
-/// The binary under test.
-const BINARY: &str = env!("CARGO_BIN_EXE_cloakroom");
+/// The binary under test; `CLOAKROOM_BINARY` names another one, such as a release build.
+fn binary() -> OsString {
+    std::env::var_os("CLOAKROOM_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_cloakroom").into())
+}
 
 /// Puts one configuration over another; arrays are replaced whole.
 pub(super) fn merge(base: &mut Table, over: Table) {
@@ -86,7 +89,7 @@ impl Proxy {
         }
         fs::write(self.folder.join("cloakroom.toml"), config.to_string()).expect("writing the configuration");
         let log = File::options().create(true).append(true).open(self.log_path()).expect("the log file");
-        let mut child = Command::new(BINARY)
+        let mut child = Command::new(binary())
             .args(["run", "--config", "cloakroom.toml"])
             .args(&self.arguments)
             .current_dir(&self.folder)
@@ -215,7 +218,7 @@ pub(crate) struct Said {
 pub(crate) fn cloakroom(folder: &Path, arguments: &[&str]) -> Said {
     let [out, err] = ["out", "err"].map(|name| folder.join(format!("said-{name}")));
     let file = |path: &Path| File::create(path).expect("a file for the output");
-    let mut child = Command::new(BINARY)
+    let mut child = Command::new(binary())
         .args(arguments)
         .current_dir(folder)
         .stdin(Stdio::null())

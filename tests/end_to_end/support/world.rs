@@ -91,6 +91,10 @@ impl World {
         }
     }
 
+    pub(crate) fn has_redis(&self) -> bool {
+        self.redis.is_some()
+    }
+
     pub(crate) fn redis(&self) -> &Redis {
         self.redis.as_ref().expect("a world with Redis")
     }
