@@ -7,12 +7,14 @@
 //! connection did not last. A request that finds no connection waits for the next one, within its own time.
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
-use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, ConnectionAddr, RedisFuture, aio::MultiplexedConnection, io::AsyncDNSResolver};
 use tokio::{
+    net::lookup_host,
     sync::{Notify, watch},
     time::{Instant, sleep_until, timeout, timeout_at},
 };
@@ -26,6 +28,8 @@ const APART: Duration = Duration::from_millis(100);
 const JITTER: Duration = Duration::from_millis(25);
 /// A connection that broke sooner was none: its link does not follow another one's success but waits for its turn.
 const FLEETING: Duration = Duration::from_millis(500);
+/// A name may take longer to look up than a connection to make: resolvers ask again after seconds.
+const LOOK_UP: Duration = Duration::from_secs(10);
 /// Requests that may wait in a connection's queue; the library's 50 is less than one shard has in flight.
 const QUEUE: usize = 4096;
 
@@ -61,15 +65,42 @@ impl Reach {
     }
 
     async fn connect(&self) -> Result<MultiplexedConnection, String> {
-        let config = AsyncConnectionConfig::new()
+        let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
             .set_pipeline_buffer_size(QUEUE);
+        if let ConnectionAddr::Tcp(host, port) = self.client.get_connection_info().addr() {
+            config = config.set_dns_resolver(Addresses::of(host, *port).await?);
+        }
         match timeout(self.patience, self.client.get_multiplexed_async_connection_with_config(&config)).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(error.code().unwrap_or(error.category()).to_owned()),
+            Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("no answer in time".to_owned()),
         }
+    }
+}
+
+/// Where a name leads. It is looked up before the connection's time begins to count, and not given up half-way: an
+/// abandoned look-up would go on in a thread of its own, and the next one beside it.
+struct Addresses(Vec<SocketAddr>);
+
+impl Addresses {
+    async fn of(host: &str, port: u16) -> Result<Self, String> {
+        match timeout(LOOK_UP, lookup_host((host, port))).await {
+            Ok(Ok(found)) => Ok(Self(found.collect())),
+            Ok(Err(error)) => Err(format!("the store's name cannot be looked up: {error}")),
+            Err(_) => Err("the store's name cannot be looked up in time".to_owned()),
+        }
+    }
+}
+
+impl AsyncDNSResolver for Addresses {
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        _: &'b str,
+        _: u16,
+    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
+        Box::pin(async { Ok(Box::new(self.0.iter().copied()) as Box<dyn Iterator<Item = SocketAddr> + Send>) })
     }
 }
 

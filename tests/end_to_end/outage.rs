@@ -129,3 +129,21 @@ fn a_redis_that_forgot_everything_makes_everybody_anonymous_and_adopts_nothing()
         assert_eq!(browser.data(), r#"{"user":"again"}"#);
     });
 }
+
+#[test]
+fn a_store_may_be_given_by_name() {
+    world(Store::Redis, |w| {
+        let url = w.redis().url().replace("127.0.0.1", "localhost");
+        let browser = w.browser(&w.proxy_with(&format!("store.url = \"{url}\"")));
+        browser.update(r#"{"user":"ada"}"#);
+        assert_eq!(browser.data(), r#"{"user":"ada"}"#);
+    });
+}
+
+#[test]
+fn a_name_that_leads_nowhere_is_said_so_in_the_log() {
+    world(Store::Redis, |w| {
+        let proxy = w.proxy_with("store.url = \"redis://no-such-host.invalid:6379/0\"");
+        until("the log to name the fault", || proxy.log().contains("name cannot be looked up").then_some(()));
+    });
+}
