@@ -54,6 +54,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// Binds the listeners and begins to wait for signals.
 pub(super) async fn begin(loaded: &Loaded) -> Result<(Listeners, impl Future<Output = ()> + use<>), Failure> {
+    server::raise_file_limit();
     let listeners = Listeners::bind(&loaded.server).await.map_err(|error| Failure::Run(error.to_string()))?;
     let stop = stop_signal().map_err(|error| Failure::Run(format!("cannot wait for signals: {error}")))?;
     for address in listeners.addresses() {

@@ -117,7 +117,11 @@ impl Sources<'_> {
             Ok(bytes) => sound(bytes, node, report),
             Err(error) => {
                 let problem = format!("cannot read \"{}\": {error}", path.typed);
-                let folder = self.folder.display();
+                let folder = match self.folder.as_os_str().is_empty() {
+                    true => Path::new("."),
+                    false => self.folder,
+                };
+                let folder = folder.display();
                 let cure =
                     format!("write the path of a file that this user may read (relative to \"{folder}\"); {MAKE}");
                 units::fault(node, report, &problem, &cure)

@@ -62,3 +62,140 @@ pub fn open(headers: &HeaderMap, settings: &Settings, rights: &Rights) -> Result
     let update = headers.contains_key(&settings.update_header).then_some(patches);
     Ok(Change { update, control })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{error::Error as _, time::Duration};
+
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+    use crate::{
+        envelope::Algorithm,
+        session::{change::Intent, document::Document, document::Pointer, rights::Verbs},
+    };
+
+    fn settings() -> Settings {
+        Settings {
+            header: "x-session".parse().unwrap(),
+            update_header: "x-session-update".parse().unwrap(),
+            control_header: "x-session-control".parse().unwrap(),
+            issuer: String::new(),
+            lifetime: Duration::ZERO,
+            max_bytes: 0,
+            algorithm: Algorithm::Hs256,
+            keys: vec![],
+        }
+    }
+
+    fn opened(lines: &[(&str, &[u8])], rights: &Rights) -> Result<Change, OpenError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            let name: HeaderName = name.parse().unwrap();
+            headers.append(name, HeaderValue::from_bytes(value).unwrap());
+        }
+        open(&headers, &settings(), rights)
+    }
+
+    fn after(change: &Change, data: &str) -> String {
+        let mut document = Document::parse(data).unwrap();
+        change.patches().iter().for_each(|patch| patch.apply(&mut document, 1_000).unwrap());
+        document.to_text()
+    }
+
+    const UPDATE: &str = "X-Session-Update";
+    const CONTROL: &str = "x-session-CONTROL";
+
+    #[test]
+    fn a_response_that_says_nothing_asks_for_nothing() {
+        let change = opened(&[("x-other", b"{}"), ("x-session", b"{}")], &Rights::default()).unwrap();
+        assert!(change.update.is_none() && change.control == Control::default());
+        assert_eq!(change.intent(), Intent::Nothing);
+    }
+
+    #[test]
+    fn update_lines_are_patches_in_their_order() {
+        let lines: [(&str, &[u8]); 4] = [
+            (UPDATE, br#"{"a":1,"b":1}"#),
+            (UPDATE, br#"[{"op":"move","from":"/a","path":"/c"}]"#),
+            (UPDATE, b"eyJiIjpudWxsfQ"),
+            (UPDATE, " {\"ü\":\"ü\"} ".as_bytes()),
+        ];
+        let change = opened(&lines, &Rights::default()).unwrap();
+        assert_eq!(after(&change, "{}"), r#"{"c":1,"ü":"ü"}"#);
+    }
+
+    #[test]
+    fn control_lines_are_one_dictionary_in_which_the_last_of_two_counts() {
+        let lines: [(&str, &[u8]); 2] = [(CONTROL, b"rotate, subject=ada"), (CONTROL, b"subject=bob, idle=9")];
+        let control = opened(&lines, &Rights::default()).unwrap().control;
+        assert_eq!(control, Control::parse([&b"rotate, subject=bob, idle=9"[..]]).unwrap());
+    }
+
+    #[test]
+    fn an_empty_update_is_there_which_matters_beside_destroy() {
+        for (lines, wanted) in [
+            (&[(CONTROL, &b"destroy"[..])][..], Intent::End),
+            (&[(CONTROL, b"destroy"), (UPDATE, b"{}")], Intent::Replace),
+            (&[(UPDATE, b"{}")], Intent::Nothing),
+            (&[(CONTROL, b"")], Intent::Nothing),
+        ] {
+            assert_eq!(opened(lines, &Rights::default()).unwrap().intent(), wanted, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_whole() {
+        for value in [
+            &b""[..],
+            b"null",
+            b"\"a\"",
+            b"{\"a\":1,\"a\":2}",
+            b"{\"a\":NaN}",
+            b"{\"a\":1",
+            b"{\"a\":1} {}",
+            b"{\"a\":\"\xff\"}",
+            b"[{\"op\":\"none\"}]",
+            b"e30=e30=",
+            b"MQ",
+        ] {
+            for lines in [[(UPDATE, value), (CONTROL, b"rotate")], [(UPDATE, b"{}"), (UPDATE, value)]] {
+                let error = opened(&lines, &Rights::default()).unwrap_err();
+                assert!(matches!(error, OpenError::Update(_)) && error.source().is_some(), "{value:?}: {error:?}");
+            }
+        }
+        for value in [&b"none"[..], b"destroy=1", b"idle=0", b"rotate;;", b"subject=(a b)", b"\xff"] {
+            let error = opened(&[(UPDATE, b"{}"), (CONTROL, value)], &Rights::default()).unwrap_err();
+            assert!(matches!(error, OpenError::Control(_)), "{value:?}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_beyond_the_rights_is_refused_whole() {
+        let places = |text: &str| Some(vec![Pointer::parse(text).unwrap()]);
+        let rights = Rights {
+            verbs: Verbs { rotate: false, ..Verbs::default() },
+            may_write: places("/cart"),
+            forward: places("/user"),
+        };
+        for (lines, wanted) in [
+            (&[(CONTROL, &b"rotate"[..]), (UPDATE, b"{\"cart\":1}")][..], Beyond::Verb("rotate")),
+            (&[(CONTROL, b"revoke-subject=bob")], Beyond::Verb("revoke")),
+            (&[(UPDATE, b"{\"cart\":1}"), (UPDATE, b"{\"a\":1}")], Beyond::Write),
+            (&[(UPDATE, b"[{\"op\":\"test\",\"path\":\"/cart\",\"value\":1}]")], Beyond::Read),
+        ] {
+            let error = opened(lines, &rights).unwrap_err();
+            assert!(matches!(error, OpenError::Beyond(beyond) if beyond == wanted), "{lines:?}: {error:?}");
+        }
+        assert!(opened(&[(UPDATE, b"{\"cart\":1}"), (CONTROL, b"destroy")], &rights).is_ok());
+    }
+
+    #[test]
+    fn an_error_says_nothing_of_what_the_headers_said() {
+        for lines in [[(UPDATE, &b"{\"canary\":canary}"[..])], [(CONTROL, b"canary")], [(CONTROL, b"idle=\"canary\"")]]
+        {
+            let error = opened(&lines, &Rights::default()).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("canary"), "{error} {error:?}");
+        }
+    }
+}

@@ -148,3 +148,105 @@ impl Application {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        proxy::{OnStoreFailure, SessionUse},
+        route::{HostPattern, PathPrefix},
+        store,
+    };
+
+    /// A line with one route, for this host pattern, and this `[cookie]`.
+    fn line(cookie: cookie::Parts, pattern: Option<&str>) -> Line {
+        let envelope = envelope::Settings {
+            header: "x-session".parse().unwrap(),
+            update_header: "x-session-update".parse().unwrap(),
+            control_header: "x-session-control".parse().unwrap(),
+            issuer: "cloakroom".to_owned(),
+            lifetime: Duration::from_secs(60),
+            max_bytes: 4096,
+            algorithm: envelope::Algorithm::Hs256,
+            keys: vec![envelope::SigningKey { id: None, secret: vec![1; 32] }],
+        };
+        let route = RouteSettings {
+            host: pattern.map(|pattern| HostPattern::parse(pattern).unwrap()),
+            path: PathPrefix::parse("/").unwrap(),
+            upstream: 0,
+            session: SessionUse::On(OnStoreFailure::Reject),
+        };
+        Line::new(&Settings {
+            cookie: cookie::Settings::new(cookie).unwrap(),
+            policy: Policy::default(),
+            envelope,
+            roots: vec![vec![1; 32]],
+            trusted_proxies: vec![],
+            scheme: SchemePolicy::Auto,
+            upstreams: vec![],
+            routes: vec![route],
+            store: store::Settings::default(),
+        })
+        .unwrap()
+    }
+
+    fn arrives(line: &Line, host: &str, scheme: Scheme) -> bool {
+        let route = line.routes.iter().next().unwrap();
+        line.reach(route, host, scheme) == Reach::Browser
+    }
+
+    fn named(name: &str, domain: Option<&str>, secure: bool) -> cookie::Parts {
+        let (name, domain) = (name.to_owned(), domain.map(str::to_owned));
+        cookie::Parts { name, domain, secure, ..cookie::Parts::default() }
+    }
+
+    #[test]
+    fn a_secure_cookie_arrives_over_https_and_on_this_very_machine() {
+        let line = line(cookie::Parts::default(), None);
+        for host in ["example.com", "10.0.0.1", "localhost.example.com", "notlocalhost", "[2001:db8::1]"] {
+            assert!(arrives(&line, host, Scheme::Https), "{host}");
+            assert!(!arrives(&line, host, Scheme::Http), "{host}");
+        }
+        for host in ["localhost", "shop.localhost", "127.0.0.1", "127.9.9.9", "[::1]"] {
+            assert!(arrives(&line, host, Scheme::Http), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_that_is_not_secure_arrives_anyhow() {
+        let line = line(named("session", None, false), None);
+        assert!(arrives(&line, "example.com", Scheme::Http) && arrives(&line, "example.com", Scheme::Https));
+    }
+
+    #[test]
+    fn a_cookie_for_a_domain_arrives_on_its_hosts_only() {
+        let line = line(named("session", Some("Example.com"), false), None);
+        for (host, wanted) in [
+            ("example.com", true),
+            ("shop.example.com", true),
+            ("a.b.example.com", true),
+            ("badexample.com", false),
+            ("example.com.evil.test", false),
+            ("com", false),
+            ("", false),
+            ("localhost", false),
+        ] {
+            assert_eq!(arrives(&line, host, Scheme::Http), wanted, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_for_a_domain_still_has_to_be_secure() {
+        let line = line(named("session", Some("example.com"), true), None);
+        assert!(arrives(&line, "shop.example.com", Scheme::Https));
+        assert!(!arrives(&line, "shop.example.com", Scheme::Http));
+    }
+
+    #[test]
+    fn on_a_route_that_the_domain_does_not_cover_the_cookie_is_for_the_host() {
+        let line = line(named("session", Some("example.com"), true), Some("other.test"));
+        assert!(arrives(&line, "other.test", Scheme::Https));
+        let route = line.routes.iter().next().unwrap();
+        assert!(!route.domain_applies && route.realm == "other.test");
+    }
+}

@@ -1,4 +1,4 @@
-//! THE LINE: one request, top to bottom. Read [`Shard::run`] first; every step of it is one verb below.
+//! THE LINE: one request, top to bottom. Read `Shard::run` first; every step of it is one verb below.
 //!
 //! This room decides nothing about sessions (`session::settle` does), stores nothing (`store::commit` does) and knows no
 //! sockets. Invariants: our names are removed before anything is injected; the response head leaves only after the
@@ -15,7 +15,8 @@ mod tokens;
 
 use std::{sync::Arc, time::Instant};
 
-use http::{HeaderValue, Request, Response, request::Parts};
+use http::{HeaderValue, Request, Response, Version, request::Parts};
+use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
@@ -192,11 +193,14 @@ impl Shard {
 
     async fn send(
         &self,
-        head: Parts,
+        mut head: Parts,
         body: Incoming,
         upstream: usize,
         entry: &mut Entry,
     ) -> Result<Response<crate::upstream::ResponseBody<body::Upload>>, Rejection> {
+        if !body.is_end_stream() {
+            crate::headers::frame_unknown_length(&mut head.headers);
+        }
         let progress = Progress::default();
         let upload = body::Upload::new(body, Arc::clone(&self.line), progress.clone());
         let begun = Instant::now();
@@ -207,10 +211,11 @@ impl Shard {
 
     fn release(
         &self,
-        response: Response<crate::upstream::ResponseBody<body::Upload>>,
+        mut response: Response<crate::upstream::ResponseBody<body::Upload>>,
         switching: Option<(OnUpgrade, OnUpgrade, HeaderValue)>,
     ) -> Answer {
         let line = Arc::clone(&self.line);
+        *response.version_mut() = Version::HTTP_11;
         let Some((browser, application, protocol)) = switching else {
             return response.map(|body| Download::from_application(body, line));
         };

@@ -139,13 +139,13 @@ impl Rejection {
     }
 
     fn problem(&self, instance: &str) -> String {
-        json!({
+        let problem = json!({
             "type": format!("urn:cloakroom:error:{}", self.label()),
             "title": self.title(),
             "status": self.status().as_u16(),
             "instance": instance,
-        })
-        .to_string()
+        });
+        format!("{problem}\n")
     }
 
     fn page(&self, instance: &str) -> String {
@@ -237,5 +237,177 @@ impl From<SendError> for Rejection {
             SendError::RequestBody => Self::BadRequest(error.to_string()),
             SendError::Failed(_) => Self::UpstreamFailed(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::session::control::Control;
+
+    const ID: &str = "0123-abc";
+
+    fn response(rejection: &Rejection, form: Form) -> Response<String> {
+        rejection.response(&HeaderValue::from_static(ID), form)
+    }
+
+    /// Every way in which we say no, with what the contract's table promises.
+    fn table() -> Vec<(Rejection, u16, &'static str, Option<&'static str>)> {
+        let unreachable = || SendError::Unreachable(io::Error::other("10.0.0.1:80"));
+        let left = |ms| Some(Duration::from_millis(ms));
+        let secret = || "10.0.0.1 canary".to_owned();
+        vec![
+            (Rejection::BadRequest(secret()), 400, "bad-request", None),
+            (Rejection::MethodNotAllowed, 405, "method-not-allowed", None),
+            (Rejection::Loop, 508, "loop-detected", None),
+            (Rejection::NoRoute, 404, "no-route", None),
+            (Rejection::InvalidUpdate(secret()), 502, "invalid-update", None),
+            (Rejection::TooLarge, 502, "session-too-large", None),
+            (Rejection::VersionConflict, 409, "version-conflict", None),
+            (Rejection::SessionEnded(None), 409, "session-ended", None),
+            (Rejection::SessionEnded(left(9_001)), 409, "session-ended", Some("10")),
+            (Rejection::SessionEnded(left(9_000)), 409, "session-ended", Some("9")),
+            (Rejection::SessionEnded(left(0)), 409, "session-ended", Some("1")),
+            (Rejection::InsecureTransport, 502, "insecure-transport", None),
+            (Rejection::StoreUnavailable(StoreError::Full), 503, "store-unavailable", Some("1")),
+            (Rejection::StoreUnavailable(StoreError::Timeout), 503, "store-unavailable", Some("1")),
+            (Rejection::UpstreamUnavailable(unreachable()), 502, "upstream-unavailable", None),
+            (Rejection::UpstreamTimeout, 504, "upstream-timeout", None),
+            (Rejection::UpstreamFailed(secret()), 502, "upstream-failed", None),
+            (Rejection::Unavailable, 503, "unavailable", Some("1")),
+        ]
+    }
+
+    #[test]
+    fn every_rejection_has_the_status_the_type_and_the_advice_of_the_contract() {
+        for (rejection, status, label, retry_after) in table() {
+            let response = response(&rejection, Form::Problem);
+            assert_eq!(response.status(), status, "{rejection:?}");
+            let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap());
+            assert_eq!(header(RETRY_AFTER), retry_after, "{rejection:?}");
+            assert_eq!(header(CONTENT_TYPE), Some("application/problem+json"));
+            assert_eq!(header(CACHE_CONTROL), Some("no-store"));
+            assert_eq!(header(ALLOW).is_some(), status == 405);
+            let problem: Value = serde_json::from_str(response.body()).unwrap();
+            let wanted = json!({
+                "type": format!("urn:cloakroom:error:{label}"),
+                "title": rejection.title(),
+                "status": status,
+                "instance": ID,
+            });
+            assert_eq!(problem, wanted);
+        }
+    }
+
+    #[test]
+    fn the_page_says_the_same_and_may_not_be_kept_either() {
+        for (rejection, status, label, retry_after) in table() {
+            let response = response(&rejection, Form::Page);
+            assert_eq!(response.status(), status, "{rejection:?}");
+            let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap());
+            assert_eq!(header(CONTENT_TYPE), Some("text/html; charset=utf-8"));
+            assert_eq!((header(CACHE_CONTROL), header(RETRY_AFTER)), (Some("no-store"), retry_after));
+            let page = response.body();
+            assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
+            assert!(
+                [rejection.title(), label, ID, &status.to_string()].iter().all(|part| page.contains(part)),
+                "{page}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_answer_says_what_went_wrong_inside() {
+        for (rejection, ..) in table() {
+            for form in [Form::Problem, Form::Page] {
+                let answer = format!("{:?}", response(&rejection, form));
+                assert!(!answer.contains("canary") && !answer.contains("10.0.0.1"), "{answer}");
+            }
+            assert!(!rejection.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_request_id_cannot_break_out_of_the_page_or_the_problem() {
+        let id = HeaderValue::from_static("\"><script>alert('x')</script>&lt;\\");
+        let page = Rejection::NoRoute.response(&id, Form::Page).into_body();
+        assert!(!page.contains("<script") && page.contains("scriptalertx/scriptlt"), "{page}");
+        let problem = Rejection::NoRoute.response(&id, Form::Problem).into_body();
+        let problem: Value = serde_json::from_str(&problem).unwrap();
+        assert_eq!(problem["instance"], id.to_str().unwrap());
+        let odd = HeaderValue::from_bytes(b"\xff").unwrap();
+        let problem: Value = serde_json::from_str(Rejection::NoRoute.response(&odd, Form::Problem).body()).unwrap();
+        assert_eq!(problem["instance"], "");
+    }
+
+    #[test]
+    fn browsers_get_a_page_and_programs_a_problem() {
+        for (accept, wanted) in [
+            (&[][..], Form::Problem),
+            (&["*/*"], Form::Problem),
+            (&["application/json"], Form::Problem),
+            (&["text/plain"], Form::Problem),
+            (&["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"], Form::Page),
+            (&["Text/HTML"], Form::Page),
+            (&["application/json", "text/html"], Form::Page),
+            (&["text/htm\u{e9}"], Form::Problem),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in accept {
+                headers.append(ACCEPT, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            assert_eq!(Form::wanted(&headers), wanted, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn every_refusal_of_a_change_is_a_row_of_the_table() {
+        let ended = Some(Duration::from_secs(3));
+        for (refusal, wanted) in [
+            (Refusal::Ended(ended), "session-ended"),
+            (Refusal::Ended(None), "session-ended"),
+            (Refusal::Unavailable, "store-unavailable"),
+            (Refusal::Unreachable, "insecure-transport"),
+            (Refusal::VersionConflict, "version-conflict"),
+            (Refusal::DoesNotFit, "version-conflict"),
+            (Refusal::NotAnObject, "invalid-update"),
+            (Refusal::TooLarge, "session-too-large"),
+        ] {
+            assert_eq!(Rejection::from(CommitError::Refused(refusal)).label(), wanted, "{refusal:?}");
+        }
+        assert_eq!(Rejection::from(Refusal::Ended(ended)).retry_after(), ended);
+        for error in [
+            StoreError::Timeout,
+            StoreError::Disconnected,
+            StoreError::Refused("OOM".to_owned()),
+            StoreError::Nonsense,
+            StoreError::Full,
+        ] {
+            assert_eq!(Rejection::from(CommitError::Store(error)).label(), "store-unavailable");
+        }
+        let unread = Control::parse([&b"none"[..]]).unwrap_err();
+        assert_eq!(Rejection::from(OpenError::Control(unread)).label(), "invalid-update");
+    }
+
+    #[test]
+    fn every_failure_of_an_upstream_is_a_row_of_the_table() {
+        for (error, wanted) in [
+            (SendError::NoSlot, "unavailable"),
+            (SendError::Unreachable(io::Error::other("x")), "upstream-unavailable"),
+            (SendError::Timeout, "upstream-timeout"),
+            (SendError::RequestBody, "bad-request"),
+        ] {
+            assert_eq!(Rejection::from(error).label(), wanted);
+        }
+    }
+
+    #[test]
+    fn the_log_says_which_setting_makes_cookies_arrive() {
+        let reason = Rejection::InsecureTransport.to_string();
+        assert!(["listen.scheme", "listen.trusted_proxies", "cookie.secure"].iter().all(|key| reason.contains(key)));
     }
 }

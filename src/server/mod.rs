@@ -155,7 +155,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
-    let depot = Depot::new(&proxy.store, shards).map_err(ServeError::Settings)?;
+    let depot = Depot::new(&proxy.store).map_err(ServeError::Settings)?;
     let common = proxy::Common::new(proxy).map_err(ServeError::Settings)?;
     let workers = (0..shards).map(|index| Worker::start(index, proxy, &common, &depot, settings));
     let workers = workers.collect::<Result<Vec<_>, _>>().map_err(ServeError::Shard)?;
@@ -193,6 +193,15 @@ pub async fn run(
     side.shutdown().await;
     info!(target: "cloakroom::server", "stopped");
     Ok(())
+}
+
+/// Lets this process open as many files as its hard limit allows: a connection is a file, and an upstream's another.
+pub fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit }) {
+        warn!(target: "cloakroom::server", %error, "the limit of open files stays as it was");
+    }
 }
 
 /// A connection, and its place among `limits.connections`.

@@ -156,3 +156,94 @@ impl AsyncWrite for PacedStream {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+
+    const HEAD: Duration = Duration::from_secs(10);
+    const IDLE: Duration = Duration::from_secs(60);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn limits() -> Limits {
+        Limits { header_bytes: 1, headers: 1, head_timeout: HEAD, idle_timeout: IDLE, connections: 1 }
+    }
+
+    /// How long this client still has, if nothing happens any more; `None`: more than ten minutes.
+    async fn left(pace: &Pace) -> Option<Duration> {
+        let begun = Instant::now();
+        timeout(600 * SECOND, pace.out_of_time(&limits())).await.ok().map(|()| begun.elapsed())
+    }
+
+    fn about(time: Duration) -> impl Fn(Option<Duration>) -> bool {
+        move |left| left.is_some_and(|left| left >= time && left <= time + Duration::from_millis(5))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_connection_has_the_time_of_a_head() {
+        assert!(about(HEAD)(left(&Pace::new()).await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_of_a_head_buy_no_more_time() {
+        let pace = Pace::new();
+        for _ in 0..9 {
+            advance(SECOND).await;
+            pace.read();
+        }
+        assert!(about(SECOND)(left(&pace).await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_being_answered_is_not_timed() {
+        let pace = Pace::new();
+        pace.begin();
+        assert_eq!(left(&pace).await, None);
+        pace.read();
+        assert_eq!(left(&pace).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_response_the_connection_may_be_idle() {
+        let pace = Pace::new();
+        pace.begin();
+        advance(100 * SECOND).await;
+        pace.set(Phase::Idle(Instant::now()));
+        assert!(about(IDLE)(left(&pace).await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_byte_after_that_starts_the_time_of_a_head() {
+        let pace = Pace::new();
+        pace.set(Phase::Idle(Instant::now()));
+        advance(59 * SECOND).await;
+        pace.read();
+        advance(4 * SECOND).await;
+        pace.read();
+        assert!(about(6 * SECOND)(left(&pace).await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_phase_that_changes_while_somebody_waits_is_noticed() {
+        let pace = Arc::new(Pace::new());
+        let waiting = tokio::spawn({
+            let pace = Arc::clone(&pace);
+            async move {
+                pace.out_of_time(&limits()).await;
+                Instant::now()
+            }
+        });
+        let begun = Instant::now();
+        advance(9 * SECOND).await;
+        pace.begin();
+        advance(30 * SECOND).await;
+        pace.set(Phase::Idle(Instant::now()));
+        let ended = waiting.await.unwrap();
+        let wanted = begun + 39 * SECOND + IDLE;
+        assert!(ended >= wanted && ended <= wanted + Duration::from_millis(20), "{:?}", ended - begun);
+    }
+}

@@ -4,18 +4,21 @@
 //! writer was faster, each time with what is stored by then. The order of its refusals is the contract's order of
 //! errors; steps 1 and 2 (syntax, rights, store) are decided before a [`Change`] exists.
 
+mod apply;
+mod plan;
+
 use std::time::Duration;
 
 use super::{
     Policy, Ticket, Timestamp,
     change::{Change, Intent},
-    control::{Control, Timer, is_subject},
-    document::{Document, Json, Pointer},
-    patch::{DoesNotFit, Patch},
+    control::{Control, Timer},
     policy::Create,
     record::{self, Nonce, Record, Standing, Stored, Tombstone},
     ticket::{Locator, Secret},
 };
+use apply::applied;
+pub use plan::{CookieStep, Outcome, Plan, Refusal, Step, Write};
 
 /// Browsers keep no cookie longer than 400 days (RFC 6265bis section 5.5).
 pub const COOKIE_MAX: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -79,103 +82,6 @@ pub struct Context<'a> {
     pub reach: Reach,
     /// Random material.
     pub fresh: &'a Fresh,
-}
-
-/// One value to store and how long.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Write {
-    /// The value.
-    pub stored: Stored,
-    /// Its time to live; more than zero.
-    pub ttl: Duration,
-}
-
-/// What the store must do, each an atomic step on one key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// Nothing.
-    Keep,
-    /// Make a session whose key must not exist.
-    Create(Ticket, Write),
-    /// Compare and set the presented session.
-    Change(Write),
-    /// End the presented session, then make another.
-    Recreate(Write, Ticket, Write),
-}
-
-/// What the browser must learn.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CookieStep {
-    /// Nothing.
-    Keep,
-    /// This ticket; with `Max-Age` in seconds if the session is persistent.
-    Issue(Ticket, Option<u64>),
-    /// That there is no session any more.
-    Delete,
-}
-
-/// What became of the session; for the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// No session.
-    None,
-    /// A session that was not changed.
-    Live,
-    /// A new one.
-    Created,
-    /// Changed.
-    Updated,
-    /// Changed, with a fresh secret.
-    Rotated,
-    /// Ended.
-    Destroyed,
-}
-
-/// The decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
-    /// For the store.
-    pub store: Step,
-    /// For the browser, once the store has acknowledged.
-    pub cookie: CookieStep,
-    /// For the log.
-    pub outcome: Outcome,
-}
-
-impl Plan {
-    /// Nothing changes; the session is as `outcome` says.
-    pub fn unchanged(outcome: Outcome) -> Self {
-        Self { outcome, ..NOTHING }
-    }
-}
-
-/// Why a change is refused whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// The session ended or was rotated meanwhile, or the ticket is retired (for this much longer), or there are
-    /// several.
-    Ended(Option<Duration>),
-    /// The store could not be asked.
-    Unavailable,
-    /// A cookie is needed and would not arrive.
-    Unreachable,
-    /// `if-version` did not match.
-    VersionConflict,
-    /// A JSON Patch operation does not fit what is stored.
-    DoesNotFit,
-    /// The data would be no object.
-    NotAnObject,
-    /// The data would be too large.
-    TooLarge,
-}
-
-impl From<DoesNotFit> for Refusal {
-    fn from(misfit: DoesNotFit) -> Self {
-        match misfit {
-            DoesNotFit::TooLarge(_) => Self::TooLarge,
-            DoesNotFit::Place(_) | DoesNotFit::Test(_) | DoesNotFit::TooDeep(_) => Self::DoesNotFit,
-        }
-    }
 }
 
 /// The shortest life that every store can give.
@@ -321,67 +227,6 @@ fn check_version(stored: u64, change: &Change) -> Result<(), Refusal> {
     match change.control.if_version {
         Some(version) if version != stored => Err(Refusal::VersionConflict),
         Some(_) | None => Ok(()),
-    }
-}
-
-/// Steps 7 and 8: `base` with the change applied, but for the data if that does not fit. Secret, version and times of
-/// the write are still `base`'s.
-fn applied(base: &Record, change: &Change, context: &Context<'_>) -> (Record, Result<(), Refusal>) {
-    let control = &change.control;
-    let mut next = base.clone();
-    if control.clear {
-        next.data = "{}".into();
-        next.subject = None;
-    }
-    set_timers(&mut next, control, context);
-    next.persistent = control.persistent.unwrap_or(next.persistent);
-    let fits = patched(&next.data, change, context.policy.max_bytes).map(|data| next.data = data);
-    if let Some(place) = context.policy.subject_from.as_ref().filter(|_| next.data != base.data) {
-        next.subject = named(&next.data, place);
-    }
-    if let Some(subject) = &control.subject {
-        next.subject = (!subject.is_empty()).then(|| subject.clone());
-    }
-    (next, fits)
-}
-
-/// The subject that the data names: a string that may be one, or a number's text.
-fn named(data: &str, place: &Pointer) -> Option<String> {
-    let document = Document::parse(data).ok()?;
-    let text = match document.get(place)? {
-        Json::String(text) => text.to_string(),
-        Json::Number(number) => number.as_str().to_owned(),
-        Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => return None,
-    };
-    is_subject(&text).then_some(text).filter(|text| !text.is_empty())
-}
-
-fn patched(data: &str, change: &Change, max_bytes: usize) -> Result<Box<str>, Refusal> {
-    if change.patches().iter().all(Patch::is_empty) {
-        return Ok(data.into());
-    }
-    let mut document = Document::parse(data).map_err(|_| Refusal::DoesNotFit)?;
-    for patch in change.patches() {
-        patch.apply(&mut document, max_bytes)?;
-    }
-    if !document.is_object() {
-        return Err(Refusal::NotAnObject);
-    }
-    let text = document.to_text();
-    if text.len() > max_bytes && *text != *data { Err(Refusal::TooLarge) } else { Ok(text.into()) }
-}
-
-fn set_timers(next: &mut Record, control: &Control, context: &Context<'_>) {
-    let policy = context.policy;
-    match control.idle {
-        Some(Timer::Span(span)) => next.idle = Some(span.min(policy.max_idle_timeout)),
-        Some(Timer::Default) => next.idle = None,
-        None => {}
-    }
-    match control.lifetime {
-        Some(Timer::Span(span)) => next.deadline = context.now.after(span.min(policy.max_absolute_timeout)),
-        Some(Timer::Default) => next.deadline = next.created.after(policy.absolute_timeout),
-        None => {}
     }
 }
 

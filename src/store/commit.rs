@@ -124,7 +124,15 @@ pub async fn commit(
         Presented::Loaded(session) if request.change.intent() == Intent::Nothing => session.before(None),
         Presented::Loaded(session) => return commit_loaded(store, lanes, session, request).await,
     };
-    let plan = settle(&before, request.change, &request.context(store.now(), &mint()))?;
+    let fresh = mint();
+    let decide = || settle(&before, request.change, &request.context(store.now(), &fresh));
+    let mut plan = decide()?;
+    // Nothing was read before: a shard's first session would be dated by this machine's clock.
+    if let Step::Create(..) = &plan.store
+        && store.learn_time().await?
+    {
+        plan = decide()?;
+    }
     if let Step::Create(ticket, write) = &plan.store {
         create(store, ticket, write).await?;
     }

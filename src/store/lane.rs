@@ -33,7 +33,7 @@ struct Track {
 /// What the last writer left for those behind it.
 #[derive(Default)]
 struct Turn {
-    stored: Option<Option<Stored>>,
+    stored: Option<(u64, Option<Stored>)>,
     failed: Option<(u64, StoreError)>,
 }
 
@@ -60,6 +60,7 @@ struct Place {
 pub struct Lane {
     turn: OwnedMutexGuard<Turn>,
     place: Place,
+    arrival: u64,
 }
 
 impl Lanes {
@@ -74,7 +75,7 @@ impl Lanes {
         let turn = Arc::clone(&place.track.turn).lock_owned().await;
         match &turn.failed {
             Some((arrivals, error)) if arrival < *arrivals => Err(error.clone()),
-            Some(_) | None => Ok(Lane { turn, place }),
+            Some(_) | None => Ok(Lane { turn, place, arrival }),
         }
     }
 
@@ -88,18 +89,24 @@ impl Lanes {
 impl Lane {
     /// What the writer before us left in the store; `None` if there was none while we waited.
     pub fn take_stored(&mut self) -> Option<Option<Stored>> {
-        self.turn.stored.take()
+        let (arrivals, stored) = self.turn.stored.take()?;
+        (self.arrival < arrivals).then_some(stored)
     }
 
     /// Tells the next writer what is stored now.
     pub fn leave_stored(&mut self, stored: Option<Stored>) {
-        self.turn.stored = Some(stored);
+        self.turn.stored = Some((self.arrivals(), stored));
     }
 
     /// Tells everybody who is waiting that the store failed.
     pub fn leave_failure(&mut self, error: StoreError) {
         self.turn.stored = None;
-        self.turn.failed = Some((self.place.track.arrivals.load(Ordering::Relaxed), error));
+        self.turn.failed = Some((self.arrivals(), error));
+    }
+
+    /// How many have come so far: what is left now is for those who are waiting already.
+    fn arrivals(&self) -> u64 {
+        self.place.track.arrivals.load(Ordering::Relaxed)
     }
 }
 
@@ -139,6 +146,21 @@ mod tests {
         first.leave_stored(stored(7));
         drop(first);
         assert_eq!(second.await.unwrap(), Some(stored(7)));
+    }
+
+    /// Another process may have written between that moment and the newcomer's arrival.
+    #[tokio::test]
+    async fn who_comes_after_something_was_left_does_not_learn_it() {
+        let lanes = Arc::new(Lanes::default());
+        let mut first = lanes.enter(handle()).await.unwrap();
+        first.leave_stored(stored(7));
+        let second = tokio::spawn({
+            let lanes = Arc::clone(&lanes);
+            async move { lanes.enter(handle()).await.unwrap().take_stored() }
+        });
+        tokio::task::yield_now().await;
+        drop(first);
+        assert_eq!(second.await.unwrap(), None);
     }
 
     #[tokio::test]

@@ -2,22 +2,30 @@
 //!
 //! redis-rs' own `ConnectionManager` never reconnects after timeouts, so a link whose bytes are swallowed stays dead.
 //! Here whoever sees a command fail or time out declares the connection broken; a supervisor in the shard's runtime
-//! replaces it. It tries at most ten times a second in the whole process, spread by jitter, and one shard's success
-//! wakes the others. A request that finds no connection waits for the next one, within its own time.
+//! replaces it. All links of a process together try at most ten times a second, spread by jitter, also when connecting
+//! works and the first command fails. When one of them gets through the others follow at once, but for those whose last
+//! connection did not last. A request that finds no connection waits for the next one, within its own time.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tracing::{debug, info, warn};
 
 use super::StoreError;
 
-/// Attempts to connect, per second, of all links of one process.
-const ATTEMPTS_PER_SECOND: u32 = 10;
+/// From one attempt to connect to the next, of all links of one process: at most ten a second.
+const APART: Duration = Duration::from_millis(100);
+/// A link waits up to so much longer, so that it is not always the same one that comes first.
+const JITTER: Duration = Duration::from_millis(25);
+/// A connection that broke sooner was none: its link does not follow another one's success but waits for its turn.
+const FLEETING: Duration = Duration::from_millis(500);
 /// Requests that may wait in a connection's queue; the library's 50 is less than one shard has in flight.
 const QUEUE: usize = 4096;
 
@@ -25,15 +33,31 @@ const QUEUE: usize = 4096;
 pub(super) struct Reach {
     client: redis::Client,
     patience: Duration,
-    pause: Duration,
+    last_attempt: Mutex<Option<Instant>>,
     revived: Notify,
 }
 
 impl Reach {
-    pub(super) fn new(client: redis::Client, patience: Duration, shards: usize) -> Self {
-        let shards = u32::try_from(shards.max(1)).unwrap_or(1);
-        let pause = Duration::from_secs(1) * shards / ATTEMPTS_PER_SECOND;
-        Self { client, patience, pause, revived: Notify::new() }
+    pub(super) fn new(client: redis::Client, patience: Duration) -> Self {
+        Self { client, patience, last_attempt: Mutex::default(), revived: Notify::new() }
+    }
+
+    /// Returns when the caller may make the next attempt.
+    async fn turn(&self) {
+        while let Some(next) = self.take_turn() {
+            sleep_until(next + JITTER.mul_f64(rand::random())).await;
+        }
+    }
+
+    /// Takes the turn, or says when the next one is.
+    fn take_turn(&self) -> Option<Instant> {
+        let mut last = self.last_attempt.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let next = last.map(|last| last + APART).filter(|next| *next > now);
+        if next.is_none() {
+            *last = Some(now);
+        }
+        next
     }
 
     async fn connect(&self) -> Result<MultiplexedConnection, String> {
@@ -94,42 +118,52 @@ impl Link {
     }
 }
 
-async fn supervise(reach: Arc<Reach>, state: std::sync::Weak<watch::Sender<Option<Connection>>>) {
+async fn supervise(reach: Arc<Reach>, state: Weak<watch::Sender<Option<Connection>>>) {
     let Some(mut changes) = state.upgrade().map(|state| state.subscribe()) else { return };
+    let mut supervisor = Supervisor { reach, state, follows: true };
     for generation in 1.. {
+        let Some(wire) = supervisor.connect().await else { return };
+        let Some(state) = supervisor.state.upgrade() else { return };
+        info!(target: "cloakroom::store", generation, "connected to the store");
+        state.send_replace(Some(Connection { wire, generation }));
+        supervisor.reach.revived.notify_waiters();
+        let begun = Instant::now();
+        drop(state);
         if changes.wait_for(Option::is_none).await.is_err() {
             return;
         }
-        let Some(wire) = connect_until(&reach, &state).await else { return };
-        let Some(state) = state.upgrade() else { return };
-        info!(target: "cloakroom::store", generation, "connected to the store");
-        state.send_replace(Some(Connection { wire, generation }));
-        reach.revived.notify_waiters();
+        supervisor.follows = begun.elapsed() >= FLEETING;
     }
 }
 
-/// Tries until it works; `None` once nobody holds the link any more.
-async fn connect_until(
-    reach: &Reach,
-    state: &std::sync::Weak<watch::Sender<Option<Connection>>>,
-) -> Option<MultiplexedConnection> {
-    let mut attempt: u32 = 0;
-    while state.strong_count() > 0 {
-        let revived = reach.revived.notified();
-        let begun = Instant::now();
-        match reach.connect().await {
-            Ok(wire) => return Some(wire),
-            Err(reason) if attempt == 0 => {
-                warn!(target: "cloakroom::store", reason, "the store cannot be reached; trying on");
+struct Supervisor {
+    reach: Arc<Reach>,
+    state: Weak<watch::Sender<Option<Connection>>>,
+    /// Whether it may connect out of turn when another link got through.
+    follows: bool,
+}
+
+impl Supervisor {
+    /// Tries until it works; `None` once nobody holds the link any more.
+    async fn connect(&mut self) -> Option<MultiplexedConnection> {
+        let reach = Arc::clone(&self.reach);
+        let mut revived = reach.revived.notified();
+        let mut is_first = true;
+        while self.state.strong_count() > 0 {
+            tokio::select! {
+                () = reach.turn() => {}
+                () = revived, if self.follows => {}
             }
-            Err(reason) => debug!(target: "cloakroom::store", reason, attempt, "the store still cannot be reached"),
+            revived = reach.revived.notified();
+            match reach.connect().await {
+                Ok(wire) => return Some(wire),
+                Err(reason) if is_first => {
+                    warn!(target: "cloakroom::store", reason, "the store cannot be reached; trying on");
+                }
+                Err(reason) => debug!(target: "cloakroom::store", reason, "the store still cannot be reached"),
+            }
+            is_first = false;
         }
-        attempt = attempt.saturating_add(1);
-        let pause = reach.pause.mul_f64(rand::random_range(0.75..1.25)).saturating_sub(begun.elapsed());
-        tokio::select! {
-            () = sleep(pause) => {}
-            () = revived => {}
-        }
+        None
     }
-    None
 }

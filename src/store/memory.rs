@@ -155,3 +155,140 @@ impl Value {
 fn locked(map: &Mutex<Map>) -> MutexGuard<'_, Map> {
     map.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn handle(number: u32) -> Handle {
+        let mut raw = [0; 16];
+        raw[..4].copy_from_slice(&number.to_le_bytes());
+        crate::session::ticket::Locator::from_random(raw).handle()
+    }
+
+    fn value(state: char) -> Bytes {
+        Bytes::from(format!("1{state}{:032x}={{}}", 7))
+    }
+
+    fn put(memory: &Memory, number: u32, ttl: Duration) -> Result<Swap, StoreError> {
+        memory.swap(&handle(number), None, value('L'), ttl)
+    }
+
+    fn left(memory: &Memory, number: u32) -> Option<Duration> {
+        memory.load(&[handle(number)]).remove(0).map(|entry| entry.left)
+    }
+
+    fn held(memory: &Memory) -> usize {
+        memory.maps.iter().map(|map| locked(map).len()).sum()
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_value_is_read_up_to_the_last_millisecond_of_its_life_and_not_at_its_end() {
+        let memory = Memory::new(10);
+        put(&memory, 1, SECOND).unwrap();
+        assert_eq!(left(&memory, 1), Some(SECOND));
+        advance(SECOND - MILLISECOND).await;
+        assert_eq!(left(&memory, 1), Some(MILLISECOND));
+        advance(MILLISECOND).await;
+        assert_eq!(left(&memory, 1), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn its_clock_goes_with_time_and_not_with_the_machines_date() {
+        let memory = Memory::new(10);
+        let begun = memory.now();
+        advance(Duration::from_millis(1234)).await;
+        assert_eq!(memory.now(), begun.after(Duration::from_millis(1234)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_touch_counts_from_now_and_never_back() {
+        let memory = Memory::new(10);
+        put(&memory, 1, 10 * SECOND).unwrap();
+        advance(4 * SECOND).await;
+        for (touched, wanted) in [(SECOND, 6 * SECOND), (6 * SECOND, 6 * SECOND), (9 * SECOND, 9 * SECOND)] {
+            memory.touch(&handle(1), touched);
+            assert_eq!(left(&memory, 1), Some(wanted), "touched to {touched:?}");
+        }
+        advance(9 * SECOND).await;
+        memory.touch(&handle(1), SECOND);
+        assert_eq!(left(&memory, 1), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_touch_does_not_extend_a_tombstone() {
+        let memory = Memory::new(10);
+        memory.swap(&handle(1), None, value('T'), SECOND).unwrap();
+        memory.touch(&handle(1), 10 * SECOND);
+        assert_eq!(left(&memory, 1), Some(SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_expired_gives_its_place_to_the_next_also_before_it_is_swept() {
+        let memory = Memory::new(2);
+        put(&memory, 1, SECOND).unwrap();
+        put(&memory, 2, 5 * SECOND).unwrap();
+        assert_eq!(put(&memory, 3, SECOND), Err(StoreError::Full));
+        advance(SECOND).await;
+        assert_eq!(put(&memory, 3, SECOND), Ok(Swap::Done));
+        assert_eq!(put(&memory, 4, SECOND), Err(StoreError::Full));
+        assert_eq!((left(&memory, 2), held(&memory)), (Some(4 * SECOND), 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_swap_over_what_has_expired_takes_no_second_place() {
+        let memory = Memory::new(2);
+        put(&memory, 1, SECOND).unwrap();
+        advance(SECOND).await;
+        assert_eq!(put(&memory, 1, SECOND), Ok(Swap::Done));
+        assert_eq!(put(&memory, 2, SECOND), Ok(Swap::Done));
+        assert_eq!(put(&memory, 3, SECOND), Err(StoreError::Full));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_of_sweeps_takes_out_what_has_expired_and_nothing_else() {
+        let memory = Memory::new(1_000);
+        for number in 0..500 {
+            put(&memory, number, if number % 2 == 0 { SECOND } else { 10 * SECOND }).unwrap();
+        }
+        (0..MAPS).for_each(|_| memory.sweep());
+        assert_eq!(held(&memory), 500);
+        advance(SECOND).await;
+        assert_eq!(held(&memory), 500);
+        memory.sweep();
+        assert!((400..500).contains(&held(&memory)), "one sweep takes a portion: {} are left", held(&memory));
+        (1..MAPS).for_each(|_| memory.sweep());
+        assert_eq!((held(&memory), memory.count.load(Ordering::Relaxed)), (250, 250));
+        assert!((0..500).all(|number| left(&memory, number).is_some() == (number % 2 == 1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_removed_gives_its_place_up_once() {
+        let memory = Memory::new(1);
+        let stamp = record::Stamp::of(&value('L')).unwrap();
+        put(&memory, 1, SECOND).unwrap();
+        assert_eq!(memory.remove(&handle(1), &stamp), Swap::Done);
+        assert_eq!(memory.remove(&handle(1), &stamp), Swap::Conflict(None));
+        assert_eq!(put(&memory, 2, SECOND), Ok(Swap::Done));
+        assert_eq!(put(&memory, 3, SECOND), Err(StoreError::Full));
+    }
+
+    #[test]
+    fn threads_that_race_for_the_last_places_get_no_more_than_there_are() {
+        let memory = Memory::new(100);
+        let stored: usize = std::thread::scope(|scope| {
+            let fill = |thread: u32| {
+                let memory = &memory;
+                move || (0..100).filter(|n| put(memory, 1_000 * thread + n, 100 * SECOND) == Ok(Swap::Done)).count()
+            };
+            let threads: Vec<_> = (0..4).map(|thread| scope.spawn(fill(thread))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!((stored, held(&memory)), (100, 100));
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! A store knows no sessions. It reads values, compares a value's stamp and sets it in one atomic step, extends a life,
 //! and tells its time. What the values mean is decided in `session`; [`commit`] carries a decision out and [`lane`]
-//! lines up the writers of one session. Promises of every store, kept by one contract suite (`tests/stores.rs`):
+//! lines up the writers of one session. Promises of every store, kept by one contract suite (`tests/stores`):
 //! a swap is atomic; a touch never creates or changes a value; what has expired is not read; an error is never "not
 //! there"; nothing that was acknowledged is evicted.
 
@@ -134,14 +134,14 @@ pub enum Depot {
 }
 
 impl Depot {
-    /// Prepares the store that the settings name; connects to nothing yet. `shards` is how many will open it.
+    /// Prepares the store that the settings name; connects to nothing yet.
     ///
     /// # Errors
     /// The URL is not one.
-    pub fn new(settings: &Settings, shards: usize) -> Result<Self, String> {
+    pub fn new(settings: &Settings) -> Result<Self, String> {
         Ok(match &settings.kind {
             Kind::Memory { max_sessions } => Self::Memory(Arc::new(memory::Memory::new(*max_sessions))),
-            Kind::Redis { url } => Self::Redis(Arc::new(redis::Server::new(url, settings, shards)?)),
+            Kind::Redis { url } => Self::Redis(Arc::new(redis::Server::new(url, settings)?)),
         })
     }
 
@@ -169,6 +169,17 @@ impl Store {
         match self {
             Self::Memory(memory) => memory.now(),
             Self::Redis(redis) => redis.now(),
+        }
+    }
+
+    /// Asks for the store's time if this shard never has; whether it had to.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn learn_time(&self) -> Result<bool, StoreError> {
+        match self {
+            Self::Memory(_) => Ok(false),
+            Self::Redis(redis) => redis.learn_time().await,
         }
     }
 

@@ -61,13 +61,13 @@ impl Server {
     ///
     /// # Errors
     /// What is wrong with the URL.
-    pub fn new(url: &str, settings: &Settings, shards: usize) -> Result<Self, String> {
+    pub fn new(url: &str, settings: &Settings) -> Result<Self, String> {
         let wrong = |error: RedisError| error.category().to_owned();
         let info = url.into_connection_info().map_err(wrong)?;
         let tcp = info.tcp_settings().clone().set_nodelay(true);
         let client = redis::Client::open(info.set_tcp_settings(tcp)).map_err(wrong)?;
         Ok(Self {
-            reach: Arc::new(Reach::new(client, settings.timeout, shards)),
+            reach: Arc::new(Reach::new(client, settings.timeout)),
             prefix: settings.prefix.clone(),
             timeout: settings.timeout,
             swap: Program::new(SWAP.replace("STAMP_LEN", &STAMP_LEN.to_string())),
@@ -122,6 +122,10 @@ impl Clock {
         Timestamp(self.at_base.load(Ordering::Relaxed).saturating_add(self.elapsed()))
     }
 
+    fn is_known(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) != 0
+    }
+
     fn is_stale(&self) -> bool {
         let asked = self.asked.load(Ordering::Relaxed);
         asked == 0 || self.elapsed() > asked + millis(CLOCK_AGE)
@@ -152,6 +156,14 @@ impl Redis {
         self.clock.now()
     }
 
+    pub(super) async fn learn_time(&self) -> Result<bool, StoreError> {
+        let unknown = !self.clock.is_known();
+        if unknown {
+            self.load(&[]).await?;
+        }
+        Ok(unknown)
+    }
+
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         value_of(self.ask(&[redis::cmd("PING")], self.deadline()).await?.only()?).map(drop)
     }
@@ -167,9 +179,13 @@ impl Redis {
         if asks_time {
             commands.push(redis::cmd("TIME"));
         }
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut replies = self.ask(&commands, self.deadline()).await?.replies;
         if asks_time {
-            self.clock.set(replies.pop().and_then(time_of).ok_or(StoreError::Nonsense)?);
+            let time = value_of(replies.pop().ok_or(StoreError::Nonsense)?)?;
+            self.clock.set(time_of(time).ok_or(StoreError::Nonsense)?);
         }
         let mut replies = replies.into_iter();
         handles.iter().map(|_| entry(replies.next(), replies.next())).collect()
@@ -220,7 +236,10 @@ impl Redis {
         };
         let mut answer = self.ask(&[call("EVALSHA", &program.digest)], deadline).await?;
         if answer.is_error("NOSCRIPT") {
+            // A server that has forgotten its scripts may still have carried out what was sent before.
+            let repeated = answer.repeated;
             answer = self.ask(&[call("EVAL", &program.text)], deadline).await?;
+            answer.repeated |= repeated;
         }
         match answer.replies.first() {
             Some(Value::ServerError(error)) => Err(StoreError::Refused(error.code().to_owned())),

@@ -14,7 +14,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-EXAMPLE = ROOT / "examples" / "python"
+EXAMPLES = ROOT / "examples"
 
 
 def eventually(condition, what, limit=30.0):
@@ -123,27 +123,34 @@ class Redis:
 
 
 class Example:
-    """The Python example with its own configuration file, on other ports and with fresh keys."""
+    """An example in Python with its own configuration file, on other ports and with fresh keys."""
 
-    def __init__(self, stage, redis):
-        self.stage, self.redis = stage, redis
-        self.port, self.app_port = free_port(), free_port()
+    def __init__(self, stage, redis, name):
+        self.stage, self.redis, self.folder = stage, redis, EXAMPLES / name
+        self.port, self.app_port, self.application_port = free_port(), free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        for key in "root", "token":
-            (stage.path / key).write_text(secrets.token_urlsafe(32) + "\n")
-        environment = {"PORT": str(self.app_port), "CLOAKROOM_TOKEN_KEY_FILE": str(stage.path / "token")}
-        stage.start("app", [sys.executable, EXAMPLE / "app.py"], self.app_port, **environment)
+        self.keys = {key: stage.path / f"{name}-{key}" for key in ("root", "token")}
+        for path in self.keys.values():
+            path.write_text(secrets.token_urlsafe(32) + "\n")
+        environment = {
+            "PORT": str(self.app_port),
+            "CLOAKROOM_TOKEN_KEY_FILE": str(self.keys["token"]),
+            "CLOAKROOM_URL": f"http://127.0.0.1:{self.application_port}",
+        }
+        stage.start(f"{name}-app", [sys.executable, self.folder / "app.py"], self.app_port, **environment)
 
     def run(self, binary, **changes):
         """`cloakroom run` with the example's configuration; `changes` are settings of its [session]."""
-        text = (EXAMPLE / "cloakroom.toml").read_text()
+        text = (self.folder / "cloakroom.toml").read_text()
         replaced = {
             "127.0.0.1:8080": f"127.0.0.1:{self.port}",
             "http://127.0.0.1:3000": f"http://127.0.0.1:{self.app_port}",
             "127.0.0.1:6379": f"127.0.0.1:{self.redis.port}",
-            "keys/token": str(self.stage.path / "token"),
-            "keys/root": str(self.stage.path / "root"),
+            "keys/token": str(self.keys["token"]),
+            "keys/root": str(self.keys["root"]),
         }
+        if "[application]" in text:
+            replaced["127.0.0.1:9900"] = f"127.0.0.1:{self.application_port}"
         for old, new in replaced.items():
             assert text.count(old) == 1, f"cloakroom.toml should name {old} once"
             text = text.replace(old, new)

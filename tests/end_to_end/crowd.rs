@@ -127,7 +127,7 @@ fn crowd(w: &World) {
             scope.spawn(move || client(proxy, tickets, requests / CLIENTS, seed + index, hung_up));
         }
     });
-    println!("{requests} requests, {hung_up:?} hung up on, in {:?}; seed {seed}", begun.elapsed());
+    eprintln!("{requests} requests, {hung_up:?} hung up on, in {:?}; seed {seed}", begun.elapsed());
 }
 
 both_stores! {

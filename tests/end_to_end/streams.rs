@@ -164,3 +164,13 @@ fn a_body_that_the_browser_breaks_off_is_aborted_at_the_application() {
         }
     });
 }
+
+/// RFC 9110 section 6.2: a proxy sends its own version.
+#[test]
+fn an_answer_of_http_1_0_is_passed_on_as_http_1_1() {
+    world(Store::Memory, |w| {
+        let browser = w.browser(&w.proxy());
+        let reply = browser.get("/", Answer::raw("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok")).passed(200);
+        assert_eq!(reply.text(), "ok");
+    });
+}

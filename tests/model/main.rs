@@ -26,7 +26,7 @@ const PREFIX: &str = "model:";
 fn depot(kind: Kind) -> Depot {
     let timeout = std::time::Duration::from_secs(10);
     let settings = Settings { kind, prefix: PREFIX.to_owned(), timeout, ..Settings::default() };
-    Depot::new(&settings, 1).expect("a depot")
+    Depot::new(&settings).expect("a depot")
 }
 
 fn from_environment(name: &str) -> Option<u64> {
@@ -36,14 +36,14 @@ fn from_environment(name: &str) -> Option<u64> {
 async fn run(name: &str, processes: Vec<Process>) -> World {
     let seed = from_environment("CLOAKROOM_MODEL_SEED").unwrap_or_else(rand::random);
     let operations = from_environment("CLOAKROOM_MODEL_OPERATIONS").unwrap_or(10_000);
-    println!("{name}: CLOAKROOM_MODEL_SEED={seed}");
+    eprintln!("{name}: CLOAKROOM_MODEL_SEED={seed}");
     let mut world = World::new(seed, processes);
     let begun = std::time::Instant::now();
     while world.tally.operations < operations {
         world.round().await;
     }
     world.settle_naps().await;
-    println!("{name}: {:?} in {:?}", world.tally, begun.elapsed());
+    eprintln!("{name}: {:?} in {:?}", world.tally, begun.elapsed());
     assert!(3 * world.tally.overlapping >= world.tally.operations, "too few overlap: {:?}", world.tally);
     world
 }

@@ -79,7 +79,7 @@ impl Bench {
     }
 
     fn over(server: Option<Redis>, kind: Kind) -> Self {
-        let depot = depot(kind, Duration::from_secs(5), 1);
+        let depot = depot(kind, Duration::from_secs(5));
         let process = Process::new(depot.open());
         Self { server, depot, process }
     }
@@ -103,9 +103,9 @@ impl Bench {
     }
 }
 
-pub(crate) fn depot(kind: Kind, timeout: Duration, shards: usize) -> Depot {
+pub(crate) fn depot(kind: Kind, timeout: Duration) -> Depot {
     let settings = Settings { kind, prefix: PREFIX.to_owned(), timeout, ..Settings::default() };
-    Depot::new(&settings, shards).expect("a depot")
+    Depot::new(&settings).expect("a depot")
 }
 
 /// One process: its way to the store, its lanes, its rules.
@@ -123,7 +123,7 @@ impl Process {
 
     /// A process that reaches Redis at this URL.
     pub(crate) fn at(url: &str, timeout: Duration) -> Self {
-        Self::new(depot(Kind::Redis { url: url.to_owned() }, timeout, 1).open())
+        Self::new(depot(Kind::Redis { url: url.to_owned() }, timeout).open())
     }
 
     pub(crate) fn with(&self, change: impl FnOnce(&mut Policy)) -> Self {
@@ -139,7 +139,8 @@ impl Process {
             control: Control::parse([control.as_bytes()]).expect("a control dictionary"),
         };
         let (policy, create, reach) = (&self.policy, Create::OnWrite, Reach::Browser);
-        commit(&self.store, &self.lanes, presented, &Request { change: &change, policy, create, reach }).await
+        let request = Request { change: &change, policy, create, reach };
+        commit(&self.store, &self.lanes, presented, &request).await.map(|saved| saved.plan)
     }
 
     /// Makes a session with this data.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cloakroom::{
     session::{
-        record::Stored,
+        record::{Nonce, Stored},
         settle::{CookieStep, Outcome, Plan},
     },
     store::commit::Presented,
@@ -81,6 +81,7 @@ every_store! {
         let Some(Stored::Live(mut record)) = process.stored(&handle).await else { panic!("a session") };
         let stamp = Stored::Live(record.clone()).stamp();
         record.deadline = process.store.now();
+        record.writes.insert(0, Nonce(rand::random()));
         process.store.swap(&handle, Some(&stamp), &Stored::Live(record), LONG).await.unwrap();
         assert_no_write_passes(&process, &slow).await;
         assert_eq!(process.save(&slow, "", "destroy").await.unwrap().cookie, CookieStep::Keep);

@@ -76,6 +76,17 @@ every_store! {
         assert_eq!(bench.process.stored(&handle).await, Some(next));
     }
 
+    async fn a_value_is_removed_only_if_it_has_the_expected_stamp(bench) {
+        let (store, handle, there) = (&bench.process.store, handle(), live(1, "{}"));
+        assert_eq!(store.remove(&handle, &there.stamp()).await, Ok(Swap::Conflict(None)));
+        bench.process.put(&handle, &there, LONG).await;
+        let swap = store.remove(&handle, &live(1, "{}").stamp()).await.unwrap();
+        assert!(matches!(swap, Swap::Conflict(Some(_))), "{swap:?}");
+        assert_eq!(bench.process.stored(&handle).await, Some(there.clone()));
+        assert_eq!(store.remove(&handle, &there.stamp()).await, Ok(Swap::Done));
+        assert_eq!(bench.process.stored(&handle).await, None);
+    }
+
     async fn of_a_hundred_swaps_of_the_same_value_one_is_carried_out(bench) {
         let (handle, first) = (handle(), live(1, "{}"));
         bench.process.put(&handle, &first, LONG).await;

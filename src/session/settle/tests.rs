@@ -2,6 +2,7 @@
 //! writes the plan down as one line, so that the tables say what happens in words and nothing is computed.
 
 use super::*;
+use crate::session::{document::Document, patch::Patch};
 use crate::session::{record::Retired, ticket::SecretHash};
 
 mod matrix;

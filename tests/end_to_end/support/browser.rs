@@ -106,6 +106,11 @@ impl Browser {
         Self { proxy: proxy.clone(), ..self.clone() }
     }
 
+    /// The same browser at another host of the proxy's.
+    pub(crate) fn at(&self, host: &str) -> Self {
+        Self { host: host.to_owned(), ..self.clone() }
+    }
+
     /// Another browser that holds the same cookies now.
     pub(crate) fn twin(&self) -> Self {
         let jar = self.jar.lock().expect("jar").clone();

@@ -105,6 +105,7 @@ impl Connection {
             self.ledger.shown_to_client(&raw);
             let (first, headers) = parse_head(&raw);
             self.heads.extend(raw);
+            assert!(first.starts_with("HTTP/1.1 "), "the proxy's own version, whatever the upstream's is: {first}");
             let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
             let status: u16 = status.ok_or_else(|| io::Error::other(format!("no status line: {first}")))?;
             if (100..200).contains(&status) && status != 101 {

@@ -23,5 +23,5 @@ pub(crate) use browser::{Ask, Browser, OurCookie, Pending, TICKET};
 pub(crate) use connection::{Connection, Reply};
 pub(crate) use proxy::{Proxy, Said, cloakroom};
 pub(crate) use shared::{Gate, Relay, Stop, Turnstile, free_port, let_pass, until};
-pub(crate) use wire::folded;
+pub(crate) use wire::{Framing, Headers, Wire, folded, parse_head};
 pub(crate) use world::{Store, World, both_stores, world};

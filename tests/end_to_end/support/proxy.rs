@@ -44,6 +44,7 @@ pub(crate) struct Proxy {
 struct Running {
     child: Child,
     address: SocketAddr,
+    application: SocketAddr,
 }
 
 impl Proxy {
@@ -102,7 +103,7 @@ impl Proxy {
             Some(status) => Some(Err(status)),
             None => addresses.iter().all(|(_, address)| TcpStream::connect(address).is_ok()).then_some(Ok(())),
         })?;
-        Ok(Running { child, address: addresses[0].1 })
+        Ok(Running { child, address: addresses[0].1, application: addresses[2].1 })
     }
 
     pub(super) fn ledger(&self) -> &Arc<Ledger> {
@@ -111,6 +112,11 @@ impl Proxy {
 
     fn address(&self) -> SocketAddr {
         self.running.lock().expect("proxy").as_ref().expect("a running proxy").address
+    }
+
+    /// Where applications ask.
+    pub(crate) fn application(&self) -> SocketAddr {
+        self.running.lock().expect("proxy").as_ref().expect("a running proxy").application
     }
 
     /// A raw connection to the listener.

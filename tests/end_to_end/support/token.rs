@@ -25,6 +25,7 @@ pub(crate) struct Claims {
     pub(crate) iat: i64,
     pub(crate) exp: i64,
     pub(crate) sid: Option<String>,
+    sub: Option<String>,
     pub(crate) ver: Option<u64>,
     pub(crate) created: Option<i64>,
     pub(crate) expires: Option<i64>,
@@ -89,6 +90,11 @@ impl Token {
     /// Whether a session was loaded for this request.
     pub(crate) fn is_live(&self) -> bool {
         self.claims.sid.is_some()
+    }
+
+    /// The application's name for the user.
+    pub(crate) fn subject(&self) -> Option<&str> {
+        self.claims.sub.as_deref()
     }
 
     /// The handle of the session that was loaded.

@@ -1,0 +1,22 @@
+//! The fenced blocks of a page.
+
+/// One block.
+pub(super) struct Block<'a> {
+    /// What stands behind the opening fence.
+    pub(super) kind: &'a str,
+    pub(super) text: &'a str,
+    /// Of the opening fence, from 1.
+    pub(super) line: usize,
+}
+
+/// All blocks of a page, in order.
+pub(super) fn blocks(page: &str) -> impl Iterator<Item = Block<'_>> {
+    let mut line = 1;
+    let parts = page.split("\n```").map(move |part| {
+        let first = line + 1;
+        line += part.matches('\n').count() + 1;
+        let (kind, text) = part.split_once('\n').unwrap_or((part, ""));
+        Block { kind, text, line: first - 1 }
+    });
+    parts.enumerate().filter(|(index, _)| index % 2 == 1).map(|(_, block)| block)
+}
