@@ -62,7 +62,7 @@ impl Turnstile {
         Self::start(target, None)
     }
 
-    /// One that makes every other command wait a little, so that what seldom comes between two steps often does.
+    /// One that makes some commands wait a little, so that what seldom comes between two steps often does.
     pub(crate) fn dawdling_before(target: u16, seed: u64) -> Self {
         Self::start(target, Some(seed))
     }
@@ -135,9 +135,9 @@ impl Line {
                 gate.pass();
             }
             if let Some(delays) = delays.as_mut()
-                && delays.random_bool(0.2)
+                && delays.random_bool(0.3)
             {
-                let_pass(Duration::from_micros(delays.random_range(0..600)));
+                let_pass(Duration::from_micros(delays.random_range(0..1_000)));
             }
             server.write_all(&raw)?;
             let mut answer = Vec::new();
