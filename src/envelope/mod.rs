@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 pub use keys::{Algorithm, NotAKey, SigningKey, generate};
-pub use open::{OpenError, open};
+pub use open::{OpenError, open, open_endings};
 pub use token::{Audience, Claims, Sealer, TokenError, Verified};
 
 /// How tokens are made (`[token]`).

@@ -43,6 +43,25 @@ impl std::error::Error for OpenError {
     }
 }
 
+/// The endings that a `5xx` answer asks for; what else it says is not even read (contract section 5).
+///
+/// # Errors
+/// [`OpenError`]: the control header is no dictionary, or the upstream may not end what it wants to end.
+pub fn open_endings(headers: &HeaderMap, settings: &Settings, rights: &Rights) -> Result<Change, OpenError> {
+    let said = Change { update: None, control: control(headers, settings)? };
+    let endings = said.endings();
+    rights.allow(&[], &endings.control).map_err(OpenError::Beyond)?;
+    Ok(endings)
+}
+
+fn control(headers: &HeaderMap, settings: &Settings) -> Result<Control, OpenError> {
+    if !headers.contains_key(&settings.control_header) {
+        return Ok(Control::default());
+    }
+    let lines = headers.get_all(&settings.control_header).iter();
+    Control::parse(lines.map(http::HeaderValue::as_bytes)).map_err(OpenError::Control)
+}
+
 /// What the response asks for. Each update line is one patch, in order; control lines are one dictionary.
 ///
 /// # Errors
@@ -50,13 +69,7 @@ impl std::error::Error for OpenError {
 pub fn open(headers: &HeaderMap, settings: &Settings, rights: &Rights) -> Result<Change, OpenError> {
     let updates = headers.get_all(&settings.update_header).iter();
     let patches = updates.map(|line| Patch::parse(line.as_bytes())).collect::<Result<Vec<_>, _>>();
-    let control = match headers.contains_key(&settings.control_header) {
-        true => {
-            let lines = headers.get_all(&settings.control_header).iter();
-            Control::parse(lines.map(http::HeaderValue::as_bytes)).map_err(OpenError::Control)?
-        }
-        false => Control::default(),
-    };
+    let control = control(headers, settings)?;
     let patches = patches.map_err(OpenError::Update)?;
     rights.allow(&patches, &control).map_err(OpenError::Beyond)?;
     let update = headers.contains_key(&settings.update_header).then_some(patches);

@@ -100,7 +100,7 @@ impl Rejection {
             Self::TooLarge => "The session would become too large",
             Self::VersionConflict => "The session was changed meanwhile",
             Self::SessionEnded(_) => "The session has ended",
-            Self::InsecureTransport => "A session needs HTTPS here",
+            Self::InsecureTransport => "The session cookie would not reach the browser",
             Self::StoreUnavailable(_) => "Sessions are unavailable at the moment",
             Self::UpstreamUnavailable(_) => "The application cannot be reached",
             Self::UpstreamTimeout => "The application did not answer in time",
@@ -189,8 +189,9 @@ impl fmt::Display for Rejection {
             Self::StoreUnavailable(error) => error.fmt(f),
             Self::UpstreamUnavailable(error) => error.fmt(f),
             Self::InsecureTransport => f.write_str(
-                "a Secure cookie would be thrown away over plain HTTP: set listen.scheme = \"https\" if TLS ends before \
-                 Cloakroom, list the proxy that ends it in listen.trusted_proxies, or set cookie.secure = false",
+                "the browser would throw the cookie away. If it is Secure and came over plain HTTP: set listen.scheme = \
+                 \"https\" if TLS ends before Cloakroom, list the proxy that ends it in listen.trusted_proxies, or set \
+                 cookie.secure = false. If the host is not within cookie.domain: give its route a host of its own",
             ),
             Self::TooLarge => f.write_str("the data would be larger than session.max_bytes"),
             _ => f.write_str(self.title()),

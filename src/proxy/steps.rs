@@ -23,6 +23,7 @@ use crate::{
     session::{
         Handle, Ticket, Timestamp,
         change::{Change, Intent},
+        control::Control,
         policy::{Create, On5xx},
         record::{Standing, Stored},
         settle::{CookieStep, Outcome, Plan, Reach, Step},
@@ -184,23 +185,19 @@ impl Shard {
 
     /// What the response asks for. Of a `5xx` only endings count, and what cannot be read there is logged.
     pub(super) fn open<B>(&self, response: &Response<B>, application: &Application) -> Result<Change, Rejection> {
-        let opened = envelope::open(response.headers(), &self.line.envelope, &application.rights);
-        let endings_only = response.status().is_server_error() && self.line.policy.on_5xx == On5xx::EndOnly;
-        match (opened, endings_only) {
-            (Ok(change), false) => Ok(change),
-            (Ok(change), true) => {
-                let kept = change.clone().endings();
-                if change.intent() != kept.intent() {
-                    warn!(target: "cloakroom::proxy", "a session change on a 5xx answer is dropped (session.save_on_5xx)");
-                }
-                Ok(kept)
-            }
-            (Err(error), true) => {
-                warn!(target: "cloakroom::proxy", %error, "the session change on a 5xx answer cannot be read");
-                Ok(Change::default())
-            }
-            (Err(error), false) => Err(error.into()),
+        let (lines, settings, rights) = (response.headers(), &self.line.envelope, &application.rights);
+        if !response.status().is_server_error() || self.line.policy.on_5xx == On5xx::Save {
+            return Ok(envelope::open(lines, settings, rights)?);
         }
+        let said = [&settings.update_header, &settings.control_header].iter().any(|name| lines.contains_key(*name));
+        let endings = envelope::open_endings(lines, settings, rights).unwrap_or_else(|error| {
+            warn!(target: "cloakroom::proxy", %error, "the session change on a 5xx answer cannot be read");
+            Change::default()
+        });
+        if said && endings.control == Control::default() {
+            warn!(target: "cloakroom::proxy", "a session change on a 5xx answer is dropped (session.save_on_5xx)");
+        }
+        Ok(endings)
     }
 
     /// Settles and saves; returns once the store has acknowledged.
@@ -213,13 +210,20 @@ impl Shard {
         if (change.intent(), create) == (Intent::Nothing, Create::OnWrite) {
             return Ok(Plan::unchanged(visitor.outcome()));
         }
+        // A log-out everywhere ends the others first: once the own session is gone, a second try no longer knows whose.
+        let everywhere = change.control.revoke_others && change.intent() == Intent::End;
+        if let (true, Presented::Loaded(session)) = (everywhere, &visitor.presented)
+            && let Some(subject) = &session.record.subject
+        {
+            self.revoke(subject, Some(&session.handle)).await?;
+        }
         let request = Request { change: &change, policy: &self.line.policy, create, reach: visitor.reach };
         let saved = commit(&self.store, &self.lanes, &visitor.presented, &request);
         let Ok(saved) = tokio::time::timeout(self.line.save_timeout, saved).await else {
             return Err(Rejection::StoreUnavailable(StoreError::Timeout));
         };
         let Saved { plan, owner } = saved?;
-        if let (true, Some((handle, subject))) = (change.control.revoke_others, owner) {
+        if let (true, Some((handle, subject))) = (change.control.revoke_others && !everywhere, owner) {
             self.revoke(&subject, Some(&handle)).await?;
         }
         Ok(plan)

@@ -8,6 +8,7 @@
 //! subject is another by now may be given this one again by another process at the same moment, and would then be
 //! missing. Its entry stays until the session ends, or until its deadline.
 
+use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::{Store, StoreError, Swap};
@@ -16,7 +17,7 @@ use crate::session::{
     record::{Record, Stored},
 };
 
-/// Sessions of a subject that are looked at in one round trip.
+/// Sessions of a subject that are looked at in one round trip, and ended side by side.
 const BATCH: usize = 64;
 
 /// Marks the last revocation of a subject; `None`: there was none lately.
@@ -82,16 +83,25 @@ pub async fn revoke(store: &Store, subject: &str, except: Option<&Handle>) -> Re
     let listed = store.raise_epoch(subject, rand::random()).await?;
     let others: Vec<Handle> = listed.into_iter().filter(|handle| Some(handle) != except).collect();
     for batch in others.chunks(BATCH) {
+        let mut endings = JoinSet::new();
         for (handle, entry) in batch.iter().zip(store.load(batch).await?) {
             let stored = entry.and_then(|entry| entry.decode(handle));
-            let fate = end(store, handle, subject, stored).await?;
-            ended += usize::from(fate == Fate::Ended);
-            if fate != Fate::Another {
-                store.leave_index(subject, handle).await?;
-            }
+            endings.spawn(clear_out(store.clone(), *handle, subject.to_owned(), stored));
+        }
+        while let Some(fate) = endings.join_next().await {
+            ended += usize::from(fate.map_err(|_| StoreError::Nonsense)?? == Fate::Ended);
         }
     }
     Ok(ended)
+}
+
+/// Ends a session and takes it out of the index, unless it is somebody else's by now.
+async fn clear_out(store: Store, handle: Handle, subject: String, stored: Option<Stored>) -> Result<Fate, StoreError> {
+    let fate = end(&store, &handle, &subject, stored).await?;
+    if fate != Fate::Another {
+        store.leave_index(&subject, &handle).await?;
+    }
+    Ok(fate)
 }
 
 /// What became of a session that was to be ended.

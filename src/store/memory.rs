@@ -27,11 +27,18 @@ struct Value {
     expires: Timestamp,
 }
 
+impl Value {
+    /// Whether it takes one of the `max_sessions` places: tombstones do not.
+    fn takes_place(&self) -> bool {
+        self.bytes.starts_with(record::LIVE_PREFIX.as_bytes())
+    }
+}
+
 type Map = HashMap<Handle, Value>;
 
 mod subjects;
 
-/// All sessions of this process.
+/// All sessions of this process. `count` is how many places are taken.
 pub struct Memory {
     maps: Vec<Mutex<Map>>,
     hasher: RandomState,
@@ -85,7 +92,12 @@ impl Memory {
                 if entry.is_some() != expected.is_some() || stamp.as_ref() != expected {
                     return Ok(Swap::Conflict(entry));
                 }
-                slot.insert(value);
+                let taken = value.takes_place();
+                match (slot.insert(value).takes_place(), taken) {
+                    (true, false) => drop(self.count.fetch_sub(1, Ordering::Relaxed)),
+                    (false, true) => drop(self.count.fetch_add(1, Ordering::Relaxed)),
+                    (true, true) | (false, false) => {}
+                }
             }
             Slot::Vacant(_) if expected.is_some() => return Ok(Swap::Conflict(None)),
             Slot::Vacant(slot) => {
@@ -106,8 +118,9 @@ impl Memory {
         if entry.as_ref().and_then(|entry| record::Stamp::of(&entry.bytes)).as_ref() != Some(expected) {
             return Swap::Conflict(entry);
         }
-        map.remove(handle);
-        self.count.fetch_sub(1, Ordering::Relaxed);
+        if map.remove(handle).is_some_and(|value| value.takes_place()) {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
         Swap::Done
     }
 
@@ -135,9 +148,13 @@ impl Memory {
     fn sweep_map(&self, index: usize) {
         let now = self.now();
         let mut map = locked(&self.maps[index]);
-        let before = map.len();
-        map.retain(|_, value| value.expires > now);
-        self.count.fetch_sub(before - map.len(), Ordering::Relaxed);
+        let mut freed = 0;
+        map.retain(|_, value| {
+            let stays = value.expires > now;
+            freed += usize::from(!stays && value.takes_place());
+            stays
+        });
+        self.count.fetch_sub(freed, Ordering::Relaxed);
     }
 
     fn map(&self, handle: &Handle) -> MutexGuard<'_, Map> {

@@ -9,6 +9,7 @@ mod crowd;
 mod data;
 mod django;
 mod documentation;
+mod endings;
 mod errors;
 mod hangups;
 mod life;

@@ -22,7 +22,10 @@ pub(super) fn applied(base: &Record, change: &Change, context: &Context<'_>) -> 
     next.persistent = control.persistent.unwrap_or(next.persistent);
     let fits = patched(&next.data, change, context.policy.max_bytes).map(|data| next.data = data);
     if let Some(place) = context.policy.subject_from.as_ref().filter(|_| next.data != base.data) {
-        next.subject = named(&next.data, place);
+        let name = named(&next.data, place);
+        if name != named(&base.data, place) {
+            next.subject = name;
+        }
     }
     if let Some(subject) = &control.subject {
         next.subject = (!subject.is_empty()).then(|| subject.clone());
