@@ -47,6 +47,8 @@ pub enum HostFault {
     Port,
     /// Brackets without an IPv6 address between them.
     Ipv6,
+    /// Neither a path nor an `http(s)` URL: `GET admin` would become `GET /` on the host `admin`.
+    Target,
     /// HTTP/2: `host` says something else than `:authority` (RFC 9113 §8.3.1).
     Contradiction,
 }
@@ -62,6 +64,7 @@ impl fmt::Display for HostFault {
             HostFault::Name => "the host has characters or labels that no host has",
             HostFault::Port => "the port is not a number up to 65535",
             HostFault::Ipv6 => "the brackets hold no IPv6 address",
+            HostFault::Target => "the target is neither a path nor an http(s) URL",
             HostFault::Contradiction => "host differs from :authority",
         })
     }
@@ -74,6 +77,11 @@ impl std::error::Error for HostFault {}
 /// # Errors
 /// A [`HostFault`]; answer 400.
 pub fn authority_of(target: &Uri, version: Version, headers: &HeaderMap) -> Result<Authority, HostFault> {
+    match (target.scheme_str(), target.authority()) {
+        (None, Some(_)) => return Err(HostFault::Target),
+        (Some(scheme), _) if scheme != "http" && scheme != "https" => return Err(HostFault::Target),
+        (None | Some(_), _) => {}
+    }
     let mut lines = headers.get_all(HOST).into_iter();
     let line = lines.next();
     if lines.next().is_some() {
@@ -203,6 +211,16 @@ mod tests {
             ("[fe80::1%25eth0]", HostFault::Ipv6),
         ] {
             assert_eq!(of("/p", Version::HTTP_11, &[("host", text)]), Err(fault), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_no_path_and_no_url_does_not_name_the_host() {
+        for target in ["admin", "a:1", "ftp://a/p"] {
+            assert_eq!(of(target, Version::HTTP_11, &[("host", "b")]), Err(HostFault::Target), "{target}");
+        }
+        for target in ["/admin", "*", "http://b/p", "HTTPS://b/p"] {
+            assert_eq!(of(target, Version::HTTP_11, &[("host", "b")]), pair("b", "b"), "{target}");
         }
     }
 

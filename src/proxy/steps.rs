@@ -67,6 +67,9 @@ impl Shard {
         if [Method::CONNECT, Method::TRACE].contains(&head.method) {
             return Err(Rejection::MethodNotAllowed);
         }
+        if head.uri.path() == "*" && head.method != Method::OPTIONS {
+            return Err(Rejection::BadRequest("only OPTIONS may ask for *".to_owned()));
+        }
         let authority = headers::authority_of(&head.uri, head.version, &head.headers)
             .map_err(|fault| Rejection::BadRequest(fault.to_string()))?;
         if headers::passes_through_us(&head.headers) >= LOOP {
