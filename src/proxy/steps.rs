@@ -156,12 +156,12 @@ impl Shard {
         Ok(presented)
     }
 
-    /// Pushes the expiry out if it is time, beside the request and not before it.
+    /// Pushes the expiry out if it is time, beside the request and not before it; a write that comes first has the say.
     fn touch(&self, session: &Session, found: &Found, now: Timestamp) {
         let Some(ttl) = session.record.touch(found.left, now, &self.line.policy) else { return };
-        let (store, handle) = (self.store.clone(), session.handle);
+        let (store, handle, stamp) = (self.store.clone(), session.handle, session.record.stamp());
         self.tasks.spawn(async move {
-            if let Err(error) = store.touch(&handle, ttl).await {
+            if let Err(error) = store.touch(&handle, &stamp, ttl).await {
                 warn!(target: "cloakroom::proxy", session = %handle, %error, "a session's expiry was not pushed out");
             }
         });

@@ -8,7 +8,7 @@
 //! =            the body is plain JSON (other marks are reserved for sealed bodies)
 //! {...}        the body
 //! ```
-//! The first 34 bytes are the [`Stamp`]: a compare-and-set compares them and nothing else. The body of a live session
+//! The first 34 bytes are the [`Stamp`]: a compare-and-set compares them and nothing else, and so does a touch. The body of a live session
 //! ends with its data as the exact text that was stored. `writes` holds the nonces of the last eight writes, newest
 //! first, so that a writer whose acknowledgement was lost recognises its own work when it tries again.
 
@@ -135,9 +135,6 @@ impl Stamp {
         bytes.get(..STAMP_LEN)?.try_into().ok().map(Stamp)
     }
 }
-
-/// What a stored value says before its body is read.
-pub const LIVE_PREFIX: &str = "1L";
 
 /// Why a stored value is no record.
 #[derive(Debug)]
@@ -468,7 +465,7 @@ mod tests {
         assert_ne!(Stamp::of(&base), Stamp::of(&other(|r| r.writes[0] = Nonce(6))));
         let tombstone = Tombstone { version: 3, writes: record().writes, retired: vec![] };
         assert_ne!(Stamp::of(&base), Stamp::of(&Stored::Tombstone(tombstone).encode()));
-        assert!(base.starts_with(LIVE_PREFIX.as_bytes()));
+        assert!(base.starts_with(b"1L"));
     }
 
     #[test]

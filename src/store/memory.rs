@@ -124,11 +124,11 @@ impl Memory {
         Swap::Done
     }
 
-    pub(super) fn touch(&self, handle: &Handle, ttl: Duration) {
+    pub(super) fn touch(&self, handle: &Handle, expected: &record::Stamp, ttl: Duration) {
         let now = self.now();
         if let Some(value) = self.map(handle).get_mut(handle)
             && value.expires > now
-            && value.bytes.starts_with(record::LIVE_PREFIX.as_bytes())
+            && value.bytes.starts_with(&expected.0)
         {
             value.expires = value.expires.max(now.after(ttl));
         }
@@ -189,6 +189,10 @@ mod tests {
         Bytes::from(format!("1{state}{:032x}={{}}", 7))
     }
 
+    fn stamp(state: char) -> record::Stamp {
+        record::Stamp::of(&value(state)).unwrap()
+    }
+
     fn put(memory: &Memory, number: u32, ttl: Duration) -> Result<Swap, StoreError> {
         memory.swap(&handle(number), None, value('L'), ttl)
     }
@@ -229,11 +233,11 @@ mod tests {
         put(&memory, 1, 10 * SECOND).unwrap();
         advance(4 * SECOND).await;
         for (touched, wanted) in [(SECOND, 6 * SECOND), (6 * SECOND, 6 * SECOND), (9 * SECOND, 9 * SECOND)] {
-            memory.touch(&handle(1), touched);
+            memory.touch(&handle(1), &stamp('L'), touched);
             assert_eq!(left(&memory, 1), Some(wanted), "touched to {touched:?}");
         }
         advance(9 * SECOND).await;
-        memory.touch(&handle(1), SECOND);
+        memory.touch(&handle(1), &stamp('L'), SECOND);
         assert_eq!(left(&memory, 1), None);
     }
 
@@ -241,7 +245,7 @@ mod tests {
     async fn a_touch_does_not_extend_a_tombstone() {
         let memory = Memory::new(10);
         memory.swap(&handle(1), None, value('T'), SECOND).unwrap();
-        memory.touch(&handle(1), 10 * SECOND);
+        memory.touch(&handle(1), &stamp('L'), 10 * SECOND);
         assert_eq!(left(&memory, 1), Some(SECOND));
     }
 
@@ -287,7 +291,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_removed_gives_its_place_up_once() {
         let memory = Memory::new(1);
-        let stamp = record::Stamp::of(&value('L')).unwrap();
+        let stamp = stamp('L');
         put(&memory, 1, SECOND).unwrap();
         assert_eq!(memory.remove(&handle(1), &stamp), Swap::Done);
         assert_eq!(memory.remove(&handle(1), &stamp), Swap::Conflict(None));

@@ -1,9 +1,9 @@
 //! Where sessions are kept: values under keys with an expiry, and what must hold for every store.
 //!
-//! A store knows no sessions. It reads values, compares a value's stamp and sets it in one atomic step, extends a life,
-//! and tells its time. What the values mean is decided in `session`; [`commit`] carries a decision out and [`lane`]
+//! A store knows no sessions. It reads values, compares a value's stamp and sets it or extends its life in one atomic
+//! step, and tells its time. What the values mean is decided in `session`; [`commit`] carries a decision out and [`lane`]
 //! lines up the writers of one session. Promises of every store, kept by one contract suite (`tests/stores`):
-//! a swap is atomic; a touch never creates or changes a value; what has expired is not read; an error is never "not
+//! a swap is atomic; a touch never creates or changes a value, nor does it meddle with a later one; what has expired is not read; an error is never "not
 //! there"; nothing that was acknowledged is evicted.
 
 pub mod commit;
@@ -212,17 +212,19 @@ impl Store {
         }
     }
 
-    /// Extends the life of a live session to `ttl` from now; never shortens it, creates or changes anything.
+    /// Extends the life of a session to `ttl` from now if what is stored has the stamp `expected`: that of the record
+    /// that `ttl` was computed from, for every later write has set the life anew. Never shortens it, creates or changes
+    /// anything.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn touch(&self, handle: &Handle, ttl: Duration) -> Result<(), StoreError> {
+    pub async fn touch(&self, handle: &Handle, expected: &Stamp, ttl: Duration) -> Result<(), StoreError> {
         match self {
             Self::Memory(memory) => {
-                memory.touch(handle, ttl);
+                memory.touch(handle, expected, ttl);
                 Ok(())
             }
-            Self::Redis(redis) => redis.touch(handle, ttl).await,
+            Self::Redis(redis) => redis.touch(handle, expected, ttl).await,
         }
     }
 

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::session::{
     Handle, Timestamp,
-    record::{LIVE_PREFIX, STAMP_LEN, Stamp},
+    record::{STAMP_LEN, Stamp},
     time::millis,
 };
 
@@ -71,7 +71,7 @@ impl Server {
             prefix: settings.prefix.clone(),
             timeout: settings.timeout,
             swap: Program::new(SWAP.replace("STAMP_LEN", &STAMP_LEN.to_string())),
-            touch: Program::new(TOUCH.replace("LIVE_PREFIX", LIVE_PREFIX)),
+            touch: Program::new(TOUCH.replace("STAMP_LEN", &STAMP_LEN.to_string())),
             remove: Program::new(REMOVE.replace("STAMP_LEN", &STAMP_LEN.to_string())),
             enter: subjects::enter(),
         })
@@ -94,10 +94,11 @@ if redis.call('GETRANGE', KEYS[1], 0, STAMP_LEN - 1) == ARGV[1] then
 end
 return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}";
 
-/// `KEYS[1]`: the session; `ARGV`: life in milliseconds. Redis 6.2 has no `PEXPIRE ... GT`.
+/// `KEYS[1]`: the session; `ARGV`: expected stamp, life in milliseconds. Redis 6.2 has no `PEXPIRE ... GT`.
 const TOUCH: &str = "\
-if redis.call('GETRANGE', KEYS[1], 0, 1) == 'LIVE_PREFIX' and redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then
-  redis.call('PEXPIRE', KEYS[1], ARGV[1])
+if redis.call('GETRANGE', KEYS[1], 0, STAMP_LEN - 1) == ARGV[1]
+  and redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
 return 1";
 
@@ -210,9 +211,9 @@ impl Redis {
         answer.swapped(|_| false)
     }
 
-    pub(super) async fn touch(&self, handle: &Handle, ttl: Duration) -> Result<(), StoreError> {
-        let life = millis(ttl).max(1);
-        self.script(&self.server.touch, &[&self.key(handle)], &[life.to_string().as_bytes()]).await.map(drop)
+    pub(super) async fn touch(&self, handle: &Handle, expected: &Stamp, ttl: Duration) -> Result<(), StoreError> {
+        let life = millis(ttl).max(1).to_string();
+        self.script(&self.server.touch, &[&self.key(handle)], &[&expected.0, life.as_bytes()]).await.map(drop)
     }
 
     fn key(&self, handle: &Handle) -> String {

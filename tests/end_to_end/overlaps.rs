@@ -244,6 +244,14 @@ fn a_touch_that_a_destroy_overtook_extends_nothing_and_brings_nothing_back() {
 }
 
 #[test]
+fn a_touch_that_a_shorter_idle_timeout_overtook_does_not_give_the_old_life_back() {
+    late_touch(
+        |_, there| drop(there.control("idle=1")),
+        |_| let_pass(Duration::from_millis(1_300)), // the timeout and its touch step
+    );
+}
+
+#[test]
 fn a_touch_that_the_expiry_overtook_brings_nothing_back() {
     late_touch(
         |w, _| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cloakroom::{
     session::{
         Handle, Policy,
-        record::Stored,
+        record::{Stamp, Stored},
         settle::{CookieStep, Refusal, Step},
     },
     store::commit::{CommitError, Presented},
@@ -39,25 +39,27 @@ pub(crate) async fn nap(one: Process, two: Process, seed: u64) {
         |process: Process| Process { policy: Policy { idle_timeout: IDLE, ..process.policy.clone() }, ..process };
     let (one, two) = (idle(one), idle(two));
     let saved = one.save(&Presented::Nobody, &update("born").change()).await.expect("a new session");
+    let Step::Create(_, born) = &saved.plan.store else { panic!("no new session: {:?}", saved.plan.store) };
+    let stamp = born.stored.stamp();
     let CookieStep::Issue(ticket, None) = saved.plan.cookie else { panic!("no ticket: {:?}", saved.plan.cookie) };
     let handle = ticket.locator.handle();
     let presented = two.present(Some(&ticket)).await;
     match (rng.random_range(0..3), &presented) {
-        (0, Presented::Loaded(_)) => kept(&one, &handle).await,
+        (0, Presented::Loaded(_)) => kept(&one, &handle, &stamp).await,
         (1, Presented::Loaded(_)) => just_in_time(&two, &presented, &handle, &mut rng).await,
         _ => {
             gone(&one, &handle).await;
-            too_late(&two, &presented, &handle).await;
+            too_late(&two, &presented, &handle, &stamp).await;
         }
     }
-    assert_eq!(one.store.touch(&handle, Duration::from_millis(1)).await, Ok(()));
+    assert_eq!(one.store.touch(&handle, &stamp, Duration::from_millis(1)).await, Ok(()));
 }
 
 /// A touch keeps it, and a shorter one takes nothing away.
-async fn kept(process: &Process, handle: &Handle) {
+async fn kept(process: &Process, handle: &Handle, stamp: &Stamp) {
     let before = process.stored(&[*handle]).await;
-    process.store.touch(handle, 1_000 * IDLE).await.expect("a touch");
-    process.store.touch(handle, IDLE / 10).await.expect("a touch");
+    process.store.touch(handle, stamp, 1_000 * IDLE).await.expect("a touch");
+    process.store.touch(handle, stamp, IDLE / 10).await.expect("a touch");
     if before[0].is_some() && process.stored(&[*handle]).await[0].is_some() {
         sleep(2 * IDLE).await; // the time that it would not have lived
         assert_eq!(process.stored(&[*handle]).await, before, "a touch changed or lost a session");
@@ -85,10 +87,10 @@ async fn just_in_time(process: &Process, presented: &Presented, handle: &Handle,
 }
 
 /// Whoever was given the session before it idled out cannot bring it back.
-async fn too_late(process: &Process, presented: &Presented, handle: &Handle) {
+async fn too_late(process: &Process, presented: &Presented, handle: &Handle, stamp: &Stamp) {
     let ended = Err(CommitError::Refused(Refusal::Ended(None)));
     let late = update("late").change();
-    process.store.touch(handle, 1_000 * IDLE).await.expect("a touch");
+    process.store.touch(handle, stamp, 1_000 * IDLE).await.expect("a touch");
     if matches!(presented, Presented::Loaded(_)) {
         assert_eq!(process.save(presented, &late).await, ended);
     }

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use cloakroom::{
-    session::{Handle, Ticket, record::Stored, ticket::SecretHash},
+    session::{
+        Handle, Ticket,
+        record::{Stamp, Stored},
+        ticket::SecretHash,
+    },
     store::{
         commit::{CommitError, Presented, Saved},
         index::revoke,
@@ -22,26 +26,15 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
     /// A response to a request that was given this.
-    Respond {
-        browser: Option<usize>,
-        presented: Presented,
-        who: Who,
-        deed: Deed,
-    },
+    Respond { browser: Option<usize>, presented: Presented, who: Who, deed: Deed },
     /// A change by the holder of a token.
-    Held {
-        deed: Deed,
-    },
+    Held { deed: Deed },
     /// A request that is given the session while the others are under way.
-    Read {
-        ticket: Ticket,
-    },
-    Touch,
+    Read { ticket: Ticket },
+    /// A touch that was computed from this write, and comes late if another one is faster.
+    Touch { stamp: Stamp },
     /// So many looks are taken before, as long as none of the sessions is the subject's.
-    Revoke {
-        subject: &'static str,
-        looks: usize,
-    },
+    Revoke { subject: &'static str, looks: usize },
 }
 
 /// What came of it.
@@ -68,7 +61,7 @@ impl Done {
         match &self.act {
             Act::Respond { who, deed, .. } => Some((*who, deed)),
             Act::Held { deed } => Some((Who::Token, deed)),
-            Act::Read { .. } | Act::Touch | Act::Revoke { .. } => None,
+            Act::Read { .. } | Act::Touch { .. } | Act::Revoke { .. } => None,
         }
     }
 
@@ -161,9 +154,9 @@ impl World {
         let home = ticket.as_ref().map(|ticket| ticket.locator.handle());
         match (self.rng.random_range(0..100), ticket) {
             (0..6, _) => (None, Act::Revoke { subject: pick(&mut self.rng), looks: 0 }),
-            (6..11, Some(_)) => (home, Act::Touch),
+            (6..11, Some(ticket)) => self.touch(&ticket),
             (11..14, _) => match self.old_ticket() {
-                Some(ticket) => (Some(ticket.locator.handle()), Act::Touch),
+                Some(ticket) => self.touch(&ticket),
                 None => (None, Act::Revoke { subject: pick(&mut self.rng), looks: 0 }),
             },
             (14..24, Some(ticket)) => (home, Act::Read { ticket }),
@@ -178,6 +171,16 @@ impl World {
             (42..46, _) => self.respond(process, Some(browser), None, None).await,
             (_, ticket) => self.respond(process, Some(browser), ticket, None).await,
         }
+    }
+
+    /// By what is stored now; the stamp of what has ended is any.
+    fn touch(&self, ticket: &Ticket) -> (Option<Handle>, Act) {
+        let home = ticket.locator.handle();
+        let stamp = match self.state(&home) {
+            State::Live { record, .. } => record.stamp(),
+            State::Destroyed { .. } | State::Gone => Stamp(*b"1L00000000000000010000000000000001"),
+        };
+        (Some(home), Act::Touch { stamp })
     }
 
     fn deed(&mut self, version: u64) -> Deed {
@@ -239,9 +242,9 @@ async fn carry_out(process: &Process, home: Option<Handle>, act: &Act, handles: 
             Found::Saved(Box::new(process.save_held(&handle, &deed.change()).await))
         }
         Act::Read { ticket } => Found::Given(process.present(Some(ticket)).await),
-        Act::Touch => {
+        Act::Touch { stamp } => {
             let handle = home.expect("a session to touch");
-            process.store.touch(&handle, Duration::from_secs(5_000)).await.expect("a touch");
+            process.store.touch(&handle, stamp, Duration::from_secs(5_000)).await.expect("a touch");
             Found::Nothing
         }
         Act::Revoke { subject, looks } => {

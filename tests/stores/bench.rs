@@ -12,7 +12,7 @@ use cloakroom::{
         control::Control,
         patch::Patch,
         policy::Create,
-        record::{Nonce, Record, Retired, Standing, Stored, Tombstone},
+        record::{Nonce, Record, Retired, Stamp, Standing, Stored, Tombstone},
         settle::{CookieStep, Plan, Reach, Refusal},
         ticket::{Locator, Secret},
     },
@@ -202,6 +202,14 @@ pub(crate) fn handle_of(presented: &Presented) -> Handle {
     }
 }
 
+/// The stamp of the record that was loaded: what a touch of this visit goes by.
+pub(crate) fn stamp_of(presented: &Presented) -> Stamp {
+    match presented {
+        Presented::Loaded(session) => session.record.stamp(),
+        other => panic!("no session was loaded: {other:?}"),
+    }
+}
+
 pub(crate) fn issued(plan: &Plan) -> Ticket {
     match &plan.cookie {
         CookieStep::Issue(ticket, _) => ticket.clone(),
@@ -260,7 +268,7 @@ pub(crate) async fn within<T>(limit: Duration, what: &str, work: impl Future<Out
 }
 
 /// Everything that a shard asks a store, with what came of it. None of it changes what is stored while the store is
-/// well: the swap expects something else.
+/// well: the swap and the touch expect something else.
 pub(crate) async fn ask_everything(
     store: &Store,
     handle: &Handle,
@@ -272,7 +280,7 @@ pub(crate) async fn ask_everything(
         let answer = match what {
             "load" => store.load(&[*handle]).await.map(drop),
             "swap" => store.swap(handle, Some(&stranger.stamp()), &stranger, LONG).await.map(drop),
-            "touch" => store.touch(handle, Duration::from_millis(1)).await,
+            "touch" => store.touch(handle, &stranger.stamp(), Duration::from_millis(1)).await,
             _ => store.ping().await,
         };
         answers.push((what, begun.elapsed(), answer));

@@ -10,7 +10,7 @@ use cloakroom::{
     store::commit::Presented,
 };
 
-use crate::bench::{LONG, Process, every_store, handle_of, is_ended, issued};
+use crate::bench::{LONG, Process, every_store, handle_of, is_ended, issued, stamp_of};
 
 const WRITES: [(&str, &str); 6] = [
     (r#"{"b":1}"#, ""),
@@ -57,10 +57,10 @@ every_store! {
         let process = bench.process.with(|policy| policy.retire_grace = Duration::from_millis(200));
         let slow = process.visit(r#"{"a":1}"#).await;
         process.save(&slow, "", "destroy").await.unwrap();
-        process.store.touch(&handle_of(&slow), LONG).await.unwrap();
+        process.store.touch(&handle_of(&slow), &stamp_of(&slow), LONG).await.unwrap();
         assert!(process.left(&handle_of(&slow)).await.is_none_or(|left| left <= Duration::from_millis(200)));
         bench.gone(&handle_of(&slow)).await;
-        process.store.touch(&handle_of(&slow), LONG).await.unwrap();
+        process.store.touch(&handle_of(&slow), &stamp_of(&slow), LONG).await.unwrap();
         assert_eq!(process.stored(&handle_of(&slow)).await, None);
     }
 
@@ -69,7 +69,7 @@ every_store! {
         let slow = process.visit(r#"{"a":1}"#).await;
         bench.gone(&handle_of(&slow)).await;
         assert_no_write_passes(&process, &slow).await;
-        process.store.touch(&handle_of(&slow), LONG).await.unwrap();
+        process.store.touch(&handle_of(&slow), &stamp_of(&slow), LONG).await.unwrap();
         assert_eq!(process.stored(&handle_of(&slow)).await, None);
     }
 

@@ -42,10 +42,11 @@ async fn every_key_has_the_prefix_the_handle_and_an_expiry() {
     for handle in [&session, &ended] {
         assert_eq!(server.command::<i64>(&["EXISTS", &key(handle)]), 1);
     }
+    let second = live(2, "{}");
+    store.swap(&session, Some(&first.stamp()), &second, LONG).await.unwrap();
     store.swap(&session, Some(&first.stamp()), &live(2, "{}"), LONG).await.unwrap();
-    store.swap(&session, Some(&first.stamp()), &live(2, "{}"), LONG).await.unwrap();
-    store.touch(&session, 2 * LONG).await.unwrap();
-    store.touch(&handle(), 2 * LONG).await.unwrap();
+    store.touch(&session, &second.stamp(), 2 * LONG).await.unwrap();
+    store.touch(&handle(), &second.stamp(), 2 * LONG).await.unwrap();
     assert_eq!(audited(server), 2);
     let left: i64 = server.command(&["PTTL", &key(&session)]);
     assert!(left > 1_900_000 && left <= 2_000_000, "{left}");
@@ -68,9 +69,9 @@ async fn a_whole_life_leaves_no_key_without_an_expiry() {
 #[tokio::test]
 async fn a_life_below_a_millisecond_is_still_one() {
     let bench = Bench::redis();
-    let handle = handle();
-    bench.process.put(&handle, &live(1, "{}"), Duration::ZERO).await;
-    bench.process.store.touch(&handle, Duration::ZERO).await.unwrap();
+    let (handle, value) = (handle(), live(1, "{}"));
+    bench.process.put(&handle, &value, Duration::ZERO).await;
+    bench.process.store.touch(&handle, &value.stamp(), Duration::ZERO).await.unwrap();
     bench.gone(&handle).await;
 }
 
@@ -82,7 +83,7 @@ async fn a_key_that_lost_its_expiry_gets_one_with_the_next_touch() {
     let _: i64 = server(&bench).command(&["PERSIST", &key(&session.handle)]);
     let left = bench.process.left(&session.handle).await.expect("it is still there");
     let ttl = session.record.touch(left, bench.process.store.now(), &bench.process.policy).expect("a touch is due");
-    bench.process.store.touch(&session.handle, ttl).await.unwrap();
+    bench.process.store.touch(&session.handle, &session.record.stamp(), ttl).await.unwrap();
     audited(server(&bench));
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cloakroom::store::StoreError;
 
 use crate::{
-    bench::{Bench, LONG, PREFIX, Process, ask_everything, handle, handle_of, live, within},
+    bench::{Bench, LONG, PREFIX, Process, ask_everything, handle, handle_of, live, stamp_of, within},
     double::{Deed, Double},
     support::Redis,
 };
@@ -20,7 +20,11 @@ async fn endure(fault: impl Fn() -> Deed + Send + 'static) -> Vec<(&'static str,
     let double = Double::of(server.port());
     let process = Process::at(&double.url(), TIMEOUT);
     let visitor = process.visit(r#"{"a":1}"#).await;
-    process.store.touch(&handle_of(&visitor), Duration::from_millis(1)).await.expect("both scripts are known");
+    process
+        .store
+        .touch(&handle_of(&visitor), &stamp_of(&visitor), Duration::from_millis(1))
+        .await
+        .expect("both scripts are known");
     double.rule(move |command| if command.name() == "CLIENT" { Deed::Forward } else { fault() });
     let mut errors = Vec::new();
     for (what, took, answer) in ask_everything(&process.store, &handle_of(&visitor)).await {
@@ -142,7 +146,8 @@ async fn forgotten_scripts_are_taught_again_without_anybody_noticing() {
         let _: String = server.command(&["SCRIPT", "FLUSH"]);
         bench.process.save(&visitor, &format!("{{\"k\":{n}}}"), "").await.expect("saved");
         let _: String = server.command(&["SCRIPT", "FLUSH"]);
-        bench.process.store.touch(&handle_of(&visitor), 100 * LONG).await.expect("touched");
+        let stored = bench.process.stored(&handle_of(&visitor)).await.expect("a session");
+        bench.process.store.touch(&handle_of(&visitor), &stored.stamp(), 100 * LONG).await.expect("touched");
     }
     assert_eq!(bench.process.data(&handle_of(&visitor)).await, r#"{"a":1,"k":2}"#);
     assert!(bench.process.left(&handle_of(&visitor)).await.expect("a life") > 50 * LONG);
@@ -157,7 +162,7 @@ async fn a_key_of_another_type_is_refused_and_left_alone() {
     let _: i64 = server.command(&["RPUSH", &key, "x"]);
     let refused = |answer: Result<(), StoreError>| matches!(answer, Err(StoreError::Refused(_)));
     assert!(refused(bench.process.store.swap(&handle, None, &live(1, "{}"), LONG).await.map(drop)));
-    assert!(refused(bench.process.store.touch(&handle, LONG).await));
+    assert!(refused(bench.process.store.touch(&handle, &live(1, "{}").stamp(), LONG).await));
     assert_eq!(server.command::<Vec<String>>(&["LRANGE", &key, "0", "-1"]), ["x"]);
     assert_eq!(bench.process.store.ping().await, Ok(()));
 }

@@ -124,7 +124,7 @@ async fn a_full_memory_refuses_new_sessions_only_and_recovers_when_some_expire()
     let (first, value) = &kept[0];
     let changed = live(2, r#"{"a":1}"#);
     assert_eq!(store.swap(first, Some(&value.stamp()), &changed, LONG).await, Ok(Swap::Done));
-    store.touch(first, 2 * LONG).await.unwrap();
+    store.touch(first, &changed.stamp(), 2 * LONG).await.unwrap();
     assert_eq!(store.swap(first, Some(&changed.stamp()), &tombstone(), LONG).await, Ok(Swap::Done));
     assert_eq!(store.swap(&kept[1].0, None, &live(1, "{}"), LONG).await.map(|swap| swap == Swap::Done), Ok(false));
     for handle in &brief {

@@ -12,9 +12,6 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::patience::{Gate, let_pass, until};
 
-/// Length of what a record begins with.
-const STAMP: usize = 34;
-
 /// A command that can be stopped, told by its form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -34,7 +31,7 @@ impl Stop {
         let is_script = word(0).to_ascii_uppercase().starts_with(b"EVAL");
         match self {
             Self::Swap => is_script && word(2) == b"1" && words.len() == 7,
-            Self::Touch => is_script && word(2) == b"1" && words.len() == 5 && word(4).len() != STAMP,
+            Self::Touch => is_script && word(2) == b"1" && words.len() == 6,
             Self::Enter => is_script && word(2) == b"2",
             Self::Epoch => word(0).eq_ignore_ascii_case(b"GET") && word(1).windows(3).any(|part| part == b":e:"),
         }
