@@ -134,6 +134,11 @@ impl Stamp {
     pub fn of(bytes: &[u8]) -> Option<Self> {
         bytes.get(..STAMP_LEN)?.try_into().ok().map(Stamp)
     }
+
+    /// Whether it marks a live session and no tombstone.
+    pub fn is_live(&self) -> bool {
+        self.0[1] == LIVE
+    }
 }
 
 /// Why a stored value is no record.

@@ -30,7 +30,7 @@ struct Value {
 impl Value {
     /// Whether it takes one of the `max_sessions` places: tombstones do not.
     fn takes_place(&self) -> bool {
-        self.bytes.starts_with(record::LIVE_PREFIX.as_bytes())
+        record::Stamp::of(&self.bytes).is_some_and(|stamp| stamp.is_live())
     }
 }
 
