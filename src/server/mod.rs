@@ -19,11 +19,12 @@ use std::{
 };
 
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
     admin::{self, Admin},
@@ -204,10 +205,17 @@ pub fn raise_file_limit() {
     }
 }
 
+/// How long a client that is turned away may take to hang up, how much of its request is read meanwhile, and how many of
+/// them are told at once; the others are just cut off.
+const FAREWELL: Duration = Duration::from_secs(1);
+const LEFT_UNREAD: u64 = 64 * 1024;
+const FAREWELLS: usize = 256;
+
 /// A connection, and its place among `limits.connections`.
 type Accepted = (std::net::TcpStream, SocketAddr, OwnedSemaphorePermit);
 
 async fn accept(listener: TcpListener, workers: Arc<Vec<Worker>>, slots: Arc<Semaphore>) {
+    let mut farewells = JoinSet::new();
     for worker in (0..workers.len()).cycle() {
         let (stream, peer) = loop {
             match listener.accept().await {
@@ -218,8 +226,11 @@ async fn accept(listener: TcpListener, workers: Arc<Vec<Worker>>, slots: Arc<Sem
                 }
             }
         };
+        while farewells.try_join_next().is_some() {}
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-            turn_away(stream);
+            if farewells.len() < FAREWELLS {
+                farewells.spawn(turn_away(stream));
+            }
             continue;
         };
         if let Ok(stream) = stream.into_std() {
@@ -228,8 +239,9 @@ async fn accept(listener: TcpListener, workers: Arc<Vec<Worker>>, slots: Arc<Sem
     }
 }
 
-/// Says that there is no place, without reading the request; whether it arrives depends on the client.
-fn turn_away(stream: TcpStream) {
+/// Says that there is no place, and waits a moment for the client to hang up: a connection that is closed while a request
+/// is unread is reset, and the answer with it.
+async fn turn_away(mut stream: TcpStream) {
     const BODY: &str = r#"{"type":"urn:cloakroom:error:unavailable","title":"The service is busy at the moment","status":503,"instance":"none"}"#;
     let length = BODY.len();
     let head = format!(
@@ -237,7 +249,12 @@ fn turn_away(stream: TcpStream) {
          cache-control: no-store\r\nretry-after: 1\r\nconnection: close\r\n\r\n{BODY}"
     );
     warn!(target: "cloakroom::server", "a connection is turned away (limits.connections)");
-    if stream.try_write(head.as_bytes()).is_ok() {
-        drop(stream.into_std().and_then(|stream| stream.shutdown(std::net::Shutdown::Write)));
+    let said = async {
+        stream.write_all(head.as_bytes()).await?;
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(LEFT_UNREAD), &mut tokio::io::sink()).await
+    };
+    if !matches!(tokio::time::timeout(FAREWELL, said).await, Ok(Ok(_))) {
+        debug!(target: "cloakroom::server", "a client that was turned away did not hang up");
     }
 }

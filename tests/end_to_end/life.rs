@@ -261,3 +261,21 @@ fn no_secret_is_logged_at_any_level() {
         }
     });
 }
+
+/// Contract section 5, the table: over a connection limit.
+#[test]
+fn a_connection_beyond_the_limit_is_told_so_and_a_later_one_finds_room() {
+    world(Store::Memory, |w| {
+        let proxy = w.proxy_with("limits.connections = 2");
+        let browser = w.browser(&proxy);
+        until("the connections of the start to be gone", || {
+            let gates = [Gate::new(), Gate::new()];
+            let held = gates.each_ref().map(|gate| browser.start(Ask::get("/"), Answer::ok().after(gate)));
+            let reply = browser.get("/", Answer::ok());
+            gates.iter().for_each(Gate::release);
+            let full = held.into_iter().all(|held| held.reply().status == 200) && reply.status == 503;
+            full.then(|| reply.refused(503, "unavailable"))
+        });
+        until("room for another connection", || (browser.get("/", Answer::ok()).status == 200).then_some(()));
+    });
+}
