@@ -88,8 +88,8 @@ impl Application {
         let limit = self.line.policy().max_bytes.saturating_mul(2);
         let body = Limited::new(request.into_body(), limit).collect().await.map_err(|_| Refusal::TooLarge)?;
         let patch = kind.parse(&body.to_bytes())?;
-        let patches = vec![patch];
-        holder.known.rights().allow(&patches, &Control::default()).map_err(|_| Refusal::Forbidden)?;
+        let allowed = holder.known.rights().allow(vec![patch], &Control::default());
+        let patches = allowed.map_err(|_| Refusal::Forbidden)?;
         let control = Control { if_version, ..Control::default() };
         let change = Change { update: Some(patches), control };
         let version = self.save(&handle, &change).await?;

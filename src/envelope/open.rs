@@ -50,7 +50,7 @@ impl std::error::Error for OpenError {
 pub fn open_endings(headers: &HeaderMap, settings: &Settings, rights: &Rights) -> Result<Change, OpenError> {
     let said = Change { update: None, control: control(headers, settings)? };
     let endings = said.endings();
-    rights.allow(&[], &endings.control).map_err(OpenError::Beyond)?;
+    rights.allow(Vec::new(), &endings.control).map_err(OpenError::Beyond)?;
     Ok(endings)
 }
 
@@ -71,7 +71,7 @@ pub fn open(headers: &HeaderMap, settings: &Settings, rights: &Rights) -> Result
     let patches = updates.map(|line| Patch::parse(line.as_bytes())).collect::<Result<Vec<_>, _>>();
     let control = control(headers, settings)?;
     let patches = patches.map_err(OpenError::Update)?;
-    rights.allow(&patches, &control).map_err(OpenError::Beyond)?;
+    let patches = rights.allow(patches, &control).map_err(OpenError::Beyond)?;
     let update = headers.contains_key(&settings.update_header).then_some(patches);
     Ok(Change { update, control })
 }

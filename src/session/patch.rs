@@ -25,6 +25,8 @@ use super::document::{Document, DocumentError, Json, Pointer};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Patch {
     kind: Kind,
+    /// Places that a merge may write through but not over: whatever stands there must be an object, or nothing.
+    ways: Vec<Pointer>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -101,7 +103,7 @@ impl Patch {
     /// [`PatchError::Json`]
     pub fn merge_from(text: &str) -> Result<Patch, PatchError> {
         let change = Json::parse(text).map_err(PatchError::Json)?;
-        Ok(Patch { kind: Kind::Merge(change) })
+        Ok(Patch { kind: Kind::Merge(change), ways: Vec::new() })
     }
 
     /// Reads a JSON Patch (`application/json-patch+json`, RFC 6902): an array of operations. Members that an operation
@@ -115,7 +117,18 @@ impl Patch {
         };
         let read = |(index, json)| Operation::read(json).map_err(|fault| PatchError::Operation { index, fault });
         let operations = list.into_iter().enumerate().map(read).collect::<Result<_, _>>()?;
-        Ok(Patch { kind: Kind::Operations(operations) })
+        Ok(Patch { kind: Kind::Operations(operations), ways: Vec::new() })
+    }
+
+    /// Confines a patch whose [`writes`](Self::writes) are within `places`: a merge patch replaces a scalar or an array
+    /// on its way by an object, which would be a change outside of them. It does not fit then.
+    #[must_use]
+    pub fn confined_to(mut self, places: &[Pointer]) -> Patch {
+        if let Kind::Merge(_) = self.kind {
+            self.ways =
+                places.iter().flat_map(|place| std::iter::successors(place.parent(), Pointer::parent)).collect();
+        }
+        self
     }
 
     /// Whether there is nothing in it: `{}` or `[]`.
@@ -133,11 +146,20 @@ impl Patch {
     /// length of the patch.
     ///
     /// # Errors
-    /// [`DoesNotFit`]; the document is then half changed and must be thrown away. A merge patch always fits.
+    /// [`DoesNotFit`]; the document is then half changed and must be thrown away. A merge patch fits, unless it was
+    /// [confined](Self::confined_to).
     pub fn apply(&self, document: &mut Document, budget: usize) -> Result<(), DoesNotFit> {
         let root = document.root_mut();
         match &self.kind {
-            Kind::Merge(change) => merge::merge(root, change),
+            Kind::Merge(change) => {
+                let blocked = |json: &Json, way: &Pointer| {
+                    json.descend(way.tokens()).is_some_and(|there| !matches!(there, Json::Object(_)))
+                };
+                if self.ways.iter().any(|way| blocked(root, way) && change.descend(way.tokens()).is_some()) {
+                    return Err(DoesNotFit::Place(0));
+                }
+                merge::merge(root, change);
+            }
             Kind::Operations(operations) => {
                 let mut left = budget;
                 for (index, operation) in operations.iter().enumerate() {

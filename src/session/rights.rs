@@ -62,11 +62,12 @@ impl fmt::Display for Beyond {
 impl std::error::Error for Beyond {}
 
 impl Rights {
-    /// Whether an upstream with these rights may say this.
+    /// Lets an upstream with these rights say this. What comes back is confined to them: whether a merge patch would
+    /// change more on its way is known only when it is applied.
     ///
     /// # Errors
     /// [`Beyond`] names the first part that it may not.
-    pub fn allow(&self, patches: &[Patch], control: &Control) -> Result<(), Beyond> {
+    pub fn allow(&self, patches: Vec<Patch>, control: &Control) -> Result<Vec<Patch>, Beyond> {
         self.verbs.allow(control)?;
         let writes = patches.iter().flat_map(Patch::writes);
         let reads = patches.iter().flat_map(Patch::reads);
@@ -76,7 +77,10 @@ impl Rights {
         if !within(self.forward.as_deref(), reads) {
             return Err(Beyond::Read);
         }
-        Ok(())
+        Ok(match &self.may_write {
+            Some(places) => patches.into_iter().map(|patch| patch.confined_to(places)).collect(),
+            None => patches,
+        })
     }
 }
 
@@ -114,7 +118,7 @@ mod tests {
     fn allowed(rights: &Rights, update: &str, control: &str) -> Result<(), Beyond> {
         let patches: Vec<_> =
             (!update.is_empty()).then(|| Patch::parse(update.as_bytes()).unwrap()).into_iter().collect();
-        rights.allow(&patches, &Control::parse([control.as_bytes()]).unwrap())
+        rights.allow(patches, &Control::parse([control.as_bytes()]).unwrap()).map(drop)
     }
 
     #[test]
@@ -167,6 +171,24 @@ mod tests {
             r#"[{"op":"add","path":"","value":{}}]"#,
         ] {
             assert_eq!(allowed(&rights, update, ""), Err(Beyond::Write), "{update}");
+        }
+    }
+
+    #[test]
+    fn a_merge_does_not_replace_what_stands_in_its_way() {
+        use crate::session::document::Document;
+        let rights = Rights { may_write: pointers(&["/a/b", "/c"]), ..Rights::default() };
+        for (data, update, fits) in [
+            (r#"{"a":{"x":1}}"#, r#"{"a":{"b":2}}"#, true),
+            (r#"{}"#, r#"{"a":{"b":2}}"#, true),
+            (r#"{"a":1}"#, r#"{"a":{"b":2}}"#, false),
+            (r#"{"a":[1]}"#, r#"{"a":{"b":2}}"#, false),
+            (r#"{"a":1}"#, r#"{"c":2}"#, true),
+            (r#"{"a":{"b":1},"c":2}"#, r#"{"a":{"b":{"x":1}},"c":{"y":1}}"#, true),
+        ] {
+            let patches = rights.allow(vec![Patch::parse(update.as_bytes()).unwrap()], &Control::default()).unwrap();
+            let applied = patches[0].apply(&mut Document::parse(data).unwrap(), 1024);
+            assert_eq!(applied.is_ok(), fits, "{data} {update}");
         }
     }
 
