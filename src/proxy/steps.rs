@@ -192,12 +192,12 @@ impl Shard {
         if !response.status().is_server_error() || self.line.policy.on_5xx == On5xx::Save {
             return Ok(envelope::open(lines, settings, rights)?);
         }
-        let said = [&settings.update_header, &settings.control_header].iter().any(|name| lines.contains_key(*name));
         let endings = envelope::open_endings(lines, settings, rights).unwrap_or_else(|error| {
             warn!(target: "cloakroom::proxy", %error, "the session change on a 5xx answer cannot be read");
             Change::default()
         });
-        if said && endings.control == Control::default() {
+        let no_endings = lines.contains_key(&settings.control_header) && endings.control == Control::default();
+        if no_endings || lines.contains_key(&settings.update_header) {
             warn!(target: "cloakroom::proxy", "a session change on a 5xx answer is dropped (session.save_on_5xx)");
         }
         Ok(endings)
