@@ -4,7 +4,8 @@
 //!     that the proxy said it refused, and every answer that is passed on belongs to the request that it answers;
 //! (b) every request on a session route has exactly one header that anybody could read as `X-Session`, and it
 //!     verifies; on other routes there is none;
-//! (c) no byte of an update or a control reaches a client.
+//! (c) no byte of an update or a control reaches a client;
+//! (d) no ticket, token, update or control stands in a log, though every proxy logs at `trace` (contract section 10).
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -23,8 +24,13 @@ const OURS: [&str; 3] = ["x-session", "x-session-update", "x-session-control"];
 pub(crate) struct Ledger {
     last: AtomicU64,
     sent: Mutex<HashMap<String, Sent>>,
+    tickets: Mutex<Vec<String>>,
     breaches: Mutex<Vec<String>>,
 }
+
+/// So many secrets of each kind are looked for in the logs of one test, and only those that nothing else looks like.
+const CANARIES: usize = 50;
+const TELLING: usize = 12;
 
 struct Sent {
     secrets: Vec<Vec<u8>>,
@@ -74,11 +80,30 @@ impl Ledger {
     /// Looks at a head or a trailer section that a client received.
     pub(super) fn shown_to_client(&self, raw: &[u8]) {
         let with_first_line = [b"\r\n", raw].concat();
+        for line in parse_head(&with_first_line).1.all("set-cookie") {
+            let value = line.split(';').next().and_then(|pair| pair.split_once('=')).map_or("", |(_, value)| value);
+            self.tickets.lock().expect("ledger").push(value.to_owned());
+        }
         for ours in OURS {
             for (name, value) in parse_head(&with_first_line).1.like(ours) {
                 self.breach(format!("a client was shown {name}: {value}"));
             }
         }
+    }
+
+    /// Which secrets of this test a proxy wrote into its log.
+    pub(super) fn leaks(&self, upstream: &Upstream, log: &str) -> Vec<String> {
+        let tickets = self.tickets.lock().expect("ledger").clone();
+        let requests = upstream.requests();
+        let tokens = requests.iter().filter_map(|request| request.headers.first("x-session")).map(str::to_owned);
+        let signatures = tokens.filter_map(|token| token.rsplit_once('.').map(|(_, signature)| signature.to_owned()));
+        let sent = self.sent.lock().expect("ledger");
+        let said = sent.values().flat_map(|sent| &sent.secrets).map(|secret| latin1(secret));
+        let telling = |secret: &String| secret.len() >= TELLING;
+        let canaries = tickets.into_iter().filter(telling).take(CANARIES);
+        let canaries = canaries.chain(signatures.filter(telling).take(CANARIES));
+        let canaries = canaries.chain(said.filter(telling).take(CANARIES));
+        canaries.filter(|secret| log.contains(secret)).map(|secret| format!("a log holds {secret}")).collect()
     }
 
     fn breach(&self, what: String) {

@@ -91,6 +91,7 @@ impl Proxy {
         let log = File::options().create(true).append(true).open(self.log_path()).expect("the log file");
         let mut child = Command::new(binary())
             .args(["run", "--config", "cloakroom.toml"])
+            .env("CLOAKROOM_LOG", "trace")
             .args(&self.arguments)
             .current_dir(&self.folder)
             .stdin(Stdio::null())

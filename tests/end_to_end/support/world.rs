@@ -171,7 +171,8 @@ impl World {
             proxy.terminate();
         }
         self.upstream.close();
-        let faults = self.ledger.audit(&self.upstream, &self.sessionless.lock().expect("world"));
+        let mut faults = self.ledger.audit(&self.upstream, &self.sessionless.lock().expect("world"));
+        faults.extend(proxies.iter().flat_map(|proxy| self.ledger.leaks(&self.upstream, &proxy.log())));
         assert!(faults.is_empty(), "invariants of threats.md broken:\n{}", faults.join("\n"));
     }
 }
