@@ -37,6 +37,7 @@
 //! | [`application`] | keys and session data, for applications | `proxy`, `envelope`, `session`, `store` |
 //! | [`config`] | text to every room's `Settings`, all faults at once | the rooms whose settings it fills |
 //! | [`cli`] | what a person types; the demo shop | `config`, `server`, `telemetry` |
+//! | [`tls`] | certificates and keys to rustls configurations | none |
 //! | [`telemetry`] | how logs look | none |
 //!
 //! There are no cycles. Each room declares its own `Settings`; only [`cli`] knows that there is a [`config`].
@@ -82,4 +83,5 @@ pub mod server;
 pub mod session;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;

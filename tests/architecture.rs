@@ -35,6 +35,7 @@ const ROOMS: &[Room] = &[
     room("headers", &[], &[]),
     room("route", &[], &[]),
     room("telemetry", &[], &[]),
+    room("tls", &[], &[]),
     room("cookie", &[], &[]),
     room("envelope", &["session"], &[]),
     room("store", &["session"], &[]),
