@@ -54,8 +54,8 @@
 //!
 //! # How to add
 //!
-//! **A store.** A variant of [`store::Kind`], [`store::Depot`] and [`store::Store`], a file below `src/store`, its URL in
-//! `config/store.rs` (and its row out of `config/later.rs`). Every method of [`store::Store`] is matched without a
+//! **A store.** A variant of [`store::Kind`] and of the two enums in `store/shelf.rs`, a file below `src/store`, its URL in
+//! `config/store.rs` (and its row out of `config/later.rs`). Every method of the shelf is matched without a
 //! catch-all, so that the compiler names what is missing; `swap` must be atomic, and an error must never look like "not
 //! there".
 //!

@@ -12,12 +12,12 @@ use tracing::warn;
 use super::{Accepted, Limits, Settings, connection};
 use crate::{
     proxy::{self, Common, Shard},
-    store::{Depot, memory::Memory},
+    store::Depot,
 };
 
 /// How often idle upstream connections are looked over.
 const PRUNE: Duration = Duration::from_secs(5);
-/// How often one of the memory store's maps is swept.
+/// How often some of what has expired is swept out of the store.
 const SWEEP: Duration = Duration::from_millis(100);
 
 /// A running worker.
@@ -28,7 +28,8 @@ pub(super) struct Worker {
 
 struct Task {
     shard: Arc<Shard>,
-    memory: Option<Arc<Memory>>,
+    /// One shard sweeps for all.
+    sweeps: Option<Depot>,
     limits: Limits,
     drain_timeout: Duration,
     background: TaskTracker,
@@ -52,10 +53,7 @@ impl Worker {
         };
         let task = Task {
             shard: Arc::new(Shard::new(proxy, common, store)),
-            memory: match depot {
-                Depot::Memory(memory) if index == 0 => Some(Arc::clone(memory)),
-                Depot::Memory(_) | Depot::Redis(_) => None,
-            },
+            sweeps: (index == 0).then(|| depot.clone()),
             limits: settings.limits.clone(),
             drain_timeout: settings.drain.timeout,
             background: common.tasks.clone(),
@@ -92,9 +90,7 @@ impl Task {
                     connections.spawn(serving);
                 }
                 _ = prune.tick() => self.shard.prune(),
-                _ = sweep.tick(), if self.memory.is_some() => {
-                    self.memory.iter().for_each(|memory| memory.sweep());
-                }
+                _ = sweep.tick(), if self.sweeps.is_some() => self.sweeps.iter().for_each(Depot::sweep),
             }
         }
         stop.cancel();

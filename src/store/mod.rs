@@ -12,12 +12,16 @@ pub mod lane;
 mod link;
 pub mod memory;
 pub mod redis;
+pub mod seal;
+mod shelf;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use index::Epoch;
+use index::Epochs;
+use seal::Seals;
+use shelf::{Shelf, Shelves};
 
 use crate::session::{
     Handle, Timestamp,
@@ -126,11 +130,9 @@ impl std::error::Error for StoreError {}
 
 /// A store as the whole process shares it; every shard opens its own [`Store`] from it.
 #[derive(Clone)]
-pub enum Depot {
-    /// The sessions themselves.
-    Memory(Arc<memory::Memory>),
-    /// How to reach the server.
-    Redis(Arc<redis::Server>),
+pub struct Depot {
+    shelves: Shelves,
+    seals: Arc<Seals>,
 }
 
 impl Depot {
@@ -139,37 +141,31 @@ impl Depot {
     /// # Errors
     /// The URL is not one.
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        Ok(match &settings.kind {
-            Kind::Memory { max_sessions } => Self::Memory(Arc::new(memory::Memory::new(*max_sessions))),
-            Kind::Redis { url } => Self::Redis(Arc::new(redis::Server::new(url, settings)?)),
-        })
+        Ok(Self { shelves: Shelves::new(settings)?, seals: Arc::new(Seals::new()) })
     }
 
     /// This shard's way to the store. Call it within the shard's runtime: a link keeps a task there.
     pub fn open(&self) -> Store {
-        match self {
-            Self::Memory(memory) => Store::Memory(Arc::clone(memory)),
-            Self::Redis(server) => Store::Redis(redis::Redis::open(Arc::clone(server))),
-        }
+        Store { shelf: self.shelves.open(), seals: Arc::clone(&self.seals) }
+    }
+
+    /// Takes out some of what has expired, where the store does not do it by itself; call it again and again.
+    pub fn sweep(&self) {
+        self.shelves.sweep();
     }
 }
 
-/// One shard's way to the store.
+/// One shard's way to the store: what travels to the shelf and back is sealed and opened here.
 #[derive(Clone)]
-pub enum Store {
-    /// In process.
-    Memory(Arc<memory::Memory>),
-    /// Over this shard's link.
-    Redis(redis::Redis),
+pub struct Store {
+    shelf: Shelf,
+    seals: Arc<Seals>,
 }
 
 impl Store {
     /// The store's time, as far as this process knows it.
     pub fn now(&self) -> Timestamp {
-        match self {
-            Self::Memory(memory) => memory.now(),
-            Self::Redis(redis) => redis.now(),
-        }
+        self.shelf.now()
     }
 
     /// Asks for the store's time if this shard never has; whether it had to.
@@ -177,10 +173,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn learn_time(&self) -> Result<bool, StoreError> {
-        match self {
-            Self::Memory(_) => Ok(false),
-            Self::Redis(redis) => redis.learn_time().await,
-        }
+        self.shelf.learn_time().await
     }
 
     /// Reads these sessions in one round trip; `None` for what is not there.
@@ -188,10 +181,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if any of them could not be read.
     pub async fn load(&self, handles: &[Handle]) -> Result<Vec<Option<Entry>>, StoreError> {
-        match self {
-            Self::Memory(memory) => Ok(memory.load(handles)),
-            Self::Redis(redis) => redis.load(handles).await,
-        }
+        self.shelf.load(handles).await
     }
 
     /// Stores `value` for `ttl` if what is stored has the stamp `expected` (`None`: if nothing is stored).
@@ -205,11 +195,7 @@ impl Store {
         value: &Stored,
         ttl: Duration,
     ) -> Result<Swap, StoreError> {
-        let bytes = Bytes::from(value.encode());
-        match self {
-            Self::Memory(memory) => memory.swap(handle, expected, bytes, ttl),
-            Self::Redis(redis) => redis.swap(handle, expected, &bytes, ttl).await,
-        }
+        self.shelf.swap(handle, expected, Bytes::from(value.encode()), ttl).await
     }
 
     /// Extends the life of a session to `ttl` from now if what is stored has the stamp `expected`: that of the record
@@ -219,13 +205,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn touch(&self, handle: &Handle, expected: &Stamp, ttl: Duration) -> Result<(), StoreError> {
-        match self {
-            Self::Memory(memory) => {
-                memory.touch(handle, expected, ttl);
-                Ok(())
-            }
-            Self::Redis(redis) => redis.touch(handle, expected, ttl).await,
-        }
+        self.shelf.touch(handle, expected, ttl).await
     }
 
     /// Removes a session if what is stored has the stamp `expected`.
@@ -233,45 +213,27 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; after [`StoreError::Timeout`] and [`StoreError::Disconnected`] it may have been carried out.
     pub async fn remove(&self, handle: &Handle, expected: &Stamp) -> Result<Swap, StoreError> {
-        match self {
-            Self::Memory(memory) => Ok(memory.remove(handle, expected)),
-            Self::Redis(redis) => redis.remove(handle, expected).await,
-        }
+        self.shelf.remove(handle, expected).await
     }
 
-    /// Enters a session in its subject's index until `deadline`, and reads the subject's epoch.
-    async fn enter_index(&self, subject: &str, handle: &Handle, deadline: Timestamp) -> Result<Epoch, StoreError> {
-        match self {
-            Self::Memory(memory) => Ok(memory.enter_index(subject, handle, deadline)),
-            Self::Redis(redis) => redis.enter_index(subject, handle, deadline).await,
-        }
+    /// Enters a session in its subject's index until `deadline`, and reads the subject's epochs.
+    async fn enter_index(&self, subject: &str, handle: &Handle, deadline: Timestamp) -> Result<Epochs, StoreError> {
+        self.shelf.enter_index(&self.seals.labels(subject), handle, deadline).await
     }
 
     /// Takes a session out of a subject's index.
     async fn leave_index(&self, subject: &str, handle: &Handle) -> Result<(), StoreError> {
-        match self {
-            Self::Memory(memory) => {
-                memory.leave_index(subject, handle);
-                Ok(())
-            }
-            Self::Redis(redis) => redis.leave_index(subject, handle).await,
-        }
+        self.shelf.leave_index(&self.seals.labels(subject), handle).await
     }
 
-    /// The subject's epoch.
-    async fn epoch(&self, subject: &str) -> Result<Epoch, StoreError> {
-        match self {
-            Self::Memory(memory) => Ok(memory.epoch(subject)),
-            Self::Redis(redis) => redis.epoch(subject).await,
-        }
+    /// The subject's epochs.
+    async fn epochs(&self, subject: &str) -> Result<Epochs, StoreError> {
+        self.shelf.epochs(&self.seals.labels(subject)).await
     }
 
-    /// Sets the subject's epoch to a new one and then lists its index.
+    /// Sets the subject's epochs to a new one and then lists its index.
     async fn raise_epoch(&self, subject: &str, epoch: u64) -> Result<Vec<Handle>, StoreError> {
-        match self {
-            Self::Memory(memory) => Ok(memory.raise_epoch(subject, epoch)),
-            Self::Redis(redis) => redis.raise_epoch(subject, epoch).await,
-        }
+        self.shelf.raise_epoch(&self.seals.labels(subject), epoch).await
     }
 
     /// Whether the store answers.
@@ -279,9 +241,6 @@ impl Store {
     /// # Errors
     /// [`StoreError`] says why not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Memory(_) => Ok(()),
-            Self::Redis(redis) => redis.ping().await,
-        }
+        self.shelf.ping().await
     }
 }

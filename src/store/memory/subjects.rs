@@ -10,7 +10,7 @@ use std::{
 use super::Memory;
 use crate::{
     session::{Handle, Timestamp},
-    store::index::Epoch,
+    store::index::{Epochs, Label},
 };
 
 const MAPS: usize = 16;
@@ -28,7 +28,7 @@ struct Subject {
     sessions: HashMap<Handle, Entry>,
 }
 
-type Map = HashMap<String, Subject>;
+type Map = HashMap<Label, Subject>;
 
 /// Sessions by subject.
 #[derive(Default)]
@@ -38,8 +38,8 @@ pub(super) struct Subjects {
 }
 
 impl Subjects {
-    fn map(&self, subject: &str) -> MutexGuard<'_, Map> {
-        let hash = self.hasher.hash_one(subject);
+    fn map(&self, label: &Label) -> MutexGuard<'_, Map> {
+        let hash = self.hasher.hash_one(label);
         self.numbered(usize::try_from(hash % MAPS as u64).unwrap_or_default())
     }
 
@@ -49,28 +49,36 @@ impl Subjects {
 }
 
 impl Memory {
-    pub(in crate::store) fn enter_index(&self, subject: &str, handle: &Handle, deadline: Timestamp) -> Epoch {
-        let mut map = self.subjects.map(subject);
-        let known = map.entry(subject.to_owned()).or_default();
-        known.sessions.insert(*handle, Entry { entered: self.now(), deadline });
-        Epoch(known.raised.map(|(epoch, _)| epoch))
+    pub(in crate::store) fn enter_index(&self, labels: &[Label], handle: &Handle, deadline: Timestamp) -> Epochs {
+        if let Some(first) = labels.first() {
+            let entry = Entry { entered: self.now(), deadline };
+            self.subjects.map(first).entry(*first).or_default().sessions.insert(*handle, entry);
+        }
+        self.epochs(labels)
     }
 
-    pub(in crate::store) fn leave_index(&self, subject: &str, handle: &Handle) {
-        if let Some(known) = self.subjects.map(subject).get_mut(subject) {
-            known.sessions.remove(handle);
+    pub(in crate::store) fn leave_index(&self, labels: &[Label], handle: &Handle) {
+        for label in labels {
+            if let Some(known) = self.subjects.map(label).get_mut(label) {
+                known.sessions.remove(handle);
+            }
         }
     }
 
-    pub(in crate::store) fn epoch(&self, subject: &str) -> Epoch {
-        Epoch(self.subjects.map(subject).get(subject).and_then(|known| known.raised).map(|(epoch, _)| epoch))
+    pub(in crate::store) fn epochs(&self, labels: &[Label]) -> Epochs {
+        let raised = |label: &Label| self.subjects.map(label).get(label).and_then(|known| known.raised);
+        Epochs(labels.iter().map(|label| raised(label).map(|(epoch, _)| epoch)).collect())
     }
 
-    pub(in crate::store) fn raise_epoch(&self, subject: &str, epoch: u64) -> Vec<Handle> {
-        let mut map = self.subjects.map(subject);
-        let known = map.entry(subject.to_owned()).or_default();
-        known.raised = Some((epoch, self.now()));
-        known.sessions.keys().copied().collect()
+    pub(in crate::store) fn raise_epoch(&self, labels: &[Label], epoch: u64) -> Vec<Handle> {
+        for label in labels {
+            self.subjects.map(label).entry(*label).or_default().raised = Some((epoch, self.now()));
+        }
+        let listed = |label: &Label| {
+            let map = self.subjects.map(label);
+            map.get(label).map(|known| known.sessions.keys().copied().collect::<Vec<_>>()).unwrap_or_default()
+        };
+        labels.iter().flat_map(listed).collect()
     }
 
     pub(super) fn sweep_subjects(&self, turn: usize) {
