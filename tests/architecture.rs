@@ -65,7 +65,7 @@ const ROOMS: &[Room] = &[
     room(
         "config",
         // It fills every room's `Settings`.
-        &["cookie", "envelope", "headers", "proxy", "route", "server", "session", "store", "upstream"],
+        &["cookie", "envelope", "headers", "proxy", "route", "server", "session", "store", "tls", "upstream"],
         &[],
     ),
     room("cli", &["config", "server"], &[("telemetry", "starts the log"), ("envelope", "`keys new` makes token keys")]),

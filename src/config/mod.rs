@@ -21,6 +21,7 @@ mod section;
 mod server;
 mod session;
 mod store;
+mod tls;
 mod token;
 mod units;
 mod upstreams;

@@ -19,6 +19,8 @@ use crate::envelope::{Algorithm, generate};
 
 const LEAST: usize = 32;
 const MOST: u64 = 64 * 1024;
+/// The authorities of a system are a quarter of that.
+const MOST_PEM: u64 = 1024 * 1024;
 const MAKE: &str = "make one with: cloakroom keys new";
 
 /// Where secrets are looked for.
@@ -112,21 +114,28 @@ impl Sources<'_> {
     }
 
     fn file(&self, node: &Node, report: &Report) -> Option<Vec<u8>> {
-        let path = units::text(node, report)?;
-        match read(&self.folder.join(&path.meant)) {
-            Ok(bytes) => sound(bytes, node, report),
-            Err(error) => {
-                let problem = format!("cannot read \"{}\": {error}", path.typed);
-                let folder = match self.folder.as_os_str().is_empty() {
-                    true => Path::new("."),
-                    false => self.folder,
-                };
-                let folder = folder.display();
-                let cure =
-                    format!("write the path of a file that this user may read (relative to \"{folder}\"); {MAKE}");
-                units::fault(node, report, &problem, &cure)
-            }
+        sound(self.read(node, MOST, &format!("; {MAKE}"), report)?, node, report)
+    }
+
+    /// The certificates or the key in the file that is named here.
+    pub(super) fn pem(&self, node: &Node, report: &Report) -> Option<Vec<u8>> {
+        let bytes = self.read(node, MOST_PEM, "", report)?;
+        match bytes.len() as u64 > MOST_PEM {
+            true => units::fault(node, report, "holds more than 1 MiB", "name a file in PEM"),
+            false => Some(bytes),
         }
+    }
+
+    /// What is in the file that is named here: up to one byte more than `most`.
+    fn read(&self, node: &Node, most: u64, advice: &str, report: &Report) -> Option<Vec<u8>> {
+        let path = units::text(node, report)?;
+        let wrong = |error: std::io::Error| {
+            let folder = if self.folder.as_os_str().is_empty() { Path::new(".") } else { self.folder };
+            let folder = folder.display();
+            let cure = format!("write the path of a file that this user may read (relative to \"{folder}\"){advice}");
+            report.fault(&node.place, format!("cannot read \"{}\": {error}", path.typed), cure);
+        };
+        read(&self.folder.join(&path.meant), most).map_err(wrong).ok()
     }
 
     fn variable(&self, node: &Node, report: &Report) -> Option<Vec<u8>> {
@@ -155,11 +164,11 @@ fn key_id(node: &Node, report: &Report) -> Option<String> {
     }
 }
 
-fn read(path: &PathBuf) -> std::io::Result<Vec<u8>> {
+fn read(path: &PathBuf, most: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = File::open(path)?;
     if !file.metadata()?.is_dir() {
-        file.take(MOST + 1).read_to_end(&mut bytes)?;
+        file.take(most + 1).read_to_end(&mut bytes)?;
         return Ok(bytes);
     }
     Err(std::io::ErrorKind::IsADirectory.into())
