@@ -3,8 +3,6 @@
 //! The files are read here; what they mean is the business of the room `tls`. There is no key that switches the
 //! verification off. Nothing here prints a key; faults name the file and the line where it was named.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the sections that use it come with the stores and the upstreams"))]
-
 use super::{
     faults::Place,
     secrets::Sources,

@@ -19,6 +19,7 @@ mod outage;
 mod overlaps;
 mod races;
 mod realms;
+mod redis;
 mod revocations;
 mod streams;
 mod support;

@@ -18,3 +18,4 @@ mod refusals;
 mod support;
 mod swaps;
 mod touches;
+mod ways;
