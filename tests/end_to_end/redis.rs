@@ -114,10 +114,10 @@ fn a_command_that_is_not_allowed_is_an_error_with_advice_and_nobodys_log_out() {
         let proxy = w.proxy_with("");
         let browser = w.browser(&proxy);
         browser.update(r#"{"user":"ada"}"#);
-        for (less, more, words) in [("-get", "+get", "NOPERM"), ("-evalsha", "+evalsha", "NOPERM")] {
+        for (less, more) in [("-get", "+get"), ("-evalsha", "+evalsha")] {
             let _: String = w.redis().command(&["ACL", "SETUSER", "default", less]);
             browser.get("/", Answer::updating(r#"{"lost":1}"#)).refused(503, "store-unavailable").without_cookie();
-            assert!(proxy.log().contains(words) && proxy.log().contains("ACL rule"));
+            until("advice in the log", || proxy.log().contains("docs/reference.md has the ACL rule").then_some(()));
             let _: String = w.redis().command(&["ACL", "SETUSER", "default", more]);
             assert_eq!(browser.data(), r#"{"user":"ada"}"#);
         }

@@ -37,6 +37,7 @@ const LOOK_UP: Duration = Duration::from_secs(10);
 const QUEUE: usize = 4096;
 /// What the server shows for us in `CLIENT LIST`.
 const NAME: &str = "cloakroom";
+const SILENT: &str = "no answer within store.timeout";
 
 /// A connection on which questions can be asked. The last clone closes it, whatever is still under way.
 #[derive(Clone)]
@@ -124,7 +125,14 @@ impl Dialer {
     }
 
     async fn in_time(&self, work: impl Future<Output = Result<Wire, String>>) -> Result<Wire, String> {
-        timeout(self.patience, work).await.unwrap_or_else(|_| Err("no answer within store.timeout".to_owned()))
+        timeout(self.patience, work).await.unwrap_or_else(|_| Err(self.silent()))
+    }
+
+    fn silent(&self) -> String {
+        match self.tls {
+            None => SILENT.to_owned(),
+            Some(_) => format!("{SILENT}; does it speak TLS there (redis:// in store.url if not; see store.tls)?"),
+        }
     }
 
     /// Tries the addresses of a name one after the other; each gets its share of the time.
@@ -137,7 +145,7 @@ impl Dialer {
             match timeout(share, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return settle(stream).map_err(unreachable),
                 Ok(Err(error)) => failure = unreachable(error),
-                Err(_) => failure = "no answer within store.timeout".to_owned(),
+                Err(_) => failure = SILENT.to_owned(),
             }
         }
         Err(failure)
