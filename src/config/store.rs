@@ -17,7 +17,7 @@ const MAX_SESSIONS: usize = 1_000_000;
 pub(super) const ON_FAILURE: &[(&str, OnStoreFailure)] =
     &[("reject", OnStoreFailure::Reject), ("anonymous", OnStoreFailure::Anonymous)];
 
-/// What `[store]` says to the store and to the line.
+/// What `[store]` says to the store and to the line. The roots of `[keys]` are not in it yet.
 pub(super) struct Store {
     pub(super) settings: Settings,
     pub(super) on_failure: OnStoreFailure,
@@ -51,8 +51,14 @@ pub(super) fn store(section: Section<'_>) -> Store {
         section.report.warn("store.url is memory: (sessions are lost when this process ends)");
     }
     let outlives_process = !in_memory && url.origin == Origin::Given;
-    let settings =
-        Settings { kind: kind(url, max_sessions), prefix, timeout: timeout.value, save_timeout: save_timeout.value };
+    let settings = Settings {
+        kind: kind(url, max_sessions),
+        prefix,
+        timeout: timeout.value,
+        save_timeout: save_timeout.value,
+        encrypt: section.flag("encrypt", default.encrypt).value,
+        roots: default.roots,
+    };
     section.close();
     Store { settings, on_failure, outlives_process }
 }

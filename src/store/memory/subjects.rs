@@ -74,6 +74,10 @@ impl Memory {
         for label in labels {
             self.subjects.map(label).entry(*label).or_default().raised = Some((epoch, self.now()));
         }
+        self.list_index(labels)
+    }
+
+    pub(in crate::store) fn list_index(&self, labels: &[Label]) -> Vec<Handle> {
         let listed = |label: &Label| {
             let map = self.subjects.map(label);
             map.get(label).map(|known| known.sessions.keys().copied().collect::<Vec<_>>()).unwrap_or_default()

@@ -73,13 +73,22 @@ impl Redis {
             command.arg(self.epoch_key(label)).arg(epoch).arg("PX").arg(millis(EPOCH_LIFE));
             command
         };
-        let list = |label| Cmd::zrange(self.index_key(label), 0, -1);
-        let commands: Vec<Cmd> = labels.iter().map(raise).chain(labels.iter().map(list)).collect();
+        self.walk(labels.iter().map(raise).collect(), labels).await
+    }
+
+    pub(in crate::store) async fn list_index(&self, labels: &[Label]) -> Result<Vec<Handle>, StoreError> {
+        self.walk(Vec::new(), labels).await
+    }
+
+    /// Lists these indexes, in one round trip after some other commands.
+    async fn walk(&self, mut commands: Vec<Cmd>, labels: &[Label]) -> Result<Vec<Handle>, StoreError> {
+        let others = commands.len();
+        commands.extend(labels.iter().map(|label| Cmd::zrange(self.index_key(label), 0, -1)));
         let replies = self.ask(&commands, self.deadline()).await?.replies;
         let mut handles = Vec::new();
         for (place, reply) in replies.into_iter().enumerate() {
             match value_of(reply)? {
-                _ if place < labels.len() => {}
+                _ if place < others => {}
                 Value::Array(listed) => handles.extend(listed.iter().filter_map(handle_of)),
                 _ => return Err(StoreError::Nonsense),
             }
