@@ -27,6 +27,9 @@ pub const HANDLE_LEN: usize = 43;
 pub struct Handle([u8; HANDLE_LEN]);
 
 impl Handle {
+    /// Comes before every handle, and is none.
+    pub const LEAST: Self = Self([0; HANDLE_LEN]);
+
     /// The handle whose text this is, if it has the form of one.
     pub fn parse(text: &str) -> Option<Self> {
         let raw = URL_SAFE_NO_PAD.decode(text).ok().filter(|raw| raw.len() == 32)?;
