@@ -34,6 +34,8 @@ use routes::Surroundings;
 use secrets::Sources;
 use section::Section;
 
+use crate::store::seal::Roots;
+
 /// Command-line flags: each takes the place of what the file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
@@ -144,7 +146,8 @@ fn settings(
     let routes = Surroundings { upstreams: &upstreams, on_failure: store.on_failure }.routes(&root);
     root.close();
     let (trusted_proxies, scheme) = (listen.trusted_proxies, listen.scheme);
-    let (cookie, store) = (cookie.settings?, store.settings);
+    let cookie = cookie.settings?;
+    let store = crate::store::Settings { roots: Roots(roots.clone()), ..store.settings };
     let proxy =
         crate::proxy::Settings { cookie, policy, envelope, roots, trusted_proxies, scheme, upstreams, routes, store };
     Some((proxy, server))

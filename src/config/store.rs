@@ -19,7 +19,7 @@ const MAX_SESSIONS: usize = 1_000_000;
 pub(super) const ON_FAILURE: &[(&str, OnStoreFailure)] =
     &[("reject", OnStoreFailure::Reject), ("anonymous", OnStoreFailure::Anonymous)];
 
-/// What `[store]` says to the store and to the line.
+/// What `[store]` says to the store and to the line. The roots of `[keys]` are not in it yet.
 pub(super) struct Store {
     pub(super) settings: Settings,
     pub(super) on_failure: OnStoreFailure,
@@ -55,8 +55,15 @@ pub(super) fn store(section: Section<'_>, sources: &Sources<'_>, value_bytes: us
         section.report.warn("store.url is memory: (sessions are lost when this process ends)");
     }
     let outlives_process = !in_memory && url.origin == Origin::Given;
-    let (kind, timeout, save_timeout) = (kind(url, max_sessions), timeout.value, save_timeout.value);
-    let settings = Settings { kind, prefix, timeout, save_timeout, value_bytes };
+    let settings = Settings {
+        kind: kind(url, max_sessions),
+        prefix,
+        timeout: timeout.value,
+        save_timeout: save_timeout.value,
+        value_bytes,
+        encrypt: section.flag("encrypt", default.encrypt).value,
+        roots: default.roots,
+    };
     section.close();
     Store { settings, on_failure, outlives_process }
 }

@@ -143,6 +143,14 @@ impl Shelf {
         }
     }
 
+    /// No epoch is touched.
+    pub(super) async fn list_index(&self, labels: &[Label]) -> Result<Vec<Handle>, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.list_index(labels)),
+            Self::Redis(redis) => redis.list_index(labels).await,
+        }
+    }
+
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         match self {
             Self::Memory(_) => Ok(()),

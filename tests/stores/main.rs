@@ -14,6 +14,7 @@ mod loads;
 mod outages;
 mod pacing;
 mod refusals;
+mod seals;
 #[path = "../support/mod.rs"]
 mod support;
 mod swaps;

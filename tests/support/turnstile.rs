@@ -33,7 +33,7 @@ impl Stop {
         match self {
             Self::Swap => is_script && word(2) == b"1" && words.len() == 7,
             Self::Touch => is_script && word(2) == b"1" && words.len() == 6,
-            Self::Enter => is_script && word(2) == b"2",
+            Self::Enter => is_script && word(2) != b"1",
             Self::Epoch => command.name() == "GET" && word(1).windows(3).any(|part| part == b":e:"),
         }
     }

@@ -69,18 +69,27 @@ impl Redis {
         epochs_of(self.ask(&commands, self.deadline()).await?.replies)
     }
 
-    /// The epochs are set before the indexes are read: in one round trip, unless there are many sessions. They are read
-    /// page by page, each within its own time, and what was listed from the first page to the last is in one of them.
+    /// The epochs are set before the indexes are read: in one round trip, unless there are many sessions.
     pub(in crate::store) async fn raise_epoch(&self, labels: &[Label], epoch: u64) -> Result<Vec<Handle>, StoreError> {
         let raise = |label| {
             let mut command = redis::cmd("SET");
             command.arg(self.epoch_key(label)).arg(epoch).arg("PX").arg(millis(EPOCH_LIFE));
             command
         };
-        let begin = |label| self.page(label, b"0");
-        let commands: Vec<Cmd> = labels.iter().map(raise).chain(labels.iter().map(begin)).collect();
+        self.walk(labels.iter().map(raise).collect(), labels).await
+    }
+
+    pub(in crate::store) async fn list_index(&self, labels: &[Label]) -> Result<Vec<Handle>, StoreError> {
+        self.walk(Vec::new(), labels).await
+    }
+
+    /// Lists these indexes; the first page of each comes in one round trip with some other commands, which go before.
+    /// Every page has its own time, and what was listed from the first page to the last is in one of them.
+    async fn walk(&self, mut commands: Vec<Cmd>, labels: &[Label]) -> Result<Vec<Handle>, StoreError> {
+        let others = commands.len();
+        commands.extend(labels.iter().map(|label| self.page(label, b"0")));
         let mut replies = self.ask(&commands, self.deadline()).await?.replies;
-        let pages = replies.split_off(labels.len());
+        let pages = replies.split_off(others);
         replies.into_iter().try_for_each(|reply| value_of(reply).map(drop))?;
         let mut handles = Vec::new();
         for (label, page) in labels.iter().zip(pages) {
