@@ -16,8 +16,7 @@ mod upload;
 
 use std::{sync::Arc, time::Instant};
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header::ALLOW, request::Parts};
-use http_body::Body as _;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header::ALLOW};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tokio_util::{sync::DropGuard, task::TaskTracker};
 use tracing::{error, warn};
@@ -35,7 +34,7 @@ use crate::{
     headers::{self, HeadFault, Peer},
     session::settle::Outcome as Settled,
     store::{Store, lane::Lanes},
-    upstream::{Pool, Progress, ResponseBody, SendError, Slots, tunnel},
+    upstream::{Pool, ResponseBody, SendError, Slots, tunnel},
 };
 
 /// What the shards of one process share.
@@ -150,6 +149,7 @@ impl Shard {
     ) -> Result<Answer, Rejection> {
         let (mut head, body) = request.into_parts();
         let admitted = self.admit(&mut head, peer, entry)?;
+        let (upload, starter) = upload::accept(&mut head, body, &self.line)?;
         let route = self.find_route(&head, &admitted)?;
         entry.route.clone_from(&route.name);
         if headers::count_forward(&head.method, &mut head.headers) == headers::Reach::Here {
@@ -175,7 +175,8 @@ impl Shard {
             crate::cookie::strip(&mut head.headers, self.line.cookie.name());
         }
         let upgrade = admitted.address(&mut head, application);
-        let (mut response, unread) = self.send(head, body, route.upstream, entry).await?;
+        let (mut response, unread) =
+            self.send(Request::from_parts(head, upload), starter, route.upstream, entry).await?;
         let switching = steps::take_upgrade(&mut response, upgrade)?;
         let plan = match visitor {
             None => None,
@@ -220,19 +221,12 @@ impl Shard {
 
     async fn send(
         &self,
-        mut head: Parts,
-        body: Incoming,
+        mut request: Request<upload::Upload>,
+        starter: Option<upload::Starter>,
         upstream: usize,
         entry: &mut Entry,
     ) -> Result<(Sent, Option<DropGuard>), Rejection> {
-        let starter = upload::take_expectation(&mut head, &body)?;
-        if !body.is_end_stream() {
-            headers::frame_unknown_length(&mut head.headers);
-        }
-        let progress = Progress::default();
-        let upload = upload::Upload::new(body, Arc::clone(&self.line), progress.clone())?;
-        let fate = upload.fate();
-        let mut request = Request::from_parts(head, upload);
+        let (progress, fate) = (request.body().progress(), request.body().fate());
         if let Some(starter) = &starter {
             starter.hold(&mut request);
         }

@@ -83,20 +83,32 @@ impl Fate {
     }
 }
 
-/// Reads what the request expects before its body comes. Without a body there is nothing to expect.
+/// Takes a request's body in, and what holds it back if its browser waits for `100 Continue`. Call it while the head is
+/// still as the browser sent it, but for the hop-by-hop fields.
 ///
 /// # Errors
-/// Something else than `100-continue`.
-pub(super) fn take_expectation(head: &mut Parts, body: &Incoming) -> Result<Option<Starter>, Rejection> {
+/// The request expects something else, or says itself that its body is too large.
+pub(super) fn accept(
+    head: &mut Parts,
+    body: Incoming,
+    line: &Arc<Line>,
+) -> Result<(Upload, Option<Starter>), Rejection> {
     let expectation = headers::expectation_of(&head.headers, head.version);
-    match (expectation, body.is_end_stream()) {
-        (Expectation::Unknown, _) => Err(Rejection::Expectation),
-        (Expectation::Continue, false) => Ok(Some(Starter::default())),
-        (Expectation::Nothing, _) | (Expectation::Continue, true) => {
-            head.headers.remove(EXPECT);
-            Ok(None)
+    if expectation == Expectation::Unknown {
+        return Err(Rejection::Expectation);
+    }
+    if line.uploads.bytes.is_some_and(|limit| body.size_hint().lower() > limit) {
+        return Err(Rejection::BodyTooLarge);
+    }
+    let upload = Upload::new(body, Arc::clone(line));
+    if !upload.is_end_stream() {
+        headers::frame_unknown_length(&mut head.headers);
+        if expectation == Expectation::Continue {
+            return Ok((upload, Some(Starter::default())));
         }
     }
+    head.headers.remove(EXPECT);
+    Ok((upload, None))
 }
 
 /// Lets a body begin that its browser holds back (`Expect: 100-continue`).
@@ -156,15 +168,15 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// # Errors
-    /// It says itself that it is too large.
-    pub(super) fn new(incoming: Incoming, line: Arc<Line>, progress: Progress) -> Result<Self, Fault> {
+    fn new(incoming: Incoming, line: Arc<Line>) -> Self {
         let fate = if incoming.is_end_stream() { Fate(None) } else { Fate(Some(Arc::default())) };
-        let left = line.uploads.bytes;
-        if left.is_some_and(|limit| incoming.size_hint().lower() > limit) {
-            return Err(Fault::TooLarge);
-        }
-        Ok(Self { incoming, line, progress, fate, left, idle: None, is_waiting: false, start: None })
+        let (progress, left) = (Progress::default(), line.uploads.bytes);
+        Self { incoming, line, progress, fate, left, idle: None, is_waiting: false, start: None }
+    }
+
+    /// Counts what moves.
+    pub(super) fn progress(&self) -> Progress {
+        self.progress.clone()
     }
 
     pub(super) fn fate(&self) -> Fate {

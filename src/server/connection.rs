@@ -36,12 +36,11 @@ pub(super) async fn serve(accepted: Accepted, shard: Arc<Shard>, limits: Limits,
     let peer = Peer { addr: Some(address.ip()), tls: false };
     let service = service_fn(|request| {
         pace.begin();
-        let answer = watch.next().map_or_else(|| Ok(shard.serve(request, peer)), |fault| Err(shard.refuse(fault)));
-        let (pace, watch) = (Arc::clone(&pace), Arc::clone(&watch));
+        let (shard, pace, watch) = (Arc::clone(&shard), Arc::clone(&pace), Arc::clone(&watch));
         async move {
-            let answer = match answer {
-                Ok(served) => served.await,
-                Err(refused) => refused,
+            let answer = match watch.next() {
+                None => shard.serve(request, peer).await,
+                Some(fault) => shard.refuse(fault),
             };
             watch.answered(answer.status() == StatusCode::SWITCHING_PROTOCOLS);
             Ok::<_, Infallible>(answer.map(|body| PacedBody::new(body, pace)))
