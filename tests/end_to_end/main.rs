@@ -19,6 +19,7 @@ mod outage;
 mod overlaps;
 mod races;
 mod realms;
+mod requests;
 mod revocations;
 mod streams;
 mod support;
