@@ -32,7 +32,7 @@
 //! | [`route`] | pure: host and path to route and realm | none |
 //! | [`store`] | what holds for every store; memory and Redis; carrying a decision out | `session`, `tls` |
 //! | [`upstream`] | connections to applications: pool, bodies, tunnels | none |
-//! | [`server`] | sockets, one runtime per core, drain | `proxy`, `store`, `admin`, `application`, `headers` |
+//! | [`server`] | sockets, a sentry before the parser, one runtime per core, drain | `proxy`, `store`, `admin`, `application`, `headers` |
 //! | [`admin`] | health, for operators | `store` |
 //! | [`application`] | keys and session data, for applications | `proxy`, `envelope`, `session`, `store` |
 //! | [`config`] | text to every room's `Settings`, all faults at once | the rooms whose settings it fills |

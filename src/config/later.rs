@@ -46,9 +46,7 @@ const LATER: &[(&str, Later)] = &[
     ("routes.*.keep_captured", Later::On),
     ("routes.*.require", Later::Key),
     ("routes.*.vault", Later::Key),
-    ("limits.body_idle_timeout", Later::Key),
     ("limits.streams", Later::Key),
-    ("limits.body_bytes", Later::Key),
 ];
 
 /// The keys of a section that have a row.

@@ -131,7 +131,7 @@ fn settings(
     report: &Report,
 ) -> Option<(crate::proxy::Settings, crate::server::Settings)> {
     let root = Section::open(root, "", report);
-    let (server, listen, response_header_bytes) = server_settings(&root);
+    let (server, listen, uploads, response_header_bytes) = server_settings(&root);
     let cookie = cookie::cookie(root.required("cookie"));
     let policy = session::policy(root.required("session"), cookie.persistent);
     let store = store::store(root.required("store"), sources, policy.max_bytes);
@@ -148,17 +148,27 @@ fn settings(
     let (trusted_proxies, scheme) = (listen.trusted_proxies, listen.scheme);
     let cookie = cookie.settings?;
     let store = crate::store::Settings { roots: Roots(roots.clone()), ..store.settings };
-    let proxy =
-        crate::proxy::Settings { cookie, policy, envelope, roots, trusted_proxies, scheme, upstreams, routes, store };
+    let proxy = crate::proxy::Settings {
+        cookie,
+        policy,
+        envelope,
+        roots,
+        trusted_proxies,
+        scheme,
+        upstreams,
+        routes,
+        store,
+        uploads,
+    };
     Some((proxy, server))
 }
 
-fn server_settings(root: &Section<'_>) -> (crate::server::Settings, server::Listen, usize) {
+fn server_settings(root: &Section<'_>) -> (crate::server::Settings, server::Listen, crate::proxy::UploadLimits, usize) {
     let listen = server::listen(root.required("listen"));
     let application = server::private(root.table("application", "application"));
     let admin = server::private(root.table("admin", "admin"));
     server::distinct(root.report, &listen.addresses, [&application, &admin]);
-    let (limits, response_header_bytes) = server::limits(root.required("limits"));
+    let (limits, uploads, response_header_bytes) = server::limits(root.required("limits"));
     let settings = crate::server::Settings {
         listen: listen.addresses.value.clone(),
         application: application.and_then(|address| address.value),
@@ -166,7 +176,7 @@ fn server_settings(root: &Section<'_>) -> (crate::server::Settings, server::List
         limits,
         drain: server::drain(root.required("drain")),
     };
-    (settings, listen, response_header_bytes)
+    (settings, listen, uploads, response_header_bytes)
 }
 
 /// No upstream is a fault; several that share the key of their tokens are worth a warning.

@@ -18,7 +18,7 @@ use super::{
     section::{Origin, Section, Typed},
     units,
 };
-use crate::{headers::SchemePolicy, server};
+use crate::{headers::SchemePolicy, proxy::UploadLimits, server};
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 /// hyper takes no smaller buffer.
@@ -75,8 +75,8 @@ pub(super) fn distinct(
     }
 }
 
-/// Reads `[limits]`: what belongs to the server, and the size of a response head, which belongs to the upstreams.
-pub(super) fn limits(section: Section<'_>) -> (server::Limits, usize) {
+/// Reads `[limits]`: what belongs to the server, to the line, and, the size of a response head, to the upstreams.
+pub(super) fn limits(section: Section<'_>) -> (server::Limits, UploadLimits, usize) {
     let limits = server::Limits {
         header_bytes: section.size("header_bytes", 32 * 1024, LEAST_HEAD).value,
         headers: section.count("headers", 100, MOST_HEADERS).value,
@@ -84,9 +84,16 @@ pub(super) fn limits(section: Section<'_>) -> (server::Limits, usize) {
         idle_timeout: section.duration("idle_timeout", Duration::from_secs(60)).value,
         connections: section.count("connections", 10_000, 10_000_000).value,
     };
+    let uploads = UploadLimits {
+        bytes: section
+            .optional("body_bytes", |node, report| units::size(node, report, 1))
+            .value
+            .map(|size| size as u64),
+        idle_timeout: section.duration("body_idle_timeout", Duration::from_secs(30)).value,
+    };
     let response_header_bytes = section.size("response_header_bytes", 128 * 1024, LEAST_HEAD).value;
     section.close();
-    (limits, response_header_bytes)
+    (limits, uploads, response_header_bytes)
 }
 
 /// Reads `[drain]`.

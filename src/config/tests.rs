@@ -297,9 +297,7 @@ fn what_a_later_version_brings_is_a_fault_that_says_so() {
         "[[routes]]\nkeep_captured = true",
         "[[routes]]\n[routes.require]\npointer = \"/user\"",
         "[[routes]]\n[routes.vault]\ncookies = [\"a\"]",
-        "[limits]\nbody_idle_timeout = \"30s\"",
         "[limits]\nstreams = 100",
-        "[limits]\nbody_bytes = \"10MiB\"",
     ];
     let folder = Folder::new();
     for text in later {

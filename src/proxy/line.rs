@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::settings::{RouteSettings, SessionUse, Settings};
+use super::{
+    UploadLimits,
+    settings::{RouteSettings, SessionUse, Settings},
+};
 use crate::{
     cookie, envelope,
     headers::{Guarded, Scheme, SchemePolicy, Trust, is_loopback_host},
@@ -40,6 +43,7 @@ pub struct Line {
     pub(super) routes: Table<Route>,
     pub(super) applications: Vec<Application>,
     pub(super) save_timeout: Duration,
+    pub(super) uploads: UploadLimits,
 }
 
 impl Line {
@@ -71,6 +75,7 @@ impl Line {
             routes,
             applications: settings.upstreams.iter().map(|upstream| Application::new(upstream, envelope)).collect(),
             save_timeout: settings.store.save_timeout,
+            uploads: settings.uploads,
         })
     }
 
@@ -186,6 +191,7 @@ mod tests {
             upstreams: vec![],
             routes: vec![route],
             store: store::Settings::default(),
+            uploads: UploadLimits { bytes: None, idle_timeout: Duration::from_secs(30) },
         })
         .unwrap()
     }

@@ -12,13 +12,13 @@ mod rejection;
 mod settings;
 mod steps;
 mod tokens;
+mod upload;
 
 use std::{sync::Arc, time::Instant};
 
-use http::{HeaderValue, Request, Response, Version, request::Parts};
-use http_body::Body as _;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header::ALLOW};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::DropGuard, task::TaskTracker};
 use tracing::{error, warn};
 
 use access::{Entry, Outcome};
@@ -28,12 +28,13 @@ pub use rejection::{Form, Rejection};
 pub use settings::{OnStoreFailure, RouteSettings, SessionUse, Settings, UpstreamSettings};
 use steps::Visitor;
 pub use steps::unix_now;
+pub use upload::UploadLimits;
 
 use crate::{
-    headers::Peer,
+    headers::{self, HeadFault, Peer},
     session::settle::Outcome as Settled,
     store::{Store, lane::Lanes},
-    upstream::{Pool, Progress, Slots, tunnel},
+    upstream::{Pool, ResponseBody, SendError, Slots, tunnel},
 };
 
 /// What the shards of one process share.
@@ -69,12 +70,16 @@ pub struct Shard {
     line: Arc<Line>,
     lanes: Arc<Lanes>,
     store: Store,
-    pools: Vec<Pool<body::Upload>>,
+    pools: Vec<Pool<upload::Upload>>,
     tokens: tokens::Tokens,
     tasks: TaskTracker,
 }
 
-type Answer = Response<Download>;
+/// What the application answers.
+type Sent = Response<ResponseBody<upload::Upload>>;
+
+/// What a request gets.
+pub type Answer = Response<Download>;
 
 impl Shard {
     /// A shard that works with this store.
@@ -116,9 +121,19 @@ impl Shard {
             Err(rejection) => self.reject(&rejection, form, &mut entry),
         };
         if vary {
-            crate::headers::vary_on_cookie(response.headers_mut());
+            headers::vary_on_cookie(response.headers_mut());
         }
-        crate::headers::set_request_id(response.headers_mut(), entry.id.clone());
+        headers::set_request_id(response.headers_mut(), entry.id.clone());
+        entry.status = response.status();
+        response.map(|body| body.with_entry(entry))
+    }
+
+    /// Answers a request whose head is not sound, and of which nothing else is known.
+    pub fn refuse(&self, fault: HeadFault) -> Answer {
+        let mut entry = Entry::begin(Method::from_bytes(b"-").unwrap_or_default(), "-");
+        entry.id = steps::fresh_request_id();
+        let mut response = self.reject(&fault.into(), Form::Problem, &mut entry);
+        headers::set_request_id(response.headers_mut(), entry.id.clone());
         entry.status = response.status();
         response.map(|body| body.with_entry(entry))
     }
@@ -134,8 +149,12 @@ impl Shard {
     ) -> Result<Answer, Rejection> {
         let (mut head, body) = request.into_parts();
         let admitted = self.admit(&mut head, peer, entry)?;
+        let (upload, starter) = upload::accept(&mut head, body, &self.line)?;
         let route = self.find_route(&head, &admitted)?;
         entry.route.clone_from(&route.name);
+        if headers::count_forward(&head.method, &mut head.headers) == headers::Reach::Here {
+            return Ok(self.answer_options());
+        }
         let application = &self.line.applications[route.upstream];
         let visitor = match route.session {
             SessionUse::Off => None,
@@ -156,7 +175,8 @@ impl Shard {
             crate::cookie::strip(&mut head.headers, self.line.cookie.name());
         }
         let upgrade = admitted.address(&mut head, application);
-        let mut response = self.send(head, body, route.upstream, entry).await?;
+        let (mut response, unread) =
+            self.send(Request::from_parts(head, upload), starter, route.upstream, entry).await?;
         let switching = steps::take_upgrade(&mut response, upgrade)?;
         let plan = match visitor {
             None => None,
@@ -174,7 +194,15 @@ impl Shard {
             entry.session = steps::handle_of(&plan).or(entry.session);
             self.put_ticket(response.headers_mut(), &plan, route);
         }
-        Ok(self.release(response, switching))
+        Ok(self.release(response, switching, unread))
+    }
+
+    /// Answers an `OPTIONS` that may go no further.
+    fn answer_options(&self) -> Answer {
+        let mut response = Response::new(Download::nothing(Arc::clone(&self.line)));
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(rejection::METHODS));
+        response
     }
 
     fn reject(&self, rejection: &Rejection, form: Form, entry: &mut Entry) -> Answer {
@@ -193,31 +221,35 @@ impl Shard {
 
     async fn send(
         &self,
-        mut head: Parts,
-        body: Incoming,
+        mut request: Request<upload::Upload>,
+        starter: Option<upload::Starter>,
         upstream: usize,
         entry: &mut Entry,
-    ) -> Result<Response<crate::upstream::ResponseBody<body::Upload>>, Rejection> {
-        if !body.is_end_stream() {
-            crate::headers::frame_unknown_length(&mut head.headers);
+    ) -> Result<(Sent, Option<DropGuard>), Rejection> {
+        let (progress, fate) = (request.body().progress(), request.body().fate());
+        if let Some(starter) = &starter {
+            starter.hold(&mut request);
         }
-        let progress = Progress::default();
-        let upload = body::Upload::new(body, Arc::clone(&self.line), progress.clone());
         let begun = Instant::now();
-        let sent = self.pools[upstream].send(Request::from_parts(head, upload), Some(&progress)).await;
+        let sent = self.pools[upstream].send(request, Some(&progress)).await;
         entry.upstream = begun.elapsed();
-        Ok(sent?)
+        match (sent, fate.fault()) {
+            (Ok(response), _) => Ok((response, starter.map(upload::Starter::answered))),
+            (Err(SendError::RequestBody), Some(fault)) => Err(fault.into()),
+            (Err(error), _) => Err(error.into()),
+        }
     }
 
     fn release(
         &self,
-        mut response: Response<crate::upstream::ResponseBody<body::Upload>>,
+        mut response: Sent,
         switching: Option<(OnUpgrade, OnUpgrade, HeaderValue)>,
+        unread: Option<DropGuard>,
     ) -> Answer {
         let line = Arc::clone(&self.line);
         *response.version_mut() = Version::HTTP_11;
         let Some((browser, application, protocol)) = switching else {
-            return response.map(|body| Download::from_application(body, line));
+            return response.map(|body| Download::from_application(body, line).giving_up(unread));
         };
         self.tasks.spawn(tunnel(browser, application));
         let mut response = response.map(|_| Download::nothing(line));

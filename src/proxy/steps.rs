@@ -342,7 +342,7 @@ pub(super) fn handle_of(plan: &Plan) -> Option<Handle> {
     }
 }
 
-fn fresh_request_id() -> HeaderValue {
+pub(super) fn fresh_request_id() -> HeaderValue {
     let id = format!("{:032x}", rand::random::<u128>());
     HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("0"))
 }

@@ -6,6 +6,7 @@
 
 mod connection;
 mod pace;
+mod sentry;
 mod shard;
 
 use std::{

@@ -20,6 +20,7 @@ mod overlaps;
 mod races;
 mod realms;
 mod redis;
+mod requests;
 mod revocations;
 mod streams;
 mod support;

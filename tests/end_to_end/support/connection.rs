@@ -117,6 +117,20 @@ impl Connection {
         }
     }
 
+    /// The status of an informational response, which comes next.
+    pub(crate) fn interim(&mut self) -> io::Result<u16> {
+        let raw = self.wire.head()?;
+        self.ledger.shown_to_client(&raw);
+        let (first, _) = parse_head(&raw);
+        let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
+        status.filter(|status| (100..200).contains(status)).ok_or_else(|| io::Error::other(first))
+    }
+
+    /// Bytes of another protocol, up to these.
+    pub(crate) fn bytes(&mut self, end: &[u8]) -> io::Result<Vec<u8>> {
+        self.wire.until(end)
+    }
+
     /// A whole response to a request of this method. What breaks off in the body is not an error but `!complete`.
     pub(crate) fn reply(&mut self, method: &str) -> io::Result<Reply> {
         let mut reply = self.head()?;
