@@ -14,6 +14,7 @@
 //! again.
 
 mod codec;
+pub mod parcel;
 
 use std::time::Duration;
 

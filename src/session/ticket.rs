@@ -21,7 +21,7 @@ pub const TICKET_LEN: usize = 107;
 pub const HANDLE_LEN: usize = 43;
 
 /// Public name of a session: base64url(SHA-256(locator)). Store key, logs, token claim; nobody gets in with it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Handle([u8; HANDLE_LEN]);
 
 impl Handle {

@@ -36,6 +36,7 @@ impl Value {
 
 type Map = HashMap<Handle, Value>;
 
+mod scan;
 mod subjects;
 
 /// All sessions of this process. `count` is how many places are taken.
@@ -158,8 +159,12 @@ impl Memory {
     }
 
     fn map(&self, handle: &Handle) -> MutexGuard<'_, Map> {
+        locked(&self.maps[self.index(handle)])
+    }
+
+    fn index(&self, handle: &Handle) -> usize {
         let hash = self.hasher.hash_one(handle);
-        locked(&self.maps[usize::try_from(hash % MAPS as u64).unwrap_or_default()])
+        usize::try_from(hash % MAPS as u64).unwrap_or_default()
     }
 }
 

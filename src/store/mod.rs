@@ -10,6 +10,7 @@ pub mod commit;
 pub mod index;
 pub mod lane;
 mod link;
+pub mod listing;
 pub mod memory;
 pub mod redis;
 pub mod seal;
@@ -20,6 +21,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use index::Epochs;
+use listing::{Cursor, Page};
 use seal::Seals;
 use shelf::{Shelf, Shelves};
 
@@ -214,6 +216,14 @@ impl Store {
     /// [`StoreError`]; after [`StoreError::Timeout`] and [`StoreError::Disconnected`] it may have been carried out.
     pub async fn remove(&self, handle: &Handle, expected: &Stamp) -> Result<Swap, StoreError> {
         self.shelf.remove(handle, expected).await
+    }
+
+    /// A page of about `limit` sessions, tombstones included; the first one without a cursor.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn scan(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        self.shelf.scan(cursor, limit).await
     }
 
     /// Enters a session in its subject's index until `deadline`, and reads the subject's epochs.

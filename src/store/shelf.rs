@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::{
     Entry, Kind, Settings, StoreError, Swap,
     index::{Epochs, Label},
+    listing::{Cursor, Page},
     memory, redis,
 };
 use crate::session::{Handle, Timestamp, record::Stamp};
@@ -102,6 +103,13 @@ impl Shelf {
         match self {
             Self::Memory(memory) => Ok(memory.remove(handle, expected)),
             Self::Redis(redis) => redis.remove(handle, expected).await,
+        }
+    }
+
+    pub(super) async fn scan(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.scan(cursor, limit)),
+            Self::Redis(redis) => redis.scan(cursor, limit).await,
         }
     }
 
