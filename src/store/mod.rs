@@ -12,6 +12,7 @@ pub mod lane;
 mod link;
 pub mod listing;
 pub mod memory;
+pub mod moving;
 pub mod redis;
 pub mod seal;
 mod shelf;

@@ -56,6 +56,11 @@ macro_rules! every_store {
 }
 pub(crate) use every_store;
 
+/// One bench for each store.
+pub(crate) fn benches() -> Vec<Bench> {
+    vec![Bench::memory(), Bench::redis()]
+}
+
 /// A store and one process that works with it.
 pub(crate) struct Bench {
     pub(crate) server: Option<Redis>,
