@@ -5,6 +5,7 @@ mod check;
 pub mod demo;
 mod keys;
 mod run;
+mod sessions;
 mod showcase;
 
 use std::{
@@ -57,6 +58,11 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Move sessions from store to store
+    Sessions {
+        #[command(subcommand)]
+        command: sessions::SessionsCommand,
+    },
     /// Make keys
     Keys {
         #[command(subcommand)]
@@ -71,6 +77,7 @@ impl Arguments {
             Command::Run(arguments) => run::run(&arguments, &self.log),
             Command::Demo { listen } => showcase::show(listen, &self.log),
             Command::Check { config } => check::check(config.as_deref()),
+            Command::Sessions { command } => sessions::sessions(&command),
             Command::Keys { command } => keys::keys(&command),
         };
         match done {

@@ -64,7 +64,8 @@ impl Reach {
         next
     }
 
-    async fn connect(&self) -> Result<MultiplexedConnection, String> {
+    /// One attempt, whoever's turn it is.
+    pub(super) async fn connect(&self) -> Result<MultiplexedConnection, String> {
         let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)

@@ -152,6 +152,14 @@ impl Depot {
         Store { shelf: self.shelves.open(), seals: Arc::clone(&self.seals) }
     }
 
+    /// Whether the store can be reached and lets us in.
+    ///
+    /// # Errors
+    /// Why not. Never quotes the URL.
+    pub async fn reach(&self) -> Result<(), String> {
+        self.shelves.reach().await
+    }
+
     /// Takes out some of what has expired, where the store does not do it by itself; call it again and again.
     pub fn sweep(&self) {
         self.shelves.sweep();

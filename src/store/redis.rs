@@ -4,6 +4,7 @@
 //! decides). Nothing is merged in Lua: `cjson` damages big numbers and empty arrays. A swap that is repeated after a
 //! broken connection is safe, because a value that carries this write's stamp says that it was carried out.
 
+mod probe;
 mod scan;
 mod subjects;
 

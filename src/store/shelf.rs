@@ -37,6 +37,13 @@ impl Shelves {
         }
     }
 
+    pub(super) async fn reach(&self) -> Result<(), String> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Redis(server) => server.connect().await.map(drop),
+        }
+    }
+
     pub(super) fn sweep(&self) {
         match self {
             Self::Memory(memory) => memory.sweep(),

@@ -13,6 +13,7 @@ mod endings;
 mod errors;
 mod hangups;
 mod life;
+mod moving;
 mod order;
 mod out_of_band;
 mod outage;
