@@ -74,7 +74,8 @@ const ROOMS: &[Room] = &[
         &[
             ("telemetry", "starts the log"),
             ("envelope", "`keys new` makes token keys"),
-            ("store", "`sessions export` and `import` go to it directly"),
+            ("store", "`sessions export` and `import` go to it directly, `check --connect` tries it"),
+            ("upstream", "`check --connect` tries it"),
             ("session", "what they write and read"),
         ],
     ),

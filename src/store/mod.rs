@@ -13,6 +13,7 @@ mod link;
 pub mod listing;
 pub mod memory;
 pub mod moving;
+pub mod probe;
 pub mod redis;
 pub mod seal;
 mod shelf;
@@ -23,6 +24,7 @@ use bytes::Bytes;
 
 use index::Epochs;
 use listing::{Cursor, Page};
+use probe::Gravity;
 use seal::Seals;
 use shelf::{Shelf, Shelves};
 
@@ -253,6 +255,18 @@ impl Store {
     /// Sets the subject's epochs to a new one and then lists its index.
     async fn raise_epoch(&self, subject: &str, epoch: u64) -> Result<Vec<Handle>, StoreError> {
         self.shelf.raise_epoch(&self.seals.labels(subject), epoch).await
+    }
+
+    /// Logs what about the store will lose sessions one day, once it is there.
+    pub async fn advise(&self) {
+        match self.shelf.health().await {
+            Ok(findings) => {
+                for finding in findings.iter().filter(|finding| finding.gravity >= Gravity::Warning) {
+                    tracing::warn!(target: "cloakroom::store", "the store: {finding}");
+                }
+            }
+            Err(error) => tracing::debug!(target: "cloakroom::store", %error, "the store was not asked how it is"),
+        }
     }
 
     /// Whether the store answers.

@@ -4,6 +4,7 @@
 //! decides). Nothing is merged in Lua: `cjson` damages big numbers and empty arrays. A swap that is repeated after a
 //! broken connection is safe, because a value that carries this write's stamp says that it was carried out.
 
+mod health;
 mod probe;
 mod scan;
 mod subjects;
@@ -17,6 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
+pub(super) use probe::cure_of;
 use redis::{Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, Script, Value};
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;

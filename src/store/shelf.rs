@@ -9,7 +9,9 @@ use super::{
     Entry, Kind, Settings, StoreError, Swap,
     index::{Epochs, Label},
     listing::{Cursor, Page},
-    memory, redis,
+    memory,
+    probe::Finding,
+    redis,
 };
 use crate::session::{Handle, Timestamp, record::Stamp};
 
@@ -155,6 +157,14 @@ impl Shelf {
         match self {
             Self::Memory(memory) => Ok(memory.raise_epoch(labels, epoch)),
             Self::Redis(redis) => redis.raise_epoch(labels, epoch).await,
+        }
+    }
+
+    /// What the store says of itself.
+    pub(super) async fn health(&self) -> Result<Vec<Finding>, StoreError> {
+        match self {
+            Self::Memory(_) => Ok(Vec::new()),
+            Self::Redis(redis) => redis.health().await,
         }
     }
 

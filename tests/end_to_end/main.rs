@@ -5,6 +5,7 @@
 mod caches;
 mod canaries;
 mod configuration;
+mod connect;
 mod crowd;
 mod data;
 mod django;
