@@ -72,7 +72,9 @@ async fn upstreams(loaded: &Loaded) -> Vec<(String, Finding)> {
         let Ok((settings, tried)) = tried.await else { continue };
         let (key, server) = (format!("upstreams.{}.servers", settings.name), &settings.server);
         let finding = match tried {
-            Ok(()) => Finding { gravity: Gravity::Good, what: format!("{server} accepts"), cure: String::new() },
+            Ok(()) => {
+                Finding { gravity: Gravity::Good, what: format!("{server} accepts connections"), cure: String::new() }
+            }
             Err(error) => Finding {
                 gravity: Gravity::Fault,
                 what: format!("{server} cannot be reached: {error}"),

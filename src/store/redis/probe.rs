@@ -135,7 +135,8 @@ impl Server {
 impl Redis {
     /// What the server says of itself, once it is there: one round trip.
     pub(in crate::store) async fn health(&self) -> Result<Vec<Finding>, StoreError> {
-        let answer = self.ask(&[redis::cmd("INFO"), snapshots()], Instant::now() + LATER).await?;
+        self.link.connection(Instant::now() + LATER).await?;
+        let answer = self.ask(&[redis::cmd("INFO"), snapshots()], self.deadline()).await?;
         Ok(health_of(answer.replies).findings())
     }
 }
