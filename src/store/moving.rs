@@ -16,7 +16,7 @@ use crate::session::{
 };
 
 /// Sessions that are read at once.
-const PAGE: usize = 256;
+const PAGE: usize = 100;
 /// The longest life that a configuration allows, and a day for clocks that differ.
 const FARTHEST: Duration = Duration::from_secs(401 * 24 * 60 * 60);
 
