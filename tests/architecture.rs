@@ -38,7 +38,7 @@ const ROOMS: &[Room] = &[
     room("tls", &[], &[]),
     room("cookie", &[], &[]),
     room("envelope", &["session"], &[]),
-    room("store", &["session"], &[]),
+    room("store", &["session"], &[("tls", "Redis may be reached over it")]),
     room("upstream", &[], &[]),
     room("proxy", &["route", "session", "cookie", "envelope", "headers", "store", "upstream"], &[]),
     room("admin", &[], &[("store", "/readyz asks it")]),
@@ -65,7 +65,7 @@ const ROOMS: &[Room] = &[
     room(
         "config",
         // It fills every room's `Settings`.
-        &["cookie", "envelope", "headers", "proxy", "route", "server", "session", "store", "upstream"],
+        &["cookie", "envelope", "headers", "proxy", "route", "server", "session", "store", "tls", "upstream"],
         &[],
     ),
     room(

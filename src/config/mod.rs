@@ -21,6 +21,7 @@ mod section;
 mod server;
 mod session;
 mod store;
+mod tls;
 mod token;
 mod units;
 mod upstreams;
@@ -131,7 +132,7 @@ fn settings(
     let (server, listen, response_header_bytes) = server_settings(&root);
     let cookie = cookie::cookie(root.required("cookie"));
     let policy = session::policy(root.required("session"), cookie.persistent);
-    let store = store::store(root.required("store"));
+    let store = store::store(root.required("store"), sources, policy.max_bytes);
     let keys = root.required("keys");
     let roots = token::roots(&keys, sources);
     keys.close();

@@ -42,10 +42,7 @@ pub enum Kind {
         max_sessions: usize,
     },
     /// One Redis or Valkey server.
-    Redis {
-        /// `redis://[user:pass@]host:port/db`
-        url: String,
-    },
+    Redis(Box<redis::Target>),
 }
 
 /// What the store is told (contract section 8).
@@ -59,6 +56,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// Bounds a whole save with its retries.
     pub save_timeout: Duration,
+    /// How large a session's data may be: a server that begins to send more than that can make is not listened to.
+    pub value_bytes: usize,
 }
 
 impl Default for Settings {
@@ -68,6 +67,7 @@ impl Default for Settings {
             prefix: "cloakroom:".to_owned(),
             timeout: Duration::from_millis(250),
             save_timeout: Duration::from_secs(2),
+            value_bytes: 64 * 1024,
         }
     }
 }
@@ -144,7 +144,7 @@ impl Depot {
     /// Prepares the store that the settings name; connects to nothing yet.
     ///
     /// # Errors
-    /// The URL is not one.
+    /// TLS cannot be spoken as the settings say.
     pub fn new(settings: &Settings) -> Result<Self, String> {
         Ok(Self { shelves: Shelves::new(settings)?, seals: Arc::new(Seals::new()) })
     }

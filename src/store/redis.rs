@@ -4,24 +4,29 @@
 //! decides). Nothing is merged in Lua: `cjson` damages big numbers and empty arrays. A swap that is repeated after a
 //! broken connection is safe, because a value that carries this write's stamp says that it was carried out.
 
+mod clock;
+mod complaints;
 mod health;
+mod meter;
 mod probe;
+mod reason;
+mod refusal;
 mod scan;
 mod subjects;
+mod target;
+mod wire;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 pub(super) use probe::cure_of;
-use redis::{Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, Script, Value};
+use redis::{Cmd, Pipeline, Script, Value};
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
+
+pub(super) use complaints::Complaints;
+pub use target::{Password, Target, Unfit};
+pub(super) use wire::{Dialer, Wire};
 
 use super::{
     Entry, Settings, StoreError, Swap,
@@ -32,15 +37,23 @@ use crate::session::{
     record::{STAMP_LEN, Stamp},
     time::millis,
 };
+use clock::{Clock, time_of};
+use refusal::{code, refusal, refused};
 
-/// The store's clock is asked again when the last answer is older than this.
-const CLOCK_AGE: Duration = Duration::from_secs(1);
+/// A connection that is found in the last fifth of a question's time would come too late for the answer: whoever waits
+/// for one gives up before, so that the browser has the error within the time that was promised.
+const LAST_PART: u32 = 5;
+/// What a value and the words around it measure beside the session's data.
+const BESIDE_DATA: u64 = 16 * 1024;
 
 /// How to reach the server; shared by the shards.
 pub struct Server {
     reach: Arc<Reach>,
     prefix: String,
     timeout: Duration,
+    /// What a reply to one command may measure.
+    largest: u64,
+    complaints: Complaints,
     swap: Program,
     touch: Program,
     remove: Program,
@@ -61,17 +74,15 @@ impl Program {
 }
 
 impl Server {
-    /// Prepares links to the server at `url`.
+    /// Prepares links to a server.
     ///
     /// # Errors
-    /// What is wrong with the URL.
-    pub fn new(url: &str, settings: &Settings) -> Result<Self, String> {
-        let wrong = |error: RedisError| error.category().to_owned();
-        let info = url.into_connection_info().map_err(wrong)?;
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
-        let client = redis::Client::open(info.set_tcp_settings(tcp)).map_err(wrong)?;
+    /// TLS cannot be spoken like this.
+    pub fn new(target: &Target, settings: &Settings) -> Result<Self, String> {
         Ok(Self {
-            reach: Arc::new(Reach::new(client, settings.timeout)),
+            reach: Arc::new(Reach::new(Dialer::new(target.clone(), settings.timeout)?)),
+            largest: settings.value_bytes as u64 + BESIDE_DATA,
+            complaints: Complaints::default(),
             prefix: settings.prefix.clone(),
             timeout: settings.timeout,
             swap: Program::new(SWAP.replace("STAMP_LEN", &STAMP_LEN.to_string())),
@@ -105,43 +116,6 @@ if redis.call('GETRANGE', KEYS[1], 0, STAMP_LEN - 1) == ARGV[1]
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
 return 1";
-
-/// The store's clock, kept as the store's time at a local moment.
-struct Clock {
-    base: Instant,
-    at_base: AtomicU64,
-    asked: AtomicU64,
-}
-
-impl Clock {
-    fn new() -> Self {
-        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { base: Instant::now(), at_base: AtomicU64::new(millis(epoch)), asked: AtomicU64::new(0) }
-    }
-
-    fn elapsed(&self) -> u64 {
-        millis(self.base.elapsed())
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp(self.at_base.load(Ordering::Relaxed).saturating_add(self.elapsed()))
-    }
-
-    fn is_known(&self) -> bool {
-        self.asked.load(Ordering::Relaxed) != 0
-    }
-
-    fn is_stale(&self) -> bool {
-        let asked = self.asked.load(Ordering::Relaxed);
-        asked == 0 || self.elapsed() > asked + millis(CLOCK_AGE)
-    }
-
-    fn set(&self, store: Timestamp) {
-        let elapsed = self.elapsed();
-        self.at_base.store(store.0.saturating_sub(elapsed), Ordering::Relaxed);
-        self.asked.store(elapsed.max(1), Ordering::Relaxed);
-    }
-}
 
 /// One shard's way to the server.
 #[derive(Clone)]
@@ -247,7 +221,7 @@ impl Redis {
             answer.repeated |= repeated;
         }
         match answer.replies.first() {
-            Some(Value::ServerError(error)) => Err(StoreError::Refused(error.code().to_owned())),
+            Some(Value::ServerError(error)) => Err(refused(error)),
             Some(_) | None => Ok(answer),
         }
     }
@@ -259,12 +233,16 @@ impl Redis {
         commands.iter().for_each(|command| {
             pipeline.add_command(command.clone());
         });
+        let largest = commands.len() as u64 * self.server.largest;
         let mut repeated = false;
         loop {
-            let mut connection = self.link.connection(deadline).await?;
-            let sent = send(&mut connection, &pipeline, commands.len());
-            let error = match timeout_at(deadline, sent).await {
-                Ok(Ok(replies)) if replies.len() == commands.len() => return Ok(Answer { replies, repeated }),
+            let mut connection = self.link.connection(deadline - self.server.timeout / LAST_PART).await?;
+            let asked = connection.wire.ask(&pipeline, commands.len(), largest);
+            let error = match timeout_at(deadline, asked).await {
+                Ok(Ok(replies)) if replies.len() == commands.len() => {
+                    self.look_at(&replies, &connection);
+                    return Ok(Answer { replies, repeated });
+                }
                 Ok(Ok(_)) => StoreError::Nonsense,
                 Ok(Err(error)) => match refusal(&error) {
                     Some(refused) => return Err(refused),
@@ -278,6 +256,17 @@ impl Redis {
                 return Err(error);
             }
             repeated = true;
+        }
+    }
+
+    /// Tells the operator what the server refuses, and the link if it seems to lead to the wrong one.
+    fn look_at(&self, replies: &[Value], connection: &Connection) {
+        for reply in replies {
+            let Value::ServerError(error) = reply else { continue };
+            self.server.complaints.refused(code(error));
+            if matches!(code(error), "READONLY" | "MASTERDOWN" | "NOAUTH" | "WRONGPASS") {
+                self.link.doubted(connection);
+            }
         }
     }
 }
@@ -320,22 +309,8 @@ impl Answer {
 /// The reply, unless it is the server's refusal.
 fn value_of(reply: Value) -> Result<Value, StoreError> {
     match reply {
-        Value::ServerError(error) => Err(StoreError::Refused(error.code().to_owned())),
+        Value::ServerError(error) => Err(refused(&error)),
         reply => Ok(reply),
-    }
-}
-
-async fn send(connection: &mut Connection, pipeline: &Pipeline, count: usize) -> Result<Vec<Value>, RedisError> {
-    connection.wire.send_packed_commands(pipeline, 0, count).await
-}
-
-/// The server's own word, as opposed to a connection that failed.
-fn refusal(error: &RedisError) -> Option<StoreError> {
-    match error.kind() {
-        ErrorKind::Server(_) | ErrorKind::Extension | ErrorKind::AuthenticationFailed => {
-            Some(StoreError::Refused(error.code().unwrap_or("ERR").to_owned()))
-        }
-        _ => None,
     }
 }
 
@@ -344,25 +319,14 @@ fn refusal(error: &RedisError) -> Option<StoreError> {
 fn entry(value: Option<Value>, life: Option<Value>) -> Result<Option<Entry>, StoreError> {
     let left = match life {
         Some(Value::Int(left)) => Duration::from_millis(u64::try_from(left).unwrap_or_default()),
-        Some(Value::ServerError(error)) => return Err(StoreError::Refused(error.code().to_owned())),
+        Some(Value::ServerError(error)) => return Err(refused(&error)),
         _ => return Err(StoreError::Nonsense),
     };
     match value {
         Some(Value::Nil) | Some(Value::Boolean(false)) => Ok(None),
         Some(Value::BulkString(bytes)) => Ok(Some(Entry { bytes: bytes.into(), left })),
         Some(Value::ServerError(error)) if error.code() == "WRONGTYPE" => Ok(Some(Entry { bytes: Bytes::new(), left })),
-        Some(Value::ServerError(error)) => Err(StoreError::Refused(error.code().to_owned())),
+        Some(Value::ServerError(error)) => Err(refused(&error)),
         _ => Err(StoreError::Nonsense),
     }
-}
-
-fn time_of(reply: Value) -> Option<Timestamp> {
-    let Value::Array(parts) = reply else { return None };
-    let number = |part: &Value| match part {
-        Value::BulkString(digits) => std::str::from_utf8(digits).ok()?.parse::<u64>().ok(),
-        Value::Int(number) => u64::try_from(*number).ok(),
-        _ => None,
-    };
-    let [seconds, micros] = parts.as_slice() else { return None };
-    Some(Timestamp(number(seconds)? * 1000 + number(micros)? / 1000))
 }

@@ -28,7 +28,7 @@ impl Shelves {
     pub(super) fn new(settings: &Settings) -> Result<Self, String> {
         Ok(match &settings.kind {
             Kind::Memory { max_sessions } => Self::Memory(Arc::new(memory::Memory::new(*max_sessions))),
-            Kind::Redis { url } => Self::Redis(Arc::new(redis::Server::new(url, settings)?)),
+            Kind::Redis(target) => Self::Redis(Arc::new(redis::Server::new(target, settings)?)),
         })
     }
 

@@ -286,7 +286,7 @@ fn a_store_that_cannot_be_reached_or_is_memory_is_a_clear_error() {
         w.redis().kill();
         for arguments in [&["export", "--output", "out"][..], &["import", "in"]] {
             let said = site.fails(arguments);
-            assert!(said.contains("the store cannot be reached: Connection refused"), "{said}");
+            assert!(said.contains("the store cannot be reached: cannot connect: Connection refused"), "{said}");
         }
         assert!(!site.path("out").exists() && !site.path("out.partial").exists());
     });

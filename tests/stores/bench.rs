@@ -20,6 +20,7 @@ use cloakroom::{
         Depot, Kind, Settings, Store, StoreError, Swap,
         commit::{CommitError, Presented, Request, Session, commit},
         lane::Lanes,
+        redis::Target,
     },
 };
 
@@ -80,7 +81,7 @@ impl Bench {
     pub(crate) fn redis() -> Self {
         let server = Redis::start();
         let url = server.url();
-        Self::over(Some(server), Kind::Redis { url })
+        Self::over(Some(server), redis(&url))
     }
 
     fn over(server: Option<Redis>, kind: Kind) -> Self {
@@ -108,6 +109,15 @@ impl Bench {
     }
 }
 
+/// The server at this URL.
+pub(crate) fn target(url: &str) -> Target {
+    Target::parse(url).expect("a URL of Redis").expect("a sound URL")
+}
+
+pub(crate) fn redis(url: &str) -> Kind {
+    Kind::Redis(Box::new(target(url)))
+}
+
 pub(crate) fn depot(kind: Kind, timeout: Duration) -> Depot {
     let settings = Settings { kind, prefix: PREFIX.to_owned(), timeout, ..Settings::default() };
     Depot::new(&settings).expect("a depot")
@@ -128,7 +138,18 @@ impl Process {
 
     /// A process that reaches Redis at this URL.
     pub(crate) fn at(url: &str, timeout: Duration) -> Self {
-        Self::new(depot(Kind::Redis { url: url.to_owned() }, timeout).open())
+        Self::to(target(url), timeout)
+    }
+
+    /// A process that reaches Redis like this.
+    pub(crate) fn to(target: Target, timeout: Duration) -> Self {
+        Self::new(depot(Kind::Redis(Box::new(target)), timeout).open())
+    }
+
+    /// Waits until the store has been reached: on a busy machine that may take longer than a short timeout.
+    pub(crate) async fn ready(self) -> Self {
+        eventually("the store to be reached", async || self.store.ping().await.ok()).await;
+        self
     }
 
     pub(crate) fn with(&self, change: impl FnOnce(&mut Policy)) -> Self {
@@ -170,6 +191,17 @@ impl Process {
     /// Makes a session and loads it.
     pub(crate) async fn visit(&self, data: &str) -> Presented {
         self.present(&self.create(data).await).await
+    }
+
+    /// As [`Process::visit`], where the store may refuse.
+    pub(crate) async fn try_visit(&self, data: &str) -> Result<Presented, CommitError> {
+        let ticket = issued(&self.save(&Presented::Nobody, data, "persistent=?0").await?);
+        let handle = ticket.locator.handle();
+        let stored = self.store.load(&[handle]).await.map_err(CommitError::Store)?.pop().flatten();
+        match stored.and_then(|entry| entry.decode(&handle)) {
+            Some(Stored::Live(record)) => Ok(Presented::Loaded(Box::new(Session { ticket, handle, record }))),
+            Some(Stored::Tombstone(_)) | None => Ok(Presented::Nobody),
+        }
     }
 
     pub(crate) async fn stored(&self, handle: &Handle) -> Option<Stored> {

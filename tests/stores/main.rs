@@ -20,3 +20,4 @@ mod scans;
 mod support;
 mod swaps;
 mod touches;
+mod ways;

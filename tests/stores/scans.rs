@@ -7,11 +7,11 @@ use std::{
 
 use cloakroom::{
     session::{Handle, record::Stored},
-    store::{Depot, Entry, Kind, Settings, Store, Swap, listing::Page},
+    store::{Depot, Entry, Settings, Store, Swap, listing::Page},
 };
 
 use crate::{
-    bench::{Bench, LONG, PREFIX, every_store, handle, live, tombstone},
+    bench::{Bench, LONG, PREFIX, every_store, handle, live, redis, tombstone},
     support::Redis,
 };
 
@@ -95,7 +95,7 @@ every_store! {
 }
 
 fn store_with(prefix: &str, server: &Redis) -> Store {
-    let kind = Kind::Redis { url: server.url() };
+    let kind = redis(&server.url());
     let settings = Settings { kind, prefix: prefix.to_owned(), timeout: Duration::from_secs(5), ..Settings::default() };
     Depot::new(&settings).expect("a depot").open()
 }
