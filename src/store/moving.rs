@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::{Entry, Store, StoreError, Swap, index, listing::Cursor};
 use crate::session::{
     Handle, Policy, Timestamp,
-    record::{RecordError, Stored, parcel::Parcel},
+    record::{Stored, parcel::Parcel},
 };
 
 /// Sessions that are read at once.
@@ -37,8 +37,8 @@ enum Place {
 pub struct Portion {
     /// What has not ended, in no order. Redis may list one twice.
     pub parcels: Vec<Parcel>,
-    /// What is there and cannot be read.
-    pub unreadable: Vec<(Handle, RecordError)>,
+    /// What is there and cannot be read, and why.
+    pub unreadable: Vec<(Handle, String)>,
     /// Keys among ours that are none of ours.
     pub strangers: usize,
 }
@@ -66,7 +66,7 @@ impl<'a> Departures<'a> {
         for (handle, entry) in page.entries {
             match Stored::decode(&entry.bytes) {
                 Ok(stored) => portion.parcels.extend(parcel(handle, stored, entry.left, now)),
-                Err(error) => portion.unreadable.push((handle, error)),
+                Err(error) => portion.unreadable.push((handle, error.to_string())),
             }
         }
         Ok(Some(portion))
