@@ -36,7 +36,7 @@
 //! | [`admin`] | health, for operators | `store` |
 //! | [`application`] | keys and session data, for applications | `proxy`, `envelope`, `session`, `store` |
 //! | [`config`] | text to every room's `Settings`, all faults at once | the rooms whose settings it fills |
-//! | [`cli`] | what a person types; the demo shop | `config`, `server`, `telemetry` |
+//! | [`cli`] | what a person types; the demo shop | `config`, `server`, `telemetry`, `envelope`, `store`, `session`, `upstream` |
 //! | [`tls`] | certificates and keys to rustls configurations | none |
 //! | [`telemetry`] | how logs look | none |
 //!

@@ -68,7 +68,17 @@ const ROOMS: &[Room] = &[
         &["cookie", "envelope", "headers", "proxy", "route", "server", "session", "store", "tls", "upstream"],
         &[],
     ),
-    room("cli", &["config", "server"], &[("telemetry", "starts the log"), ("envelope", "`keys new` makes token keys")]),
+    room(
+        "cli",
+        &["config", "server"],
+        &[
+            ("telemetry", "starts the log"),
+            ("envelope", "`keys new` makes token keys"),
+            ("store", "`sessions export` and `import` go to it directly, `check --connect` tries it"),
+            ("upstream", "`check --connect` tries it"),
+            ("session", "what they write and read"),
+        ],
+    ),
     room("main", &["cli"], &[]),
 ];
 

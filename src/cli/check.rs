@@ -1,15 +1,87 @@
-//! `cloakroom check`: every fault of a configuration at once.
+//! `cloakroom check`: every fault of a configuration at once; then, if asked for, whether what it names is there and
+//! does what it must. One line for each finding, with its cure.
 
 use std::path::Path;
 
-use super::{Failure, complain, environment, say};
-use crate::config::{self, Overrides};
+use super::{Failure, complain, environment, run::runtime, say};
+use crate::{
+    config::{self, Loaded, Overrides},
+    store::{
+        Depot,
+        probe::{Finding, Gravity},
+    },
+    upstream,
+};
 
-pub(super) fn check(file: Option<&Path>) -> Result<(), Failure> {
+/// How far a check goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    FileOnly,
+    AndConnect,
+}
+
+pub(super) fn check(file: Option<&Path>, reach: Reach) -> Result<(), Failure> {
     let loaded = config::load(file, &Overrides::default(), &environment)?;
     for warning in &loaded.warnings {
         complain(format_args!("warning: {warning}"));
     }
     say("the configuration is good");
-    Ok(())
+    match reach {
+        Reach::FileOnly => Ok(()),
+        Reach::AndConnect => runtime()?.block_on(connect(&loaded)),
+    }
+}
+
+async fn connect(loaded: &Loaded) -> Result<(), Failure> {
+    let mut faults = 0;
+    let mut tell = |key: &str, finding: &Finding| {
+        faults += usize::from(finding.gravity == Gravity::Fault);
+        let word = match finding.gravity {
+            Gravity::Good => "ok",
+            Gravity::Note => "note",
+            Gravity::Warning => "warning",
+            Gravity::Fault => "error",
+        };
+        say(format_args!("{word}: {key}: {finding}"));
+    };
+    let depot = Depot::new(&loaded.proxy.store).map_err(Failure::Run)?;
+    for finding in depot.try_out().await {
+        tell("store.url", &finding);
+    }
+    for (key, finding) in upstreams(loaded).await {
+        tell(&key, &finding);
+    }
+    match faults {
+        0 => Ok(()),
+        1 => Err(Failure::Run("1 thing does not work".to_owned())),
+        count => Err(Failure::Run(format!("{count} things do not work"))),
+    }
+}
+
+/// All upstreams, side by side: each may take its whole `connect_timeout`.
+async fn upstreams(loaded: &Loaded) -> Vec<(String, Finding)> {
+    let tries = loaded.proxy.upstreams.iter().map(|upstream| {
+        let settings = upstream.connections.clone();
+        tokio::spawn(async move {
+            let tried = upstream::try_out(&settings).await;
+            (settings, tried)
+        })
+    });
+    let mut findings = Vec::new();
+    for tried in tries.collect::<Vec<_>>() {
+        let Ok((settings, tried)) = tried.await else { continue };
+        let (key, server) = (format!("upstreams.{}.servers", settings.name), &settings.server);
+        let finding = match tried {
+            Ok(()) => {
+                Finding { gravity: Gravity::Good, what: format!("{server} accepts connections"), cure: String::new() }
+            }
+            Err(error) => Finding {
+                gravity: Gravity::Fault,
+                what: format!("{server} cannot be reached: {error}"),
+                cure: "start it, or correct servers".to_owned(),
+            },
+        };
+        findings.push((key, finding));
+    }
+    findings
 }

@@ -165,6 +165,8 @@ pub async fn run(
     let store = depot.open();
     let draining = Arc::new(AtomicBool::new(false));
     let mut side = JoinSet::new();
+    let advised = store.clone();
+    side.spawn(async move { advised.advise().await });
     if let Some(listener) = listeners.admin {
         let admin = Arc::new(Admin::new(store.clone(), Arc::clone(&draining)));
         side.spawn(admin::serve(listener, move |request| Arc::clone(&admin).answer(request)));

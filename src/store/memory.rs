@@ -7,6 +7,7 @@
 //! extends a session.
 
 mod map;
+mod scan;
 mod subjects;
 
 use std::{

@@ -10,7 +10,10 @@ pub mod commit;
 pub mod index;
 pub mod lane;
 mod link;
+pub mod listing;
 pub mod memory;
+pub mod moving;
+pub mod probe;
 pub mod redis;
 pub mod seal;
 mod shelf;
@@ -20,6 +23,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use index::Epochs;
+use listing::{Cursor, Page};
+use probe::Gravity;
 use seal::{Roots, Seals};
 use shelf::{Shelf, Shelves};
 
@@ -164,6 +169,14 @@ impl Depot {
         Store { shelf: self.shelves.open(), seals: Arc::clone(&self.seals) }
     }
 
+    /// Whether the store can be reached and lets us in.
+    ///
+    /// # Errors
+    /// Why not. Never quotes the URL.
+    pub async fn reach(&self) -> Result<(), String> {
+        self.shelves.reach().await
+    }
+
     /// Takes out some of what has expired, where the store does not do it by itself; call it again and again.
     pub fn sweep(&self) {
         self.shelves.sweep();
@@ -198,7 +211,7 @@ impl Store {
     pub async fn load(&self, handles: &[Handle]) -> Result<Vec<Option<Entry>>, StoreError> {
         let mut entries = self.shelf.load(handles).await?;
         for (handle, entry) in handles.iter().zip(&mut entries) {
-            *entry = self.opened(handle, entry.take())?;
+            *entry = entry.take().map(|entry| self.opened(handle, entry)).transpose()?;
         }
         Ok(entries)
     }
@@ -238,6 +251,14 @@ impl Store {
         self.opened_swap(handle, swap)
     }
 
+    /// A page of about `limit` sessions, tombstones included; the first one without a cursor.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn scan(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        self.shelf.scan(cursor, limit).await
+    }
+
     /// Enters a session in its subject's index until `deadline`, and reads the subject's epochs.
     async fn enter_index(&self, subject: &str, handle: &Handle, deadline: Timestamp) -> Result<Epochs, StoreError> {
         self.shelf.enter_index(self.seals.labels(subject).all(), handle, deadline).await
@@ -264,21 +285,33 @@ impl Store {
     }
 
     /// What came from the shelf, in plain.
-    fn opened(&self, handle: &Handle, entry: Option<Entry>) -> Result<Option<Entry>, StoreError> {
-        let Some(Entry { bytes, left }) = entry else { return Ok(None) };
+    fn opened(&self, handle: &Handle, Entry { bytes, left }: Entry) -> Result<Entry, StoreError> {
         let opened = self.seals.open(handle, bytes);
         let bytes = opened.inspect_err(|error| {
             tracing::error!(target: "cloakroom::store", session = %handle, %error, "a stored record cannot be opened");
         })?;
-        Ok(Some(Entry { bytes, left }))
+        Ok(Entry { bytes, left })
     }
 
     fn opened_swap(&self, handle: &Handle, swap: Swap) -> Result<Swap, StoreError> {
+        let open = |entry| self.opened(handle, entry);
         Ok(match swap {
             Swap::Done => Swap::Done,
-            Swap::Conflict(found) => Swap::Conflict(self.opened(handle, found)?),
-            Swap::Doubt(found) => Swap::Doubt(self.opened(handle, found)?),
+            Swap::Conflict(found) => Swap::Conflict(found.map(open).transpose()?),
+            Swap::Doubt(found) => Swap::Doubt(found.map(open).transpose()?),
         })
+    }
+
+    /// Logs what about the store will lose sessions one day, once it is there.
+    pub async fn advise(&self) {
+        match self.shelf.health().await {
+            Ok(findings) => {
+                for finding in findings.iter().filter(|finding| finding.gravity >= Gravity::Warning) {
+                    tracing::warn!(target: "cloakroom::store", "the store: {finding}");
+                }
+            }
+            Err(error) => tracing::debug!(target: "cloakroom::store", %error, "the store was not asked how it is"),
+        }
     }
 
     /// Whether the store answers.

@@ -8,7 +8,10 @@ use bytes::Bytes;
 use super::{
     Entry, Kind, Settings, StoreError, Swap,
     index::{Epochs, Label},
-    memory, redis,
+    listing::{Cursor, Page},
+    memory,
+    probe::Finding,
+    redis,
 };
 use crate::session::{Handle, Timestamp, record::Stamp};
 
@@ -33,6 +36,13 @@ impl Shelves {
         match self {
             Self::Memory(memory) => Shelf::Memory(Arc::clone(memory)),
             Self::Redis(server) => Shelf::Redis(redis::Redis::open(Arc::clone(server))),
+        }
+    }
+
+    pub(super) async fn reach(&self) -> Result<(), String> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Redis(server) => server.connect().await.map(drop),
         }
     }
 
@@ -105,6 +115,13 @@ impl Shelf {
         }
     }
 
+    pub(super) async fn scan(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.scan(cursor, limit)),
+            Self::Redis(redis) => redis.scan(cursor, limit).await,
+        }
+    }
+
     /// `labels`: never empty; the session is entered under the first, the epochs of all are read.
     pub(super) async fn enter_index(
         &self,
@@ -148,6 +165,14 @@ impl Shelf {
         match self {
             Self::Memory(memory) => Ok(memory.list_index(labels)),
             Self::Redis(redis) => redis.list_index(labels).await,
+        }
+    }
+
+    /// What the store says of itself.
+    pub(super) async fn health(&self) -> Result<Vec<Finding>, StoreError> {
+        match self {
+            Self::Memory(_) => Ok(Vec::new()),
+            Self::Redis(redis) => redis.health().await,
         }
     }
 

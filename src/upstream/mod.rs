@@ -7,11 +7,19 @@ mod body;
 mod pool;
 mod tunnel;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 pub use body::{Progress, ResponseBody};
 pub use pool::{Pool, SendError, Slots};
 pub use tunnel::tunnel;
+
+/// Whether a connection to the server can be made; for a person who tries a configuration.
+///
+/// # Errors
+/// Why not.
+pub async fn try_out(settings: &Settings) -> io::Result<()> {
+    pool::dial(settings).await.map(drop)
+}
 
 /// One application server.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -161,12 +161,7 @@ where
             Ok(Ok(slot)) => slot,
             Ok(Err(_)) | Err(_) => return Err(SendError::NoSlot),
         };
-        let server = &self.settings.server;
-        let stream = match timeout(patience, TcpStream::connect((server.host.as_str(), server.port))).await {
-            Ok(stream) => stream.map_err(SendError::Unreachable)?,
-            Err(_) => return Err(SendError::Unreachable(io::ErrorKind::TimedOut.into())),
-        };
-        stream.set_nodelay(true).map_err(SendError::Unreachable)?;
+        let stream = dial(&self.settings).await.map_err(SendError::Unreachable)?;
         self.handshake(stream, slot).await
     }
 
@@ -189,6 +184,15 @@ where
         let limit = self.settings.idle_timeout;
         lock(&self.idle).retain(|idle| idle.since.elapsed() < limit && !idle.sender.is_closed());
     }
+}
+
+/// A fresh connection to the server.
+pub(super) async fn dial(settings: &Settings) -> io::Result<TcpStream> {
+    let server = &settings.server;
+    let connecting = TcpStream::connect((server.host.as_str(), server.port));
+    let stream = timeout(settings.connect_timeout, connecting).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 fn lock<B>(shelf: &Shelf<B>) -> std::sync::MutexGuard<'_, Vec<Idle<B>>> {

@@ -5,6 +5,7 @@
 mod caches;
 mod canaries;
 mod configuration;
+mod connect;
 mod crowd;
 mod data;
 mod django;
@@ -13,6 +14,7 @@ mod endings;
 mod errors;
 mod hangups;
 mod life;
+mod moving;
 mod order;
 mod out_of_band;
 mod outage;

@@ -67,6 +67,11 @@ macro_rules! on_each {
 }
 pub(crate) use on_each;
 
+/// One bench for each store.
+pub(crate) fn benches() -> Vec<Bench> {
+    vec![Bench::memory(), Bench::redis()]
+}
+
 /// A store and one process that works with it.
 pub(crate) struct Bench {
     pub(crate) server: Option<Redis>,
@@ -194,6 +199,12 @@ impl Process {
 
     fn of(settings: &Settings) -> Self {
         Self::new(Depot::new(settings).expect("a depot").open())
+    }
+
+    /// Waits until the store has been reached: on a busy machine that may take longer than a short timeout.
+    pub(crate) async fn ready(self) -> Self {
+        eventually("the store to be reached", async || self.store.ping().await.ok()).await;
+        self
     }
 
     pub(crate) fn with(&self, change: impl FnOnce(&mut Policy)) -> Self {

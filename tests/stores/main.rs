@@ -11,9 +11,11 @@ mod double;
 mod endings;
 mod keys;
 mod loads;
+mod moves;
 mod outages;
 mod pacing;
 mod refusals;
+mod scans;
 mod seals;
 #[path = "../support/mod.rs"]
 mod support;

@@ -107,6 +107,11 @@ impl Proxy {
         Ok(Running { child, address: addresses[0].1, application: addresses[2].1 })
     }
 
+    /// Where its configuration is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub(super) fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
     }
