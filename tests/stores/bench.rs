@@ -196,6 +196,12 @@ impl Process {
         Self::new(Depot::new(settings).expect("a depot").open())
     }
 
+    /// Waits until the store has been reached: on a busy machine that may take longer than a short timeout.
+    pub(crate) async fn ready(self) -> Self {
+        eventually("the store to be reached", async || self.store.ping().await.ok()).await;
+        self
+    }
+
     pub(crate) fn with(&self, change: impl FnOnce(&mut Policy)) -> Self {
         let mut policy = self.policy.clone();
         change(&mut policy);
