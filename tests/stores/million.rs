@@ -72,12 +72,13 @@ impl Steps {
         done
     }
 
-    fn report(&mut self, what: &str) {
+    /// Prints what they were; returns what 999 of 1,000 were at most.
+    fn report(mut self, what: &str) -> Duration {
         self.0.sort_unstable();
         let at = |share: f64| self.0[((self.0.len() - 1) as f64 * share) as usize];
         let (median, most, all) = (at(0.5), at(0.999), at(1.0));
         eprintln!("{what}: {} steps, median {median:?}, 99.9 % {most:?}, all {all:?}", self.0.len());
-        assert!(most < Duration::from_millis(1), "{what}");
+        most
     }
 }
 
@@ -140,12 +141,13 @@ async fn a_million_sessions_wait_for_nobody() {
     let stop = Arc::new(AtomicBool::new(false));
     let reading = reader(depot.open(), Arc::clone(&stop));
     let mut steps = Steps::default();
-    for _ in 0..1_000 {
+    for _ in 0..2_500 {
         steps.time(|| depot.sweep());
     }
     stop.store(true, Ordering::Relaxed);
-    reading.join().expect("the reader").report("to read while half a million are swept out");
     steps.report("one sweep (every 100 ms)");
+    let read = reading.join().expect("the reader").report("to read while half a million are swept out");
+    assert!(read < Duration::from_millis(1));
     let mut free = 0;
     while put(2 * MILLION + free, LONG) == Ok(Swap::Done) {
         free += 1;
