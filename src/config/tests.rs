@@ -312,6 +312,20 @@ fn what_a_later_version_brings_is_a_fault_that_says_so() {
 }
 
 #[test]
+fn the_store_gets_the_roots_in_their_order_and_whether_to_encrypt() {
+    let folder = Folder::new();
+    let roots = ["4fK9-first-root-7Qx2-mW8z-Lp3v-Yt6n", "8dH1-other-root-5Rb4-jN0c-Xg7s-Ue2k"];
+    for (name, root) in ["first", "other"].iter().zip(roots) {
+        folder.write(name, root);
+    }
+    let keys = "[keys]\nroot = [{ file = \"first\" }, { file = \"other\" }]\n[store]\nencrypt = true\n";
+    let store = folder.load(&format!("{APP}{keys}")).unwrap().proxy.store;
+    assert!(store.encrypt);
+    assert_eq!(store.roots.0, roots.map(|root| root.as_bytes().to_vec()));
+    assert!(!format!("{store:?}").contains("root-7Qx2"), "{store:?}");
+}
+
+#[test]
 fn later_keys_may_say_what_holds_today() {
     let harmless = "affinity = false\nbalance = \"round-robin\"\nprotocol = \"http1\"\n[listen]\nproxy_protocol = false\n\
         [store]\nnear_cache = false\n[token]\nalgorithm = \"HS256\"\n[[routes]]\nkeep_captured = false\n";

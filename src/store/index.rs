@@ -7,6 +7,8 @@
 //! the session finds the epoch raised and gives up. Only what has ended for good leaves the index: a live session whose
 //! subject is another by now may be given this one again by another process at the same moment, and would then be
 //! missing. Its entry stays until the session ends, or until its deadline.
+//!
+//! A subject has several labels, for processes with different settings (why this still holds: [`super::seal`]).
 
 use std::fmt;
 

@@ -24,6 +24,7 @@ mod realms;
 mod redis;
 mod requests;
 mod revocations;
+mod seals;
 mod streams;
 mod support;
 mod trust;
