@@ -24,7 +24,7 @@ pub(super) struct RunArguments {
     /// Where the proxy listens, for example 127.0.0.1:8080
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// Where sessions are kept: memory: or redis://host:port/db
+    /// Where sessions are kept: memory:, file:PATH or redis://host:port/db
     #[arg(long, value_name = "URL")]
     store: Option<String>,
 }

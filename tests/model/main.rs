@@ -58,6 +58,15 @@ async fn ten_thousand_operations_in_memory_are_those_of_the_model() {
 }
 
 #[tokio::test]
+async fn ten_thousand_operations_in_a_file_are_those_of_the_model() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let depot = depot(Kind::File { path: folder.path().join("sessions.db") });
+    let first = Process::new(depot.open());
+    let second = Process { store: depot.open(), ..first.clone() };
+    run("file", vec![first, second]).await;
+}
+
+#[tokio::test]
 async fn ten_thousand_operations_of_two_processes_on_one_redis_are_those_of_the_model() {
     let server = Redis::start();
     // One of them is slow, so that the steps of the other come between its own.
