@@ -182,6 +182,11 @@ fn search(w: &World, proxies: &[Arc<Proxy>], cage: Cage) {
     if w.has_redis() {
         assert_secret("Redis", &dump(w), &searched);
     }
+    for file in w.store_files() {
+        let text = String::from_utf8_lossy(&file);
+        assert!(text.contains(MARK), "the data is not in the file");
+        assert_secret("the file", &text, &searched);
+    }
     // In what is said and logged there is no data either.
     searched.push(MARK.to_owned());
     for (place, text) in &cage.said {
@@ -220,6 +225,11 @@ fn release_canaries(w: &World) {
 #[test]
 fn nothing_secret_leaks_when_sessions_are_in_memory() {
     world(Store::Memory, release_canaries);
+}
+
+#[test]
+fn nothing_secret_leaks_when_sessions_are_in_a_file() {
+    world(Store::File, release_canaries);
 }
 
 #[test]

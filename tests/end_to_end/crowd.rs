@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-use crate::support::{Connection, Proxy, Reply, TICKET, World, both_stores};
+use crate::support::{Connection, Proxy, Reply, TICKET, World, every_store};
 
 const SESSIONS: usize = 200;
 const CLIENTS: u64 = 8;
@@ -130,7 +130,7 @@ fn crowd(w: &World) {
     eprintln!("{requests} requests, {hung_up:?} hung up on, in {:?}; seed {seed}", begun.elapsed());
 }
 
-both_stores! {
+every_store! {
     fn nobody_is_ever_shown_the_data_of_another_session(w) {
         crowd(w);
     }

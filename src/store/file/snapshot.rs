@@ -16,7 +16,7 @@ use crate::{
 
 /// The tables that are read, as they were at one moment.
 pub(super) struct Snapshot {
-    sessions: ReadOnlyTable<&'static HandleKey, &'static [u8]>,
+    pub(super) sessions: ReadOnlyTable<&'static HandleKey, &'static [u8]>,
     subjects: ReadOnlyTable<&'static SubjectKey, (u64, u64, u64)>,
     epochs: ReadOnlyTable<&'static LabelKey, (u64, u64)>,
 }
