@@ -5,8 +5,10 @@
 mod caches;
 mod canaries;
 mod configuration;
+mod crashes;
 mod crowd;
 mod data;
+mod disk;
 mod django;
 mod documentation;
 mod endings;

@@ -9,7 +9,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableHandle, backends::FileBackend};
+use redb::{
+    Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableHandle, backends::FileBackend,
+};
 use tracing::info;
 
 use super::{
@@ -158,7 +160,8 @@ fn known(database: &Database) -> Result<Option<Facts>, Problem> {
         return Err(Problem::Foreign);
     }
     let facts = transaction.open_table(FACTS).map_err(error)?;
-    let fact = |name| -> Result<Option<u64>, redb::Error> { Ok(ReadableTable::get(&facts, name)?.map(|fact| fact.value())) };
+    let fact =
+        |name| -> Result<Option<u64>, redb::Error> { Ok(ReadableTable::get(&facts, name)?.map(|fact| fact.value())) };
     match fact(FACT_FORMAT)? {
         Some(FORMAT) => {}
         Some(other) => return Err(Problem::Newer(other)),

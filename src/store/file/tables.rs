@@ -105,13 +105,7 @@ impl<'t> Tables<'t> {
 
 /// Sessions.
 impl Tables<'_> {
-    fn swap(
-        &mut self,
-        handle: &Handle,
-        expected: Option<&Stamp>,
-        value: &[u8],
-        ttl: Duration,
-    ) -> Result<Swap, Error> {
+    fn swap(&mut self, handle: &Handle, expected: Option<&Stamp>, value: &[u8], ttl: Duration) -> Result<Swap, Error> {
         let key = handle_key(handle);
         let raw = self.session(&key)?;
         let row = raw.as_deref().map(Row::of).transpose()?;
