@@ -11,6 +11,7 @@ mod double;
 mod endings;
 mod keys;
 mod loads;
+mod million;
 mod outages;
 mod pacing;
 mod refusals;
