@@ -80,7 +80,7 @@ impl File {
             trouble: Mutex::default(),
         });
         let (orders, waiting) = sync_channel(WAITING);
-        let writer = Writer::new(place, Arc::clone(&shared), waiting, opened.database, settings.timeout / 2);
+        let writer = Writer::new(place, Arc::clone(&shared), waiting, opened.database, settings.save_timeout);
         thread::Builder::new().name("store-file".to_owned()).spawn(move || writer.run()).map_err(Problem::Disk)?;
         Ok(Self { shared, orders, patience: settings.save_timeout })
     }

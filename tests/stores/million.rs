@@ -73,7 +73,14 @@ impl Latencies {
     fn tell(mut self, what: &str) -> Duration {
         self.0.sort_unstable();
         let at = |share: f64| self.0[((self.0.len() - 1) as f64 * share) as usize];
-        eprintln!("{what}: {} in all, p50 {:?} p99 {:?} p99.9 {:?} max {:?}", self.0.len(), at(0.5), at(0.99), at(0.999), at(1.0));
+        eprintln!(
+            "{what}: {} in all, p50 {:?} p99 {:?} p99.9 {:?} max {:?}",
+            self.0.len(),
+            at(0.5),
+            at(0.99),
+            at(0.999),
+            at(1.0)
+        );
         at(0.99)
     }
 }
@@ -90,7 +97,10 @@ async fn visit(store: &Store, count: u64, span: Duration, mut beside: impl FnMut
         assert!(found[0].is_some(), "session {number} is gone");
         if turn % 64 == 0 {
             let started = Instant::now();
-            assert_eq!(store.swap(&numbered(rand::random::<u64>() | 1 << 63), None, &value(), LONG).await, Ok(Swap::Done));
+            assert_eq!(
+                store.swap(&numbered(rand::random::<u64>() | 1 << 63), None, &value(), LONG).await,
+                Ok(Swap::Done)
+            );
             writes.0.push(started.elapsed());
             beside();
         }

@@ -43,8 +43,10 @@ const UNHURRIED: Duration = Duration::from_millis(50);
 const BREATH: Duration = Duration::from_millis(20);
 /// The thread looks up this often even if nothing is due.
 const NAP: Duration = Duration::from_secs(60);
-/// The first rest after a failure; each further one is twice as long, up to a limit.
+/// The first rest after a failure; each further one is twice as long, up to a limit: what comes in a rest waits for the
+/// next attempt, which is sooner than most would come back.
 const REST: Duration = Duration::from_millis(10);
+const LONGEST_REST: Duration = Duration::from_millis(125);
 
 /// What a caller wants.
 pub(super) enum Deed {
@@ -102,6 +104,7 @@ pub(super) struct Writer {
     database: Option<Database>,
     next_due: Option<Timestamp>,
     outage: Option<Outage>,
+    /// Shorter than those who wait are patient.
     longest_rest: Duration,
 }
 
@@ -117,9 +120,10 @@ impl Writer {
         shared: Arc<Shared>,
         orders: Receiver<Order>,
         database: Database,
-        longest_rest: Duration,
+        patience: Duration,
     ) -> Self {
         let (next_due, outage) = (Some(Timestamp(0)), None); // what was due is looked at first
+        let longest_rest = LONGEST_REST.min(patience / 4);
         Self { place, shared, orders, database: Some(database), next_due, outage, longest_rest }
     }
 
@@ -225,13 +229,16 @@ impl Writer {
     /// Notes a failure and opens the file anew, so that it can be read at least.
     fn failed(&mut self, problem: &Problem) -> StoreError {
         let trouble = StoreError::Disk(problem.kind());
-        if self.shared.set_trouble(Some(trouble.clone())).as_ref() != Some(&trouble) {
+        let is_news = self.shared.set_trouble(Some(trouble.clone())).as_ref() != Some(&trouble);
+        if is_news {
             error!(target: "cloakroom::store", error = %problem, "the store's file cannot be written; saves are refused until it can be");
         }
         let rest = self.outage.take().map_or(REST, |outage| (2 * outage.rest).min(self.longest_rest));
         self.shared.snapshot.store(None);
         self.database = None;
-        if let Err(problem) = self.reopen() {
+        if let Err(problem) = self.reopen()
+            && is_news
+        {
             error!(target: "cloakroom::store", error = %problem, "the store's file cannot be opened");
         }
         self.outage = Some(Outage { rest, until: Instant::now() + rest });
