@@ -30,7 +30,7 @@
 //! | [`envelope`] | pure, the application's side: the token out, update and control in | `session` |
 //! | [`headers`] | pure: hop-by-hop and forwarding headers, spoofed names, caching | none |
 //! | [`route`] | pure: host and path to route and realm | none |
-//! | [`store`] | what holds for every store; memory and Redis; carrying a decision out | `session`, `tls` |
+//! | [`store`] | what holds for every store; memory, file and Redis; carrying a decision out | `session`, `tls` |
 //! | [`upstream`] | connections to applications: pool, bodies, tunnels | none |
 //! | [`server`] | sockets, a sentry before the parser, one runtime per core, drain | `proxy`, `store`, `admin`, `application`, `headers` |
 //! | [`admin`] | health, for operators | `store` |
@@ -49,7 +49,8 @@
 //! - The response head leaves only after the store has acknowledged.
 //! - A ticket exists in the browser and in memory. The store has hashes, logs have the handle.
 //! - Each core has a current-thread runtime with its own upstream pool and its own connection to Redis: a *shard*. Shards
-//!   share the prepared settings, the lanes that line up the writers of one session, and, of `memory:`, the sessions.
+//!   share the prepared settings, the lanes that line up the writers of one session, of `memory:` the sessions, and of
+//!   `file:` the one thread that writes.
 //! - Bodies are streamed. Nothing that a client or an application sends makes memory grow with its size.
 //!
 //! # How to add

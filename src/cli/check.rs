@@ -7,7 +7,7 @@ use super::{Failure, complain, environment, run::runtime, say};
 use crate::{
     config::{self, Loaded, Overrides},
     store::{
-        Depot,
+        Depot, Settings,
         probe::{Finding, Gravity},
     },
     upstream,
@@ -44,8 +44,7 @@ async fn connect(loaded: &Loaded) -> Result<(), Failure> {
         };
         say(format_args!("{word}: {key}: {finding}"));
     };
-    let depot = Depot::new(&loaded.proxy.store).map_err(Failure::Run)?;
-    for finding in depot.try_out().await {
+    for finding in store(&loaded.proxy.store).await {
         tell("store.url", &finding);
     }
     for (key, finding) in upstreams(loaded).await {
@@ -56,6 +55,16 @@ async fn connect(loaded: &Loaded) -> Result<(), Failure> {
         1 => Err(Failure::Run("1 thing does not work".to_owned())),
         count => Err(Failure::Run(format!("{count} things do not work"))),
     }
+}
+
+async fn store(settings: &Settings) -> Vec<Finding> {
+    let depot = match Depot::new(settings) {
+        Ok(depot) => depot,
+        Err(problem) => return vec![Finding { gravity: Gravity::Fault, what: problem, cure: String::new() }],
+    };
+    let findings = depot.try_out().await;
+    depot.close().await;
+    findings
 }
 
 /// All upstreams, side by side: each may take its whole `connect_timeout`.

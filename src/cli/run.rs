@@ -24,7 +24,7 @@ pub(super) struct RunArguments {
     /// Where the proxy listens, for example 127.0.0.1:8080
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// Where sessions are kept: memory: or redis://host:port/db
+    /// Where sessions are kept: memory:, file:PATH or redis://host:port/db
     #[arg(long, value_name = "URL")]
     store: Option<String>,
 }
@@ -72,12 +72,18 @@ pub(super) async fn serve(
     served.map_err(|error| Failure::Run(error.to_string()))
 }
 
+/// `SIGXFSZ`: a file may not grow beyond the limit of this process.
+const FILE_LIMIT: i32 = 25;
+
 /// Resolves at the first `SIGTERM` or `SIGINT`. `SIGHUP` ends nothing: the configuration is read at start only.
 fn stop_signal() -> std::io::Result<impl Future<Output = ()> + use<>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
+    // The write that meets the limit fails, which the store can bear; the signal would end the process.
+    let file_limit = signal(SignalKind::from_raw(FILE_LIMIT))?;
     Ok(async move {
+        let _file_limit = file_limit;
         loop {
             tokio::select! {
                 _ = terminate.recv() => return,

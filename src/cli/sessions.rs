@@ -58,22 +58,26 @@ pub(super) fn sessions(command: &SessionsCommand) -> Result<(), Failure> {
         SessionsCommand::Export { config, output, force } => {
             let existing = if *force { output::Existing::Replace } else { output::Existing::Keep };
             runtime()?.block_on(async {
-                let (store, _) = opened(config.as_deref()).await?;
-                export::export(&store, output.as_deref(), existing).await
+                let (depot, store, _) = opened(config.as_deref()).await?;
+                let done = export::export(&store, output.as_deref(), existing).await;
+                depot.close().await;
+                done
             })
         }
         SessionsCommand::Import { config, replace, input } => {
             let older = if *replace { import::Older::Replace } else { import::Older::Keep };
             runtime()?.block_on(async {
-                let (store, policy) = opened(config.as_deref()).await?;
-                import::import(&store, &policy, input.as_deref(), older).await
+                let (depot, store, policy) = opened(config.as_deref()).await?;
+                let done = import::import(&store, &policy, input.as_deref(), older).await;
+                depot.close().await;
+                done
             })
         }
     }
 }
 
 /// The store of a configuration, which answers and has told its time, and the rules of its sessions.
-async fn opened(file: Option<&Path>) -> Result<(Store, Policy), Failure> {
+async fn opened(file: Option<&Path>) -> Result<(Depot, Store, Policy), Failure> {
     let loaded = config::load(file, &Overrides::default(), &environment)?;
     let settings = loaded.proxy.store;
     if matches!(settings.kind, Kind::Memory { .. }) {
@@ -87,7 +91,7 @@ async fn opened(file: Option<&Path>) -> Result<(Store, Policy), Failure> {
     depot.reach().await.map_err(unreachable)?;
     let store = depot.open();
     store.learn_time().await.map_err(|error| Failure::Run(error.to_string()))?;
-    Ok((store, loaded.proxy.policy))
+    Ok((depot, store, loaded.proxy.policy))
 }
 
 /// `1 session`, `2 sessions`.

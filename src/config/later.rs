@@ -30,7 +30,7 @@ const LATER: &[(&str, Later)] = &[
     ("application.address", Later::Begins(&["unix:"])),
     ("admin.address", Later::Begins(&["unix:"])),
     ("admin.token", Later::Key),
-    ("store.url", Later::Begins(&["file:", "redis+sentinel:", "redis+cluster:"])),
+    ("store.url", Later::Begins(&["redis+sentinel:", "redis+cluster:"])),
     ("store.near_cache", Later::On),
     ("store.wait_replicas", Later::Key),
     ("upstreams.*.servers", Later::Begins(&["https:", "unix:"])),

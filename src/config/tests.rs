@@ -281,7 +281,6 @@ fn what_a_later_version_brings_is_a_fault_that_says_so() {
         "[application]\naddress = \"unix:/run/c.sock\"",
         "[admin]\naddress = \"unix:/run/c.sock\"",
         "[admin]\naddress = \"127.0.0.1:1\"\ntoken = { file = \"t\" }",
-        "[store]\nurl = \"file:x\"",
         "[store]\nurl = \"redis+sentinel://h/m/0\"",
         "[store]\nurl = \"redis+cluster://h\"",
         "[store]\nnear_cache = true",
@@ -399,7 +398,7 @@ fn faults_of_flags_name_the_flag() {
     let overrides = Overrides {
         upstream: Some("https://h".to_owned()),
         listen: Some("unix:/run/c.sock".to_owned()),
-        store: Some("file:x".to_owned()),
+        store: Some("rediss://h".to_owned()),
     };
     let faults = load(None, &overrides, &env).unwrap_err();
     assert_eq!(places(&faults), [(None, "--listen"), (None, "--store"), (None, "--upstream")]);
@@ -428,6 +427,44 @@ fn secrets_lose_one_newline_and_nothing_else() {
     assert_eq!(loaded.proxy.envelope.keys[0].secret, b"Qm4ZtY9xVb2LrN7wCk5HsJ1gDf8PuE3a");
     assert_eq!(loaded.proxy.store.kind, redis("redis://:hunter2@h/0"));
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn a_file_is_found_from_the_folder_of_the_configuration_or_from_where_a_flag_was_typed() {
+    let kind = |path: &Path| crate::store::Kind::File { path: path.to_owned() };
+    let folder = Folder::new();
+    fs::create_dir(folder.0.path().join("kept")).unwrap();
+    let keys = "[keys]\nroot = [{ file = \"root.key\" }]\n[token]\nkeys = [{ file = \"token.key\" }]\n";
+    let absolute = folder.0.path().join("kept/a.db");
+    for (typed, wanted) in [
+        ("file:a.db".to_owned(), folder.0.path().join("a.db")),
+        ("FILE:kept/a.db".to_owned(), absolute.clone()),
+        (format!("file:{}", absolute.display()), absolute.clone()),
+        (format!("file://{}", absolute.display()), absolute.clone()),
+    ] {
+        let loaded = folder.load(&format!("{APP}{keys}[store]\nurl = {typed:?}\n")).unwrap();
+        assert_eq!(loaded.proxy.store.kind, kind(&wanted), "{typed}");
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    }
+    let flag = Overrides { store: Some("file:a.db".to_owned()), ..Overrides::default() };
+    let loaded = folder.load_with(&format!("{APP}{keys}"), &flag).unwrap();
+    assert_eq!(loaded.proxy.store.kind, kind(Path::new("a.db")));
+}
+
+#[test]
+fn a_file_that_cannot_be_is_a_fault_and_not_quoted() {
+    let folder = Folder::new();
+    for (typed, problem) in [
+        ("file:", "names no file"),
+        ("file:///", "names no file"),
+        ("file:kept/", "names no file"),
+        ("file://host/a.db", "names a host"),
+        ("file:.", "names a folder"),
+        ("file:missing/a.db", "names a file in a folder that is not there"),
+    ] {
+        let faults = folder.load(&format!("{APP}[store]\nurl = {typed:?}\n")).unwrap_err().to_string();
+        assert!(faults.contains(problem) && !faults.contains("a.db"), "{typed}: {faults}");
+    }
 }
 
 #[test]

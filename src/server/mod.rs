@@ -88,6 +88,8 @@ pub enum ServeError {
     Bind(SocketAddr, io::Error),
     /// A thread or runtime cannot be made.
     Shard(io::Error),
+    /// The store cannot be opened.
+    Store(String),
     /// The settings contradict each other in a way that the configuration should have found.
     Settings(String),
 }
@@ -97,6 +99,7 @@ impl fmt::Display for ServeError {
         match self {
             Self::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::Shard(error) => write!(f, "cannot start a worker: {error}"),
+            Self::Store(problem) => write!(f, "cannot open the store: {problem}"),
             Self::Settings(problem) => write!(f, "the settings do not fit: {problem}"),
         }
     }
@@ -106,7 +109,7 @@ impl std::error::Error for ServeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Bind(_, error) | Self::Shard(error) => Some(error),
-            Self::Settings(_) => None,
+            Self::Store(_) | Self::Settings(_) => None,
         }
     }
 }
@@ -157,7 +160,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
-    let depot = Depot::new(&proxy.store).map_err(ServeError::Settings)?;
+    let depot = Depot::new(&proxy.store).map_err(ServeError::Store)?;
     let common = proxy::Common::new(proxy).map_err(ServeError::Settings)?;
     let workers = (0..shards).map(|index| Worker::start(index, proxy, &common, &depot, settings));
     let workers = workers.collect::<Result<Vec<_>, _>>().map_err(ServeError::Shard)?;
@@ -195,6 +198,7 @@ pub async fn run(
         }
     }
     side.shutdown().await;
+    depot.close().await;
     info!(target: "cloakroom::server", "stopped");
     Ok(())
 }

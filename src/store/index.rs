@@ -33,6 +33,10 @@ impl Label {
     pub(super) fn of(digest: &[u8]) -> Self {
         Self(std::array::from_fn(|index| digest.get(index).copied().unwrap_or_default()))
     }
+
+    pub(super) fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
 }
 
 impl fmt::Display for Label {

@@ -7,6 +7,7 @@
 //! there"; nothing that was acknowledged is evicted.
 
 pub mod commit;
+pub mod file;
 pub mod index;
 pub mod lane;
 mod link;
@@ -18,7 +19,7 @@ pub mod redis;
 pub mod seal;
 mod shelf;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -40,6 +41,11 @@ pub enum Kind {
     Memory {
         /// New sessions are refused beyond this many.
         max_sessions: usize,
+    },
+    /// A file of this machine, for one process.
+    File {
+        /// Where it is.
+        path: PathBuf,
     },
     /// One Redis or Valkey server.
     Redis(Box<redis::Target>),
@@ -127,6 +133,8 @@ pub enum StoreError {
     UnknownKey,
     /// A record cannot be sealed.
     Unsealed,
+    /// The disk under `file:` failed, in this way.
+    Disk(io::ErrorKind),
 }
 
 impl fmt::Display for StoreError {
@@ -141,6 +149,7 @@ impl fmt::Display for StoreError {
                 "a record is sealed with a key that is not in keys.root (a root must stay listed as long as a session can live)",
             ),
             Self::Unsealed => f.write_str("a record cannot be sealed"),
+            Self::Disk(kind) => write!(f, "the disk under the store failed: {kind}"),
         }
     }
 }
@@ -155,10 +164,10 @@ pub struct Depot {
 }
 
 impl Depot {
-    /// Prepares the store that the settings name; connects to nothing yet.
+    /// Prepares the store that the settings name: opens a file, connects to nothing yet.
     ///
     /// # Errors
-    /// TLS cannot be spoken as the settings say, or there is no root to encrypt with.
+    /// TLS cannot be spoken as the settings say, there is no root to encrypt with, or the file cannot be used.
     pub fn new(settings: &Settings) -> Result<Self, String> {
         let seals = Seals::new(&settings.roots, settings.encrypt)?;
         Ok(Self { shelves: Shelves::new(settings)?, seals: Arc::new(seals) })
@@ -180,6 +189,12 @@ impl Depot {
     /// Takes out some of what has expired, where the store does not do it by itself; call it again and again.
     pub fn sweep(&self) {
         self.shelves.sweep();
+    }
+
+    /// Ends the store where it is this process's own. Everything that was acknowledged is kept already; call it when
+    /// nobody writes any more.
+    pub async fn close(&self) {
+        self.shelves.close().await;
     }
 }
 
@@ -219,7 +234,8 @@ impl Store {
     /// Stores `value` for `ttl` if what is stored has the stamp `expected` (`None`: if nothing is stored).
     ///
     /// # Errors
-    /// [`StoreError`]; after [`StoreError::Timeout`] and [`StoreError::Disconnected`] it may have been carried out.
+    /// [`StoreError`]; after [`StoreError::Timeout`], [`StoreError::Disconnected`] and [`StoreError::Disk`] it may have
+    /// been carried out.
     pub async fn swap(
         &self,
         handle: &Handle,
@@ -245,7 +261,8 @@ impl Store {
     /// Removes a session if what is stored has the stamp `expected`.
     ///
     /// # Errors
-    /// [`StoreError`]; after [`StoreError::Timeout`] and [`StoreError::Disconnected`] it may have been carried out.
+    /// [`StoreError`]; after [`StoreError::Timeout`], [`StoreError::Disconnected`] and [`StoreError::Disk`] it may have
+    /// been carried out.
     pub async fn remove(&self, handle: &Handle, expected: &Stamp) -> Result<Swap, StoreError> {
         let swap = self.shelf.remove(handle, expected).await?;
         self.opened_swap(handle, swap)

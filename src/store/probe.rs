@@ -65,6 +65,7 @@ impl Depot {
     pub async fn try_out(&self) -> Vec<Finding> {
         let mut findings = match &self.shelves {
             Shelves::Memory(_) => return vec![Finding::good("memory: needs nothing")],
+            Shelves::File(_) => vec![Finding::good("file: it can be opened, and no other process has it open")],
             Shelves::Redis(server) => server.look_over().await,
         };
         // What has been found to fail would fail here again, with less of a reason.
@@ -138,6 +139,7 @@ fn cure(error: &StoreError) -> String {
         StoreError::Nonsense => "make sure that nothing else answers at store.url".to_owned(),
         StoreError::Full => "raise store.max_sessions".to_owned(),
         StoreError::UnknownKey => "list the root that the record was sealed with in keys.root".to_owned(),
+        StoreError::Disk(_) => "look at the disk: its room, its rights, its health".to_owned(),
         StoreError::Unsealed => "look into the log of the proxy".to_owned(),
     }
 }

@@ -191,8 +191,14 @@ enum Clear {
 
 /// The mark of data and subjects, and what a subject is known by where nothing is hidden.
 fn readable() -> [String; 2] {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"canary-last");
-    [MARK.to_owned(), digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()]
+    [MARK.to_owned(), subject_digest()[..LABEL].iter().map(|byte| format!("{byte:02x}")).collect()]
+}
+
+/// So many bytes of it stand in the index.
+const LABEL: usize = 16;
+
+fn subject_digest() -> Vec<u8> {
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"canary-last").as_ref().to_vec()
 }
 
 fn search(w: &World, proxies: &[Arc<Proxy>], cage: Cage, clear: Clear) {
@@ -212,6 +218,13 @@ fn search(w: &World, proxies: &[Arc<Proxy>], cage: Cage, clear: Clear) {
         let found = dump.iter().find(|(_, text)| text.contains(&mark)).map(|(place, _)| place);
         let wanted = !dump.is_empty() && clear == Clear::Data;
         assert_eq!(found.is_some(), wanted, "{mark} in the store: {found:?}");
+    }
+    for file in w.store_files() {
+        let text = String::from_utf8_lossy(&file);
+        assert_eq!(text.contains(MARK), clear == Clear::Data, "the mark in the file");
+        let has_label = file.windows(LABEL).any(|part| part == &subject_digest()[..LABEL]);
+        assert_eq!(has_label, clear == Clear::Data, "the subject in the file");
+        assert_secret("the file", &text, &searched);
     }
     // In what is said and logged there is no data either.
     searched.push(MARK.to_owned());
@@ -256,6 +269,16 @@ fn release_canaries(w: &World, clear: Clear) {
 #[test]
 fn nothing_secret_leaks_when_sessions_are_in_memory() {
     world(Store::Memory, |w| release_canaries(w, Clear::Data));
+}
+
+#[test]
+fn nothing_secret_leaks_when_sessions_are_in_a_file() {
+    world(Store::File, |w| release_canaries(w, Clear::Data));
+}
+
+#[test]
+fn nothing_secret_leaks_when_sessions_are_in_a_file_and_nothing_at_all_when_they_are_sealed() {
+    world(Store::File, |w| release_canaries(w, Clear::Nothing));
 }
 
 #[test]

@@ -17,6 +17,7 @@ fn stores(w: &World) -> Vec<String> {
     vec![
         String::new(),
         format!("store.url = \"{}/1\"", redis.trim_end_matches("/0")),
+        "store.url = \"file:sessions.db\"\nstore.encrypt = true".to_owned(),
         "store.prefix = \"[moved]*:\"".to_owned(),
     ]
 }

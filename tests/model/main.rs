@@ -66,16 +66,23 @@ async fn ten_thousand_operations_in_memory_are_those_of_the_model() {
     run("memory", 10_000, vec![first, second]).await;
 }
 
+#[tokio::test]
+async fn ten_thousand_operations_in_a_file_are_those_of_the_model() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let kind = Kind::File { path: folder.path().join("sessions.db") };
+    let depot = Depot::new(&settings(kind)).expect("a depot");
+    let first = Process::new(depot.open());
+    let second = Process { store: depot.open(), ..first.clone() };
+    run("file", 10_000, vec![first, second]).await;
+}
+
 /// `told`: what a process is told, the first one and the second.
 async fn run_in_redis(name: &str, operations: u64, told: [fn(Settings) -> Settings; 2]) {
     let server = Redis::start();
     // One of them is slow, so that the steps of the other come between its own.
     let slow = Turnstile::dawdling_before(server.port(), 1);
     let at = |url: &str| Kind::Redis(Box::new(Target::parse(url).expect("a URL of Redis").expect("a sound URL")));
-    let processes = vec![
-        process(&told[0](settings(at(&slow.url())))),
-        process(&told[1](settings(at(&server.url())))),
-    ];
+    let processes = vec![process(&told[0](settings(at(&slow.url())))), process(&told[1](settings(at(&server.url()))))];
     let world = run(name, operations, processes).await;
     let keys: Vec<String> = server.command(&["KEYS", &format!("{PREFIX}s:*")]);
     for key in keys {

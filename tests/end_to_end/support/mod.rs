@@ -10,6 +10,7 @@ mod connection;
 mod exact;
 mod jar;
 mod ledger;
+mod mirror;
 mod proxy;
 #[path = "../../support/mod.rs"]
 mod shared;
@@ -21,7 +22,8 @@ mod world;
 pub(crate) use answer::{Answer, Piece};
 pub(crate) use browser::{Ask, Browser, OurCookie, Pending, TICKET};
 pub(crate) use connection::{Connection, Reply};
+pub(crate) use mirror::mirror;
 pub(crate) use proxy::{Proxy, Said, cloakroom};
 pub(crate) use shared::{Authority, Gate, Redis, Relay, Stop, Turnstile, free_port, let_pass, until};
 pub(crate) use wire::{Framing, Headers, Wire, folded, parse_head};
-pub(crate) use world::{Store, World, both_stores, world};
+pub(crate) use world::{Store, World, every_store, world};

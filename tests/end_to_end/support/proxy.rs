@@ -179,6 +179,14 @@ impl Proxy {
         }
     }
 
+    /// Limits the size of every file that it writes; `None` lifts the limit.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let running = self.running.lock().expect("proxy");
+        let pid = Pid::from_child(&running.as_ref().expect("a running proxy").child);
+        let limit = rustix::process::Rlimit { current: bytes, maximum: None };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, limit).expect("a limit of file sizes");
+    }
+
     /// Bytes resident now.
     pub(crate) fn resident(&self) -> u64 {
         self.status_line("VmRSS:")
