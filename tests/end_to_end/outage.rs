@@ -6,7 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::crowd;
-use crate::support::{Answer, Ask, Browser, Gate, OurCookie, Proxy, Relay, Store, World, let_pass, mirror, until, world};
+use crate::support::{
+    Answer, Ask, Browser, Gate, OurCookie, Proxy, Relay, Store, World, let_pass, mirror, until, world,
+};
 
 /// What the busy machine may add to what the contract allows: twice `store.timeout`.
 const SLACK: Duration = Duration::from_millis(750);
