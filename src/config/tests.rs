@@ -398,7 +398,7 @@ fn faults_of_flags_name_the_flag() {
     let overrides = Overrides {
         upstream: Some("https://h".to_owned()),
         listen: Some("unix:/run/c.sock".to_owned()),
-        store: Some("rediss://h".to_owned()),
+        store: Some("redis+sentinel://h/m/0".to_owned()),
     };
     let faults = load(None, &overrides, &env).unwrap_err();
     assert_eq!(places(&faults), [(None, "--listen"), (None, "--store"), (None, "--upstream")]);

@@ -92,9 +92,8 @@ impl Client {
         Ok(())
     }
 
-    fn work(&mut self, proxy: &Proxy, seed: u64, done: &AtomicU64) {
+    fn work(&mut self, mut connection: Connection, seed: u64, done: &AtomicU64) {
         let mut rng = StdRng::seed_from_u64(seed);
-        let Ok(mut connection) = proxy.try_connect() else { return };
         while self.turn(&mut connection, &mut rng, done).is_ok() {}
     }
 
@@ -145,8 +144,8 @@ fn kill_again_and_again(w: &World) {
     for kill in 0..kills {
         thread::scope(|scope| {
             for client in &mut clients {
-                let (proxy, done, seed) = (&proxy, &done, rng.random());
-                scope.spawn(move || client.work(proxy, seed, done));
+                let (connection, done, seed) = (proxy.connect(), &done, rng.random());
+                scope.spawn(move || client.work(connection, seed, done));
             }
             let_pass(Duration::from_millis(rng.random_range(20..200)));
             proxy.kill();

@@ -9,12 +9,12 @@ use std::{
 
 use cloakroom::{
     session::{Handle, record::Stored, ticket::Locator},
-    store::{Depot, Kind, Store, Swap},
+    store::{Depot, Kind, Settings, Store, Swap},
 };
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::bench::{LONG, SLACK, depot, live};
+use crate::bench::{LONG, SLACK, live};
 
 /// Writes under way at once.
 const CROWD: usize = 2_000;
@@ -111,6 +111,11 @@ async fn visit(store: &Store, count: u64, span: Duration, mut beside: impl FnMut
     (reads, writes)
 }
 
+/// Whoever fills a store is patient.
+fn depot(kind: Kind) -> Depot {
+    Depot::new(&Settings { kind, save_timeout: Duration::from_secs(60), ..Settings::default() }).expect("a depot")
+}
+
 async fn until(end: Instant) {
     tokio::time::sleep(end.saturating_duration_since(Instant::now())).await;
 }
@@ -118,7 +123,7 @@ async fn until(end: Instant) {
 /// Opens the file as a new process does.
 fn open(path: &Path, what: &str) -> Depot {
     let begun = Instant::now();
-    let depot = depot(Kind::File { path: path.to_owned() }, Duration::from_secs(5));
+    let depot = depot(Kind::File { path: path.to_owned() });
     eprintln!("open {what}: {:?}", begun.elapsed());
     assert!(begun.elapsed() < BACK + SLACK, "open {what}: {:?}", begun.elapsed());
     depot
@@ -163,7 +168,7 @@ async fn a_million_in_a_file() {
 async fn a_million_in_memory() {
     let count = sessions();
     let (before, begun, end) = (resident(), Instant::now(), Instant::now() + life(count) / 10);
-    let depot = depot(Kind::Memory { max_sessions: usize::MAX }, Duration::from_secs(5));
+    let depot = depot(Kind::Memory { max_sessions: usize::MAX });
     let store = depot.open();
     fill(&store, count, end).await;
     eprintln!("{count} sessions in {:?}: {} bytes resident each", begun.elapsed(), (resident() - before) / count);
