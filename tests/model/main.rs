@@ -72,10 +72,7 @@ async fn run_in_redis(name: &str, operations: u64, told: [fn(Settings) -> Settin
     // One of them is slow, so that the steps of the other come between its own.
     let slow = Turnstile::dawdling_before(server.port(), 1);
     let at = |url: &str| Kind::Redis(Box::new(Target::parse(url).expect("a URL of Redis").expect("a sound URL")));
-    let processes = vec![
-        process(&told[0](settings(at(&slow.url())))),
-        process(&told[1](settings(at(&server.url())))),
-    ];
+    let processes = vec![process(&told[0](settings(at(&slow.url())))), process(&told[1](settings(at(&server.url()))))];
     let world = run(name, operations, processes).await;
     let keys: Vec<String> = server.command(&["KEYS", &format!("{PREFIX}s:*")]);
     for key in keys {
