@@ -19,6 +19,8 @@ use super::{
 /// A value and where it was typed.
 pub(super) struct Node {
     pub(super) place: Place,
+    /// Where its key begins in the file, for what depends on the order.
+    pub(super) offset: usize,
     pub(super) value: Value,
 }
 
@@ -50,18 +52,18 @@ pub(super) struct Text {
 impl Node {
     /// A table without keys.
     pub(super) fn empty(place: Place) -> Self {
-        Self { place, value: Value::Table(Table::new()) }
+        Self { place, offset: 0, value: Value::Table(Table::new()) }
     }
 
     /// What a command-line flag says.
     pub(super) fn flag(name: &str, text: &str) -> Self {
         let text = Text { typed: text.to_owned(), meant: text.to_owned() };
-        Self { place: Place::flag(name), value: Value::Text(text) }
+        Self { place: Place::flag(name), offset: 0, value: Value::Text(text) }
     }
 
     /// A list of one flag.
     pub(super) fn flag_list(name: &str, text: &str) -> Self {
-        Self { place: Place::flag(name), value: Value::List(vec![Self::flag(name, text)]) }
+        Self { place: Place::flag(name), offset: 0, value: Value::List(vec![Self::flag(name, text)]) }
     }
 
     /// Puts a value into a table, making the table if there is none. What is no table stays, to be reported.
@@ -140,10 +142,10 @@ impl Reader<'_> {
             let line = line_of(self.text, key.span().start);
             let name = key.get_ref().to_string();
             let node = self.value(value, place.of_key(&name, Some(line)));
-            (name, node)
+            (name, Node { offset: key.span().start, ..node })
         });
         let keys = keys.collect();
-        Node { place, value: Value::Table(keys) }
+        Node { place, offset: 0, value: Value::Table(keys) }
     }
 
     fn value(&self, value: &Spanned<DeValue<'_>>, place: Place) -> Node {
@@ -163,7 +165,7 @@ impl Reader<'_> {
                     .collect(),
             ),
         };
-        Node { place, value }
+        Node { place, offset: 0, value }
     }
 
     fn string(&self, typed: &str, place: &Place) -> Value {

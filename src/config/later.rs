@@ -41,7 +41,6 @@ const LATER: &[(&str, Later)] = &[
     ("upstreams.*.protocol", Later::Words(&["http1", "h2"])),
     ("upstreams.*.health", Later::Key),
     ("routes.*.end_on", Later::Key),
-    ("routes.*.inject", Later::Key),
     ("routes.*.capture", Later::Key),
     ("routes.*.keep_captured", Later::On),
     ("routes.*.require", Later::Key),

@@ -15,6 +15,8 @@ mod faults;
 mod file;
 mod interpolate;
 mod later;
+mod legacy;
+mod names;
 mod routes;
 mod secrets;
 mod section;
@@ -30,6 +32,7 @@ pub use faults::{Fault, Faults};
 
 use faults::{Place, Report};
 use file::Node;
+use legacy::Claimed;
 use routes::Surroundings;
 use secrets::Sources;
 use section::Section;
@@ -143,7 +146,9 @@ fn settings(
     let applications = root.required("upstreams");
     let upstreams = upstreams::upstreams(&applications, response_header_bytes);
     complain_of_number(&upstreams, &applications);
-    let routes = Surroundings { upstreams: &upstreams, on_failure: store.on_failure }.routes(&root);
+    let headers = [&envelope.header, &envelope.update_header, &envelope.control_header];
+    let claimed = Claimed { headers };
+    let routes = Surroundings { upstreams: &upstreams, on_failure: store.on_failure, claimed }.routes(&root);
     root.close();
     let (trusted_proxies, scheme) = (listen.trusted_proxies, listen.scheme);
     let cookie = cookie.settings?;

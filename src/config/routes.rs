@@ -5,12 +5,13 @@
 use super::{
     faults::{Place, Report},
     file::{Node, Value},
+    legacy::Claimed,
     section::{Origin, Section, Typed, contradiction},
     store::ON_FAILURE,
     units,
 };
 use crate::{
-    proxy::{OnStoreFailure, RouteSettings, SessionUse, UpstreamSettings},
+    proxy::{Legacy, OnStoreFailure, RouteSettings, SessionUse, UpstreamSettings},
     route::{Duplicate, HostPattern, PathPrefix, PatternFault, Table},
 };
 
@@ -21,6 +22,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) upstreams: &'a [UpstreamSettings],
     /// `store.on_failure`
     pub(super) on_failure: OnStoreFailure,
+    pub(super) claimed: Claimed<'a>,
 }
 
 /// A route and where it was typed.
@@ -56,7 +58,7 @@ impl Surroundings<'_> {
             root.report.fault(place, "is missing, and there are several upstreams", cure);
         }
         let session = SessionUse::On(self.on_failure);
-        let route = |path| RouteSettings { host: None, path, upstream: 0, session };
+        let route = |path| RouteSettings { host: None, path, upstream: 0, session, legacy: Legacy::default() };
         PathPrefix::parse("/").map(route).into_iter().collect()
     }
 
@@ -65,10 +67,10 @@ impl Surroundings<'_> {
         let host = section.optional("host", host);
         let path = section.read("path", PathPrefix::parse("/").ok(), |node, report| path(node, report).map(Some));
         let upstream = self.upstream(&section);
-        let session = self.session_use(&section);
+        let (session, legacy) = self.session_use(&section);
         let sound = host.is_sound() && path.is_sound() && !section.is_broken();
         section.close();
-        let route = RouteSettings { host: host.value, path: path.value?, upstream: upstream?, session };
+        let route = RouteSettings { host: host.value, path: path.value?, upstream: upstream?, session, legacy };
         sound.then(|| Placed { route, place: node.place.clone() })
     }
 
@@ -92,14 +94,15 @@ impl Surroundings<'_> {
         }
     }
 
-    fn session_use(&self, section: &Section<'_>) -> SessionUse {
+    fn session_use(&self, section: &Section<'_>) -> (SessionUse, Legacy) {
         let session = section.flag("session", true);
         let on_failure =
             section.read("on_store_failure", self.on_failure, |node, report| units::choice(node, report, ON_FAILURE));
         let problem = "has no meaning on a route with session = false";
         let holds = session.value || !on_failure.is_given();
         contradiction(section.report, (&on_failure, &session), holds, problem, "remove one of the two");
-        if session.value { SessionUse::On(on_failure.value) } else { SessionUse::Off }
+        let legacy = self.claimed.legacy(section, &session);
+        (if session.value { SessionUse::On(on_failure.value) } else { SessionUse::Off }, legacy)
     }
 
     fn unused(&self, routes: &Typed<Vec<Placed>>, report: &Report) {

@@ -291,7 +291,6 @@ fn what_a_later_version_brings_is_a_fault_that_says_so() {
         "protocol = \"h2\"",
         "health = { path = \"/\", interval = \"5s\" }",
         "[[routes]]\nend_on = [\"/logout\"]",
-        "[[routes]]\n[routes.inject]\nX-User = \"/user\"",
         "[[routes]]\n[routes.capture]\nX-User = \"/user\"",
         "[[routes]]\nkeep_captured = true",
         "[[routes]]\n[routes.require]\npointer = \"/user\"",

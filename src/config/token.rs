@@ -7,6 +7,7 @@ use http::HeaderName;
 use super::{
     faults::Report,
     file::Node,
+    names::{self, Bearing, fold},
     secrets::{self, Key, Sources},
     section::{Section, Typed},
     units::{self, LONGEST},
@@ -22,53 +23,6 @@ const ALGORITHMS: [(&str, Algorithm); 3] =
     [("HS256", Algorithm::Hs256), ("ES256", Algorithm::Es256), ("EdDSA", Algorithm::EdDsa)];
 /// NumericDate counts seconds.
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Names that mean something to browsers, proxies or applications, as [`fold`] writes them.
-const TAKEN: &[&str] = &[
-    "age",
-    "allow",
-    "alt-svc",
-    "authorization",
-    "cache-control",
-    "connection",
-    "cookie",
-    "date",
-    "etag",
-    "expect",
-    "expires",
-    "forwarded",
-    "from",
-    "host",
-    "keep-alive",
-    "last-modified",
-    "link",
-    "location",
-    "max-forwards",
-    "origin",
-    "pragma",
-    "range",
-    "referer",
-    "referrer-policy",
-    "retry-after",
-    "server",
-    "set-cookie",
-    "set-cookie2",
-    "strict-transport-security",
-    "te",
-    "traceparent",
-    "tracestate",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "vary",
-    "via",
-    "www-authenticate",
-    "x-request-id",
-    "cdn-cache-control",
-    "surrogate-control",
-];
-const TAKEN_FAMILIES: &[&str] = &["accept", "access-control-", "content-", "if-", "proxy-", "sec-", "x-forwarded-"];
 
 /// The secrets of `[keys]`.
 pub(super) fn roots(section: &Section<'_>, sources: &Sources<'_>) -> Typed<Vec<Key>> {
@@ -154,22 +108,7 @@ fn headers(section: &Section<'_>) -> [HeaderName; 3] {
 }
 
 fn header_name(node: &Node, report: &Report) -> Option<HeaderName> {
-    let text = units::text(node, report)?;
-    let cure = "write a name of your own, such as \"X-Session\"";
-    let Ok(name) = text.meant.parse::<HeaderName>() else {
-        return units::fault(node, report, &format!("\"{}\" is not a header name", text.typed), cure);
-    };
-    let folded = fold(&name);
-    let in_family = TAKEN_FAMILIES.iter().any(|family| folded.starts_with(family));
-    if TAKEN.contains(&folded.as_str()) || in_family {
-        return units::fault(node, report, &format!("{name} has a meaning already"), cure);
-    }
-    Some(name)
-}
-
-/// Names that CGI, WSGI and PHP cannot tell apart are one name (contract section 4).
-fn fold(name: &HeaderName) -> String {
-    name.as_str().chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
+    names::header_name(&units::text(node, report)?.meant, node, report, Bearing::Ours)
 }
 
 fn issuer(node: &Node, report: &Report) -> Option<String> {

@@ -1,8 +1,9 @@
-//! The application side: the token out, update and control in. Pure.
+//! The application side: the token or plain headers out, update and control in. Pure.
 //!
 //! The token is a compact JWS (RFC 7515) whose payload is written around the session's data as it is stored, so that
 //! every digit arrives. Whoever asks for a token gives the time; nothing here reads a clock.
 
+mod inject;
 mod keys;
 mod open;
 mod token;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+pub use inject::{Injection, Template, TemplateFault, Unfit};
 pub use keys::{Algorithm, NotAKey, SigningKey, generate};
 pub use open::{OpenError, open, open_endings};
 pub use token::{Audience, Claims, Sealer, TokenError, Verified};

@@ -34,6 +34,7 @@ pub use head::{Announced, Framing, HeadBounds, HeadFault, HeadScan, announced_by
 pub use hop::{frame_unknown_length, strip_request_hop_by_hop, strip_response_hop_by_hop};
 pub use host::{Authority, HostFault, authority_of};
 pub use max_forwards::{Reach, count_forward};
+pub use names::is_claim;
 pub use request_id::{accepted_request_id, set_request_id};
 pub use scheme::{Scheme, SchemePolicy, is_loopback_host, scheme_of};
 pub use trailer::strip_trailers;

@@ -47,7 +47,7 @@ const FRAMING: [&str; 6] =
     ["transfer-encoding", "content-length", "keep-alive", "proxy-connection", "proxy-authorization", "x-request-id"];
 
 /// Whether `name`, folded, is a claim about the client (threats S-15).
-pub(super) fn is_claim(name: &HeaderName) -> bool {
+pub fn is_claim(name: &HeaderName) -> bool {
     let name = name.as_str();
     match name.as_bytes().first() {
         Some(b'x' | b'f' | b't') => {}

@@ -14,7 +14,10 @@ use http_body::{Body, Frame, SizeHint};
 use tokio_util::sync::DropGuard;
 
 use super::{access::Entry, line::Line, upload::Upload};
-use crate::{headers::strip_trailers, upstream::ResponseBody};
+use crate::{
+    headers::{Guarded, strip_trailers},
+    upstream::ResponseBody,
+};
 
 enum Source {
     Nothing,
@@ -70,7 +73,7 @@ impl Body for Download {
         if let (Some(entry), Some(Ok(frame))) = (&mut this.entry, &frame) {
             entry.count(frame.data_ref().map_or(0, Bytes::len));
         }
-        Poll::Ready(frame.map(|frame| frame.map(|frame| clean(frame, &this.line))))
+        Poll::Ready(frame.map(|frame| frame.map(|frame| clean(frame, &this.line.ours))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -90,9 +93,9 @@ impl Body for Download {
     }
 }
 
-pub(super) fn clean(mut frame: Frame<Bytes>, line: &Line) -> Frame<Bytes> {
+pub(super) fn clean(mut frame: Frame<Bytes>, guarded: &Guarded) -> Frame<Bytes> {
     if let Some(trailers) = frame.trailers_mut() {
-        strip_trailers(trailers, &line.guarded);
+        strip_trailers(trailers, guarded);
     }
     frame
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    UploadLimits,
+    Legacy, UploadLimits,
     settings::{RouteSettings, SessionUse, Settings},
 };
 use crate::{
@@ -20,6 +20,7 @@ pub(super) struct Route {
     pub(super) session: SessionUse,
     pub(super) realm: String,
     pub(super) domain_applies: bool,
+    pub(super) legacy: Legacy,
 }
 
 /// An application, prepared.
@@ -37,6 +38,9 @@ pub struct Line {
     pub(super) envelope: envelope::Settings,
     pub(super) sealer: envelope::Sealer,
     pub(super) keyring: Keyring,
+    /// What no application may send to a browser.
+    pub(super) ours: Guarded,
+    /// What no client may send to an application: our names, and those that any route injects.
     pub(super) guarded: Guarded,
     pub(super) trust: Trust,
     pub(super) scheme: SchemePolicy,
@@ -53,7 +57,8 @@ impl Line {
     /// What the configuration should have found: no key, or two routes with the same host and path.
     pub fn new(settings: &Settings) -> Result<Self, String> {
         let envelope = &settings.envelope;
-        let names = [&envelope.header, &envelope.update_header, &envelope.control_header];
+        let ours = [&envelope.header, &envelope.update_header, &envelope.control_header];
+        let injected = settings.routes.iter().flat_map(|route| &route.legacy.inject).map(|injection| &injection.name);
         let (root, older) = settings.roots.split_first().ok_or("there is no root key")?;
         let older: Vec<&[u8]> = older.iter().map(Vec::as_slice).collect();
         let sealer = envelope::Sealer::new(envelope).map_err(|error| format!("a token key {error}"))?;
@@ -69,7 +74,8 @@ impl Line {
             envelope: envelope.clone(),
             sealer: sealer.ok_or("there is no token key")?,
             keyring: Keyring::new(root, &older),
-            guarded: Guarded::new(names.into_iter().cloned()),
+            ours: Guarded::new(ours.into_iter().cloned()),
+            guarded: Guarded::new(ours.into_iter().chain(injected).cloned()),
             trust: Trust { proxies: settings.trusted_proxies.clone() },
             scheme: settings.scheme,
             routes,
@@ -128,6 +134,7 @@ impl Route {
             session: settings.session,
             realm,
             domain_applies,
+            legacy: settings.legacy.clone(),
         }
     }
 }
@@ -180,6 +187,7 @@ mod tests {
             path: PathPrefix::parse("/").unwrap(),
             upstream: 0,
             session: SessionUse::On(OnStoreFailure::Reject),
+            legacy: Legacy::default(),
         };
         Line::new(&Settings {
             cookie: cookie::Settings::new(cookie).unwrap(),

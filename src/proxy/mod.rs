@@ -7,6 +7,7 @@
 mod access;
 mod body;
 mod detach;
+mod legacy;
 mod line;
 mod rejection;
 mod settings;
@@ -23,6 +24,7 @@ use tracing::{error, warn};
 
 use access::{Entry, Outcome};
 pub use body::Download;
+pub use legacy::Legacy;
 pub use line::{Application, Line};
 pub use rejection::{Form, Rejection};
 pub use settings::{OnStoreFailure, RouteSettings, SessionUse, Settings, UpstreamSettings};
@@ -168,6 +170,8 @@ impl Shard {
                 entry.session = visitor.handle();
                 let token = self.seal_token(route.upstream, application, &visitor)?;
                 head.headers.insert(&self.line.envelope.header, token);
+                let data = self.read_data(route, &visitor);
+                self.inject(&mut head.headers, route, data.as_ref());
                 Some(visitor)
             }
         };

@@ -1,5 +1,6 @@
 //! What the line is told.
 
+use super::Legacy;
 use crate::{cookie, envelope, headers, route, session, store, upstream};
 
 /// What happens on a session route while the store is away.
@@ -31,6 +32,8 @@ pub struct RouteSettings {
     pub upstream: usize,
     /// Whether it has sessions.
     pub session: SessionUse,
+    /// What it does for an application that stays unmodified.
+    pub legacy: Legacy,
 }
 
 /// An application: where it is and what it may do.

@@ -25,7 +25,7 @@ use crate::{
         change::{Change, Intent},
         control::Control,
         policy::{Create, On5xx},
-        record::{Standing, Stored},
+        record::{Record, Standing, Stored},
         settle::{CookieStep, Outcome, Plan, Reach, Step},
     },
     store::{
@@ -242,8 +242,8 @@ impl Shard {
     pub(super) fn clean<B>(&self, response: &mut Response<B>, route: &Route) {
         let name = self.line.cookie.name();
         let lines = response.headers_mut();
-        self.line.guarded.strip(lines);
-        headers::strip_response_hop_by_hop(lines, &self.line.guarded);
+        self.line.ours.strip(lines);
+        headers::strip_response_hop_by_hop(lines, &self.line.ours);
         if lines.get_all(SET_COOKIE).iter().any(|line| cookie::covers_set_cookie(line, name)) {
             warn!(target: "cloakroom::proxy", route = route.name, "the application set a cookie of our name; it is removed");
             let kept: Vec<_> = lines
@@ -312,6 +312,14 @@ impl Visitor {
     pub(super) fn handle(&self) -> Option<Handle> {
         match &self.presented {
             Presented::Loaded(session) => Some(session.handle),
+            _ => None,
+        }
+    }
+
+    /// The session as the application is given it.
+    pub(super) fn record(&self) -> Option<&Record> {
+        match &self.presented {
+            Presented::Loaded(session) => Some(&session.record),
             _ => None,
         }
     }

@@ -234,7 +234,7 @@ impl Body for Upload {
         match frame {
             None => Poll::Ready(None),
             Some(Err(_)) => this.fail(Fault::Broken),
-            Some(Ok(frame)) if this.counts(&frame) => Poll::Ready(Some(Ok(clean(frame, &this.line)))),
+            Some(Ok(frame)) if this.counts(&frame) => Poll::Ready(Some(Ok(clean(frame, &this.line.guarded)))),
             Some(Ok(_)) => this.fail(Fault::TooLarge),
         }
     }

@@ -15,6 +15,7 @@ mod documentation;
 mod endings;
 mod errors;
 mod hangups;
+mod legacy;
 mod life;
 mod moving;
 mod order;

@@ -25,5 +25,5 @@ pub(crate) use connection::{Connection, Reply};
 pub(crate) use mirror::mirror;
 pub(crate) use proxy::{Proxy, Said, cloakroom};
 pub(crate) use shared::{Authority, Gate, Redis, Relay, Stop, Turnstile, free_port, let_pass, until};
-pub(crate) use wire::{Framing, Headers, Wire, folded, parse_head};
+pub(crate) use wire::{Framing, Headers, Wire, folded, latin1, parse_head};
 pub(crate) use world::{Store, World, every_store, world};
