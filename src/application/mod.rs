@@ -91,7 +91,7 @@ impl Application {
         let allowed = holder.known.rights().allow(vec![patch], &Control::default());
         let patches = allowed.map_err(|_| Refusal::Forbidden)?;
         let control = Control { if_version, ..Control::default() };
-        let change = Change { update: Some(patches), control };
+        let change = Change { update: Some(patches), control, ..Change::default() };
         let version = self.save(&handle, &change).await?;
         let mut response = Response::new(String::new());
         *response.status_mut() = StatusCode::NO_CONTENT;

@@ -40,10 +40,6 @@ const LATER: &[(&str, Later)] = &[
     ("upstreams.*.affinity", Later::On),
     ("upstreams.*.protocol", Later::Words(&["http1", "h2"])),
     ("upstreams.*.health", Later::Key),
-    ("routes.*.end_on", Later::Key),
-    ("routes.*.capture", Later::Key),
-    ("routes.*.keep_captured", Later::On),
-    ("routes.*.require", Later::Key),
     ("routes.*.vault", Later::Key),
     ("limits.streams", Later::Key),
 ];

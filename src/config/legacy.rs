@@ -1,18 +1,22 @@
 //! What a route does for an application that stays unmodified: `inject` and its like (contract section 6).
 
-use http::HeaderName;
+use http::{HeaderName, StatusCode};
 
 use super::{
     faults::Report,
     file::{Node, Value},
     names::{self, Bearing, fold},
-    section::{Section, Typed, contradiction},
+    section::{Origin, Section, Typed, contradiction},
     units,
 };
 use crate::{
-    envelope::{Injection, Template},
-    proxy::Legacy,
+    envelope::{Captured, Injection, Template},
+    proxy::{Gate, Legacy, Shown},
+    route::{PathPrefix, Redirect},
+    session::document::{MAX_DEPTH, Pointer},
 };
+
+const REQUIRE: &str = "routes.*.require";
 
 /// What the keys are read against.
 pub(super) struct Claimed<'a> {
@@ -23,9 +27,38 @@ pub(super) struct Claimed<'a> {
 impl Claimed<'_> {
     /// Reads the keys of one route. `session`: whether it has sessions, without which none of them means anything.
     pub(super) fn legacy(&self, section: &Section<'_>, session: &Typed<bool>) -> Legacy {
+        let end_on =
+            section.read("end_on", Vec::new(), |node, report| units::each(node, report, |node| path(node, report)));
         let inject = section.read("inject", Vec::new(), |node, report| self.inject(node, report));
-        needs_sessions(&inject, session, section.report);
-        Legacy { inject: inject.value }
+        let capture = section.read("capture", Vec::new(), |node, report| self.capture(node, report));
+        let keep = section.flag("keep_captured", false);
+        let require = section.optional("require", gate);
+        let report = section.report;
+        needs_sessions(&end_on, session, report);
+        needs_sessions(&inject, session, report);
+        needs_sessions(&capture, session, report);
+        needs_sessions(&require, session, report);
+        let problem = "has no meaning without capture";
+        contradiction(
+            report,
+            (&keep, &capture),
+            !keep.value || capture.is_given(),
+            problem,
+            "remove it, or add capture",
+        );
+        let captured = if keep.value { Shown::Still } else { Shown::Never };
+        let (end_on, inject, capture, require) = (end_on.value, inject.value, capture.value, require.value);
+        Legacy { end_on, inject, capture, captured, require }
+    }
+
+    fn capture(&self, node: &Node, report: &Report) -> Option<Vec<Captured>> {
+        let entries = entries(node, report)?;
+        let captured = entries.iter().map(|(key, node)| {
+            let name = self.header_name(key, node, report, Bearing::Captured);
+            let place = place(node, report);
+            Some(Captured { name: name?, place: place? })
+        });
+        captured.collect::<Vec<_>>().into_iter().collect()
     }
 
     fn inject(&self, node: &Node, report: &Report) -> Option<Vec<Injection>> {
@@ -75,6 +108,52 @@ fn entries<'a>(node: &'a Node, report: &Report) -> Option<Vec<(&'a String, &'a N
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(_, node)| node.offset);
     Some(entries)
+}
+
+/// A pointer to a part of the data, not to the whole of it.
+fn place(node: &Node, report: &Report) -> Option<Pointer> {
+    let place = units::pointer(node, report)?;
+    let cure = "write a path from the top of the data, such as \"/user\"";
+    match place.tokens().len() {
+        0 => units::fault(node, report, "is the whole data", cure),
+        1..=MAX_DEPTH => Some(place),
+        _ => units::fault(node, report, &format!("is deeper than data may be ({MAX_DEPTH})"), cure),
+    }
+}
+
+fn path(node: &Node, report: &Report) -> Option<PathPrefix> {
+    let path = PathPrefix::parse(&units::text(node, report)?.meant);
+    path.map_err(|fault| report.fault(&node.place, fault.problem, fault.cure)).ok()
+}
+
+fn gate(node: &Node, report: &Report) -> Option<Gate> {
+    let section = Section::open(node, REQUIRE, report);
+    let pointer = section.optional("pointer", place);
+    let redirect = section.optional("redirect", redirect);
+    let status = section.read("status", StatusCode::UNAUTHORIZED, status);
+    if pointer.origin == Origin::Default {
+        report.fault(&pointer.place, "is missing", "write what a session must have, such as pointer = \"/user\"");
+    }
+    let sound = pointer.is_sound() && redirect.is_sound() && status.is_sound();
+    section.close();
+    let gate = Gate { pointer: pointer.value?, redirect: redirect.value, status: status.value };
+    sound.then_some(gate)
+}
+
+fn redirect(node: &Node, report: &Report) -> Option<Redirect> {
+    let redirect = Redirect::parse(&units::text(node, report)?.meant);
+    redirect.map_err(|fault| report.fault(&node.place, fault.problem, fault.cure)).ok()
+}
+
+fn status(node: &Node, report: &Report) -> Option<StatusCode> {
+    let status = match node.value {
+        Value::Integer(Some(401)) => Some(StatusCode::UNAUTHORIZED),
+        Value::Integer(Some(403)) => Some(StatusCode::FORBIDDEN),
+        Value::Integer(Some(404)) => Some(StatusCode::NOT_FOUND),
+        Value::Faulty => return None,
+        _ => None,
+    };
+    status.or_else(|| units::fault(node, report, "is no status for a closed gate", "write 401, 403 or 404"))
 }
 
 fn template(node: &Node, report: &Report) -> Option<Template> {

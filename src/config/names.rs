@@ -62,6 +62,8 @@ pub(super) enum Bearing {
     Ours,
     /// A request header made of session data.
     Injected,
+    /// A response header that is kept in the session.
+    Captured,
 }
 
 /// Reads a header name that has no meaning yet.
@@ -69,6 +71,7 @@ pub(super) fn header_name(text: &str, node: &Node, report: &Report, bearing: Bea
     let cure = match bearing {
         Bearing::Ours => "write a name of your own, such as \"X-Session\"",
         Bearing::Injected => "write a name of the application's own, such as X-Remote-User",
+        Bearing::Captured => "write a name of the application's own, such as X-Auth-User",
     };
     let Ok(name) = text.parse::<HeaderName>() else {
         return units::fault(node, report, &format!("\"{text}\" is not a header name"), cure);

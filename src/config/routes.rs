@@ -114,10 +114,31 @@ impl Surroundings<'_> {
     }
 }
 
+/// Log-in pages that only who has signed in already reaches.
+fn circles(routes: &[Placed], table: &Table<&RouteSettings>, report: &Report) {
+    for Placed { route, place } in routes {
+        let redirect = route.legacy.require.as_ref().and_then(|gate| gate.redirect.as_ref());
+        let Some(path) = redirect.and_then(|redirect| redirect.local_path()) else { continue };
+        let host = route.host.as_ref().map(|host| host.to_string().replace('*', "any")).unwrap_or_default();
+        if let Ok(Some(target)) = table.find(&host, path)
+            && target.legacy.require.is_some()
+        {
+            let key = place.key();
+            report.warn(format!(
+                "{key}.require.redirect leads to {path}, which has a require too (add a route without one)"
+            ));
+        }
+    }
+}
+
 /// Routes that could never be reached.
 fn duplicates(routes: &[Placed], report: &Report) {
-    let entries = routes.iter().map(|Placed { route, .. }| (route.host.clone(), route.path.clone(), ()));
-    for Duplicate { first, second } in Table::new(entries.collect()).err().unwrap_or_default() {
+    let entries = routes.iter().map(|Placed { route, .. }| (route.host.clone(), route.path.clone(), route));
+    let table = Table::new(entries.collect());
+    if let Ok(table) = &table {
+        circles(routes, table, report);
+    }
+    for Duplicate { first, second } in table.err().unwrap_or_default() {
         let problem = format!("has the host and path of {}, and would never be reached", routes[first].place.key());
         report.fault(&routes[second].place, problem, "remove one of them, or give it another host or path");
     }

@@ -3,6 +3,7 @@
 //! The token is a compact JWS (RFC 7515) whose payload is written around the session's data as it is stored, so that
 //! every digit arrives. Whoever asks for a token gives the time; nothing here reads a clock.
 
+mod capture;
 mod inject;
 mod keys;
 mod open;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+pub use capture::{Captured, captured};
 pub use inject::{Injection, Template, TemplateFault, Unfit};
 pub use keys::{Algorithm, NotAKey, SigningKey, generate};
 pub use open::{OpenError, open, open_endings};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::Settings;
 use crate::session::{
@@ -19,6 +19,8 @@ pub enum OpenError {
     Update(PatchError),
     /// The control header is no such dictionary.
     Control(ControlError),
+    /// A captured header is not UTF-8.
+    Capture(HeaderName),
     /// The upstream may not say this.
     Beyond(Beyond),
 }
@@ -28,6 +30,7 @@ impl fmt::Display for OpenError {
         match self {
             Self::Update(error) => write!(f, "the update header: {error}"),
             Self::Control(error) => error.fmt(f),
+            Self::Capture(name) => write!(f, "the captured header {name} is not UTF-8"),
             Self::Beyond(beyond) => beyond.fmt(f),
         }
     }
@@ -38,6 +41,7 @@ impl std::error::Error for OpenError {
         match self {
             Self::Update(error) => Some(error),
             Self::Control(error) => Some(error),
+            Self::Capture(_) => None,
             Self::Beyond(beyond) => Some(beyond),
         }
     }
@@ -48,7 +52,7 @@ impl std::error::Error for OpenError {
 /// # Errors
 /// [`OpenError`]: the control header is no dictionary, or the upstream may not end what it wants to end.
 pub fn open_endings(headers: &HeaderMap, settings: &Settings, rights: &Rights) -> Result<Change, OpenError> {
-    let said = Change { update: None, control: control(headers, settings)? };
+    let said = Change { control: control(headers, settings)?, ..Change::default() };
     let endings = said.endings();
     rights.allow(Vec::new(), &endings.control).map_err(OpenError::Beyond)?;
     Ok(endings)
@@ -73,7 +77,7 @@ pub fn open(headers: &HeaderMap, settings: &Settings, rights: &Rights) -> Result
     let patches = patches.map_err(OpenError::Update)?;
     let patches = rights.allow(patches, &control).map_err(OpenError::Beyond)?;
     let update = headers.contains_key(&settings.update_header).then_some(patches);
-    Ok(Change { update, control })
+    Ok(Change { update, control, ..Change::default() })
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod hop;
 mod host;
 mod max_forwards;
 mod names;
+mod navigation;
 mod request_id;
 mod scheme;
 mod trailer;
@@ -35,6 +36,7 @@ pub use hop::{frame_unknown_length, strip_request_hop_by_hop, strip_response_hop
 pub use host::{Authority, HostFault, authority_of};
 pub use max_forwards::{Reach, count_forward};
 pub use names::is_claim;
+pub use navigation::is_navigation;
 pub use request_id::{accepted_request_id, set_request_id};
 pub use scheme::{Scheme, SchemePolicy, is_loopback_host, scheme_of};
 pub use trailer::strip_trailers;

@@ -20,11 +20,11 @@ use std::{sync::Arc, time::Instant};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header::ALLOW};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tokio_util::{sync::DropGuard, task::TaskTracker};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use access::{Entry, Outcome};
 pub use body::Download;
-pub use legacy::Legacy;
+pub use legacy::{Gate, Legacy, Shown};
 pub use line::{Application, Line};
 pub use rejection::{Form, Rejection};
 pub use settings::{OnStoreFailure, RouteSettings, SessionUse, Settings, UpstreamSettings};
@@ -168,9 +168,10 @@ impl Shard {
                     Visitor::new(presented, self.line.reach(route, admitted.host(), admitted.scheme), &head.method);
                 entry.outcome = Outcome::Settled(visitor.outcome());
                 entry.session = visitor.handle();
+                let data = self.read_data(route, &visitor);
+                self.check_gate(&head, route, &visitor, data.as_ref())?;
                 let token = self.seal_token(route.upstream, application, &visitor)?;
                 head.headers.insert(&self.line.envelope.header, token);
-                let data = self.read_data(route, &visitor);
                 self.inject(&mut head.headers, route, data.as_ref());
                 Some(visitor)
             }
@@ -178,6 +179,7 @@ impl Shard {
         if self.line.cookie.strip() {
             crate::cookie::strip(&mut head.headers, self.line.cookie.name());
         }
+        let ends = route.legacy.ends(&head);
         let upgrade = admitted.address(&mut head, application);
         let (mut response, unread) =
             self.send(Request::from_parts(head, upload), starter, route.upstream, entry).await?;
@@ -185,7 +187,7 @@ impl Shard {
         let plan = match visitor {
             None => None,
             Some(visitor) => {
-                let change = self.open(&response, application)?;
+                let change = self.open(&response, application, route, ends)?;
                 let begun = Instant::now();
                 let plan = self.save(&visitor, change, response.status()).await;
                 entry.store += begun.elapsed();
@@ -212,9 +214,15 @@ impl Shard {
     fn reject(&self, rejection: &Rejection, form: Form, entry: &mut Entry) -> Answer {
         let (status, label, id) =
             (rejection.status().as_u16(), rejection.label(), entry.id.to_str().unwrap_or_default());
-        match rejection.status().is_server_error() {
-            true => error!(target: "cloakroom::proxy", status, label, request_id = id, reason = %rejection, "rejected"),
-            false => warn!(target: "cloakroom::proxy", status, label, request_id = id, reason = %rejection, "rejected"),
+        match rejection {
+            // What a gate is for is nothing to be warned of.
+            Rejection::SignIn(_) | Rejection::SessionRequired(_) => {
+                debug!(target: "cloakroom::proxy", status, label, request_id = id, reason = %rejection, "rejected");
+            }
+            _ if rejection.status().is_server_error() => {
+                error!(target: "cloakroom::proxy", status, label, request_id = id, reason = %rejection, "rejected");
+            }
+            _ => warn!(target: "cloakroom::proxy", status, label, request_id = id, reason = %rejection, "rejected"),
         }
         entry.outcome = match (rejection, entry.outcome) {
             (Rejection::NoRoute, Outcome::Settled(Settled::None)) => entry.outcome,

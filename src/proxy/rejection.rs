@@ -7,7 +7,7 @@ use std::{fmt, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER},
+    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde_json::json;
 
@@ -45,6 +45,10 @@ pub enum Rejection {
     Loop,
     /// No route has this host and path.
     NoRoute,
+    /// A gate is closed (`require`); with its status.
+    SessionRequired(StatusCode),
+    /// A gate is closed, and the visitor sent to sign in there.
+    SignIn(HeaderValue),
     /// Steps 1 and 7: the update or control headers are no valid change.
     InvalidUpdate(String),
     /// Step 8.
@@ -80,6 +84,8 @@ impl Rejection {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::SessionRequired(status) => *status,
+            Self::SignIn(_) => StatusCode::SEE_OTHER,
             Self::VersionConflict | Self::SessionEnded(_) => StatusCode::CONFLICT,
             Self::StoreUnavailable(_) | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -103,6 +109,7 @@ impl Rejection {
             Self::MethodNotAllowed => "method-not-allowed",
             Self::Loop => "loop-detected",
             Self::NoRoute => "no-route",
+            Self::SessionRequired(_) | Self::SignIn(_) => "session-required",
             Self::InvalidUpdate(_) => "invalid-update",
             Self::TooLarge => "session-too-large",
             Self::VersionConflict => "version-conflict",
@@ -127,6 +134,7 @@ impl Rejection {
             Self::MethodNotAllowed => "The method is not allowed",
             Self::Loop => "The request goes round in circles",
             Self::NoRoute => "Nothing is served here",
+            Self::SessionRequired(_) | Self::SignIn(_) => "This is not for everybody: sign in first",
             Self::InvalidUpdate(_) => "The application's session change is not valid",
             Self::TooLarge => "The session would become too large",
             Self::VersionConflict => "The session was changed meanwhile",
@@ -153,6 +161,8 @@ impl Rejection {
             | Self::MethodNotAllowed => true,
             Self::Loop
             | Self::NoRoute
+            | Self::SessionRequired(_)
+            | Self::SignIn(_)
             | Self::InvalidUpdate(_)
             | Self::TooLarge
             | Self::VersionConflict
@@ -192,8 +202,18 @@ impl Rejection {
         if self.is_of_the_message() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        if let Self::MethodNotAllowed = self {
-            headers.insert(ALLOW, HeaderValue::from_static(METHODS));
+        match self {
+            Self::MethodNotAllowed => {
+                headers.insert(ALLOW, HeaderValue::from_static(METHODS));
+            }
+            Self::SignIn(target) => {
+                headers.insert(LOCATION, target.clone());
+            }
+            // RFC 9110 section 15.5.2 wants a challenge; browsers ignore one that they do not know.
+            Self::SessionRequired(StatusCode::UNAUTHORIZED) => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Cookie realm=\"session\""));
+            }
+            _ => {}
         }
         response
     }
@@ -350,6 +370,9 @@ mod tests {
             (Rejection::MethodNotAllowed, 405, "method-not-allowed", None),
             (Rejection::Loop, 508, "loop-detected", None),
             (Rejection::NoRoute, 404, "no-route", None),
+            (Rejection::SessionRequired(StatusCode::UNAUTHORIZED), 401, "session-required", None),
+            (Rejection::SessionRequired(StatusCode::FORBIDDEN), 403, "session-required", None),
+            (Rejection::SignIn(HeaderValue::from_static("/login")), 303, "session-required", None),
             (Rejection::InvalidUpdate(secret()), 502, "invalid-update", None),
             (Rejection::TooLarge, 502, "session-too-large", None),
             (Rejection::VersionConflict, 409, "version-conflict", None),
@@ -378,6 +401,8 @@ mod tests {
             assert_eq!(header(CACHE_CONTROL), Some("no-store"));
             assert_eq!(header(ALLOW).is_some(), status == 405);
             assert_eq!(header(CONNECTION), [400, 405, 408, 413, 414, 417, 431].contains(&status).then_some("close"));
+            assert_eq!(header(WWW_AUTHENTICATE).is_some(), status == 401);
+            assert_eq!(header(LOCATION), (status == 303).then_some("/login"));
             let problem: Value = serde_json::from_str(response.body()).unwrap();
             let wanted = json!({
                 "type": format!("urn:cloakroom:error:{label}"),

@@ -187,17 +187,28 @@ impl Shard {
     }
 
     /// What the response asks for. Of a `5xx` only endings count, and what cannot be read there is logged.
-    pub(super) fn open<B>(&self, response: &Response<B>, application: &Application) -> Result<Change, Rejection> {
+    /// `ends`: the path is one whose good answers end the session.
+    pub(super) fn open<B>(
+        &self,
+        response: &Response<B>,
+        application: &Application,
+        route: &Route,
+        ends: bool,
+    ) -> Result<Change, Rejection> {
         let (lines, settings, rights) = (response.headers(), &self.line.envelope, &application.rights);
-        if !response.status().is_server_error() || self.line.policy.on_5xx == On5xx::Save {
-            return Ok(envelope::open(lines, settings, rights)?);
+        let status = response.status();
+        if !status.is_server_error() || self.line.policy.on_5xx == On5xx::Save {
+            let change = self.overhear(envelope::open(lines, settings, rights)?, lines, route)?;
+            let ends = ends && (status.is_success() || status.is_redirection());
+            return Ok(if ends { change.ending() } else { change });
         }
         let endings = envelope::open_endings(lines, settings, rights).unwrap_or_else(|error| {
             warn!(target: "cloakroom::proxy", %error, "the session change on a 5xx answer cannot be read");
             Change::default()
         });
         let no_endings = lines.contains_key(&settings.control_header) && endings.control == Control::default();
-        if no_endings || lines.contains_key(&settings.update_header) {
+        let captured = route.legacy.capture.iter().any(|captured| lines.contains_key(&captured.name));
+        if no_endings || captured || lines.contains_key(&settings.update_header) {
             warn!(target: "cloakroom::proxy", "a session change on a 5xx answer is dropped (session.save_on_5xx)");
         }
         Ok(endings)
@@ -243,6 +254,7 @@ impl Shard {
         let name = self.line.cookie.name();
         let lines = response.headers_mut();
         self.line.ours.strip(lines);
+        self.conceal(lines, route);
         headers::strip_response_hop_by_hop(lines, &self.line.ours);
         if lines.get_all(SET_COOKIE).iter().any(|line| cookie::covers_set_cookie(line, name)) {
             warn!(target: "cloakroom::proxy", route = route.name, "the application set a cookie of our name; it is removed");
@@ -314,6 +326,11 @@ impl Visitor {
             Presented::Loaded(session) => Some(session.handle),
             _ => None,
         }
+    }
+
+    /// Whether the store could not say who it is.
+    pub(super) fn is_unknown(&self) -> bool {
+        matches!(self.presented, Presented::Unavailable)
     }
 
     /// The session as the application is given it.

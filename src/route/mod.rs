@@ -7,6 +7,7 @@
 mod host;
 mod path;
 mod realm;
+mod redirect;
 mod table;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::fmt;
 pub use host::HostPattern;
 pub use path::PathPrefix;
 pub use realm::realm;
+pub use redirect::Redirect;
 pub use table::{Ambiguous, Duplicate, Table};
 
 /// A host pattern or path prefix that cannot be one.

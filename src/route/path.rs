@@ -33,6 +33,13 @@ impl PathPrefix {
         if self.text.is_empty() { "/" } else { &self.text }
     }
 
+    /// Whether any server reads `path` as this very path (a slash at its end does not matter).
+    pub fn is(&self, path: &str) -> bool {
+        let same = |reading: &[u8], escapes| matches!(self.below(reading, escapes), Some([] | [b'/']));
+        same(first_reading(path).as_bytes(), Escapes::Kept)
+            || other_readings(path).iter().any(|(reading, escapes)| same(reading, *escapes))
+    }
+
     /// How specific it is.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
@@ -40,11 +47,14 @@ impl PathPrefix {
 
     /// Whether `path`, as one server reads it, is at or below this prefix.
     pub(super) fn covers(&self, path: &[u8], escapes: Escapes) -> bool {
-        let prefix = match escapes {
+        matches!(self.below(path, escapes), Some([] | [b'/', ..]))
+    }
+
+    fn below<'a>(&self, path: &'a [u8], escapes: Escapes) -> Option<&'a [u8]> {
+        path.strip_prefix(match escapes {
             Escapes::Kept => self.text.as_bytes(),
             Escapes::Decoded => &self.bytes,
-        };
-        path.strip_prefix(prefix).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+        })
     }
 }
 
@@ -248,6 +258,28 @@ mod tests {
         }
         assert_eq!(PathPrefix::parse("/").unwrap().as_str(), "/");
         assert_eq!(PathPrefix::parse("/a//b/").unwrap().as_str(), "/a/b");
+    }
+
+    #[test]
+    fn a_path_is_this_one_if_any_server_reads_it_so() {
+        let logout = PathPrefix::parse("/log/out").unwrap();
+        for path in [
+            "/log/out",
+            "/log/out/",
+            "//log//out",
+            "/log/./x/../out",
+            "/log/%6Fut",
+            "/log/out;jsessionid=1",
+            "/log;x/out;y=1/",
+            "/log/ou%74;a",
+        ] {
+            assert!(logout.is(path), "{path}");
+        }
+        for path in ["/log", "/log/out/x", "/log/outer", "/Log/out", "/x/log/out", "/", "/log/out%2fx"] {
+            assert!(!logout.is(path), "{path}");
+        }
+        let root = PathPrefix::parse("/").unwrap();
+        assert!(root.is("/") && root.is("//") && !root.is("/a"));
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! What one response asks for: its update lines and its control dictionary, decoded.
+//! What one response asks for: captured headers, its update lines and its control dictionary, decoded.
 
-use super::{control::Control, patch::Patch};
+use super::{capture::Capture, control::Control, patch::Patch};
 
 /// The decoded headers of one response.
 #[derive(Debug, Clone, Default)]
 pub struct Change {
+    /// Captured headers, in the order of the configuration; applied before the update.
+    pub captures: Vec<Capture>,
     /// Update lines in order; `None` if the header was absent (which matters beside `destroy`).
     pub update: Option<Vec<Patch>>,
     /// The control dictionary.
@@ -18,7 +20,7 @@ pub enum Intent {
     Nothing,
     /// `rotate` or `clear` and nothing else.
     Bare,
-    /// `destroy` without an update.
+    /// `destroy` without an update (captured headers beside it do not count).
     End,
     /// `destroy` with an update.
     Replace,
@@ -30,7 +32,7 @@ impl Change {
     /// Which row of the decision table this is.
     pub fn intent(&self) -> Intent {
         let control = &self.control;
-        let updates = self.patches().iter().any(|patch| !patch.is_empty());
+        let updates = !self.captures.is_empty() || self.patches().iter().any(|patch| !patch.is_empty());
         let attributes = control.subject.is_some()
             || control.idle.is_some()
             || control.lifetime.is_some()
@@ -55,13 +57,22 @@ impl Change {
     #[must_use]
     pub fn endings(self) -> Self {
         let Control { destroy, revoke_others, revoke_subject, .. } = self.control;
-        Self { update: None, control: Control { destroy, revoke_others, revoke_subject, ..Control::default() } }
+        let control = Control { destroy, revoke_others, revoke_subject, ..Control::default() };
+        Self { control, ..Self::default() }
+    }
+
+    /// The change of an answer that ends the session by itself (`end_on`): as with `destroy`. What was captured is of
+    /// whoever has just signed out, so that it must not begin another session.
+    #[must_use]
+    pub fn ending(self) -> Self {
+        Self { captures: Vec::new(), control: Control { destroy: true, ..self.control }, ..self }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::document::Pointer;
 
     #[test]
     fn every_combination_has_its_intent() {
@@ -87,6 +98,7 @@ mod tests {
             (None, "revoke-others", Intent::Write),
         ] {
             let change = Change {
+                captures: Vec::new(),
                 update: update.map(|text| vec![Patch::parse(text.as_bytes()).unwrap()]),
                 control: Control::parse([control.as_bytes()]).unwrap(),
             };
@@ -98,9 +110,32 @@ mod tests {
     fn a_5xx_keeps_endings_only() {
         let control =
             Control::parse([&b"destroy, rotate, clear, subject=x, revoke-others, revoke-subject=bob"[..]]).unwrap();
-        let kept = Change { update: Some(vec![]), control }.endings();
+        let kept = Change { update: Some(vec![]), control, ..Change::default() }.endings();
         let wanted = Control::parse([&b"destroy, revoke-others, revoke-subject=bob"[..]]).unwrap();
         assert!(kept.update.is_none() && kept.control == wanted);
         assert_eq!(kept.intent(), Intent::End);
+    }
+
+    #[test]
+    fn a_captured_header_is_an_update_but_not_beside_destroy() {
+        let captures = || vec![Capture { place: Pointer::parse("/user").unwrap(), text: "ada".into() }];
+        let said = |control: &str, update| Change {
+            captures: captures(),
+            update,
+            control: Control::parse([control.as_bytes()]).unwrap(),
+        };
+        for (change, intent) in [
+            (said("", None), Intent::Write),
+            (said("rotate", None), Intent::Write),
+            (said("destroy", None), Intent::End),
+            (said("destroy", Some(vec![])), Intent::Replace),
+            (said("", None).ending(), Intent::End),
+            (said("subject=x, rotate", None).ending(), Intent::End),
+            (said("", Some(vec![])).ending(), Intent::Replace),
+        ] {
+            assert_eq!(change.intent(), intent, "{change:?}");
+        }
+        assert!(said("", Some(vec![])).ending().captures.is_empty());
+        assert!(said("destroy", None).endings().captures.is_empty());
     }
 }

@@ -5,6 +5,7 @@
 //! [`patch`] the data and its changes, [`control`] the verbs, [`rights`] who may say them, [`policy`] the
 //! configured rules, [`mod@settle`] the decision table; [`root`] derives keys.
 
+pub mod capture;
 pub mod change;
 pub mod control;
 pub mod document;

@@ -85,7 +85,8 @@ impl Deed {
     pub(crate) fn change(&self) -> Change {
         let patch = |line: &Value| Patch::parse(line.to_string().as_bytes()).expect("a patch");
         let update = self.lines.as_ref().map(|lines| lines.iter().map(patch).collect());
-        Change { update, control: Control::parse([self.control().as_bytes()]).expect("a control") }
+        let control = Control::parse([self.control().as_bytes()]).expect("a control");
+        Change { update, control, ..Change::default() }
     }
 
     fn control(&self) -> String {

@@ -236,6 +236,7 @@ impl Process {
         let change = Change {
             update: (!update.is_empty()).then(|| vec![Patch::parse(update.as_bytes()).expect("a patch")]),
             control: Control::parse([control.as_bytes()]).expect("a control dictionary"),
+            ..Change::default()
         };
         let (policy, create, reach) = (&self.policy, Create::OnWrite, Reach::Browser);
         let request = Request { change: &change, policy, create, reach };

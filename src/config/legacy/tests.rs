@@ -83,6 +83,81 @@ fn what_cannot_be_injected_is_a_fault() {
 }
 
 #[test]
+fn what_cannot_be_captured_is_a_fault() {
+    hold(&[
+        ("capture = []", &[(4, "routes[0].capture", "is a list, not a table")]),
+        ("capture = { X-User = \"user\" }", &[(4, "routes[0].capture.X-User", "is not a JSON Pointer")]),
+        ("capture = { X-User = \"\" }", &[(4, "routes[0].capture.X-User", "is the whole data")]),
+        ("capture = { Set-Cookie = \"/a\" }", &[(4, "routes[0].capture.Set-Cookie", "has a meaning already")]),
+        ("capture = { Location = \"/a\" }", &[(4, "routes[0].capture.Location", "such as X-Auth-User")]),
+        ("capture = { x_session_control = \"/a\" }", &[(4, "routes[0].capture.x_session_control", "Cloakroom's own")]),
+        ("keep_captured = true", &[(4, "routes[0].keep_captured", "no meaning without capture")]),
+        ("session = false\ncapture = { X-A = \"/a\" }", &[(5, "routes[0].capture", "no meaning on a route")]),
+    ]);
+    let deep = "/x".repeat(129);
+    assert!(route(&format!("capture = {{ X-A = \"{deep}\" }}")).unwrap_err().to_string().contains("is deeper than"));
+}
+
+#[test]
+fn captures_keep_the_order_of_the_file() {
+    for text in [
+        "capture = { X-B = \"/a\", X-A = \"/a/b\", X-C = \"/c\" }",
+        "[routes.capture]\nX-B = \"/a\"\nX-A = \"/a/b\"\nX-C = \"/c\"",
+    ] {
+        let loaded = route(text).unwrap();
+        let names: Vec<_> =
+            loaded.proxy.routes[0].legacy.capture.iter().map(|captured| captured.name.as_str()).collect();
+        assert_eq!(names, ["x-b", "x-a", "x-c"], "{text}");
+    }
+}
+
+#[test]
+fn what_ends_a_session_is_a_path() {
+    hold(&[
+        ("end_on = \"/logout\"", &[(4, "routes[0].end_on", "write it in brackets")]),
+        ("end_on = [\"logout\"]", &[(4, "routes[0].end_on[0]", "write \"/logout\"")]),
+        ("end_on = [\"/a\", \"/logout?x\"]", &[(4, "routes[0].end_on[1]", "has a query")]),
+        ("session = false\nend_on = [\"/logout\"]", &[(5, "routes[0].end_on", "no meaning on a route")]),
+    ]);
+}
+
+#[test]
+fn a_gate_has_a_pointer_and_leads_somewhere() {
+    hold(&[
+        ("require = \"/user\"", &[(4, "routes[0].require", "is a string, not a table")]),
+        ("require = { }", &[(4, "routes[0].require.pointer", "is missing; write what a session must have")]),
+        ("require = { pointer = \"\" }", &[(4, "routes[0].require.pointer", "is the whole data")]),
+        ("require = { pointer = \"/a\", status = 200 }", &[(4, "routes[0].require.status", "write 401, 403 or 404")]),
+        (
+            "require = { pointer = \"/a\", status = \"403\" }",
+            &[(4, "routes[0].require.status", "write 401, 403 or 404")],
+        ),
+        ("require = { pointer = \"/a\", redirect = \"login\" }", &[(4, "routes[0].require.redirect", "leads nowhere")]),
+        ("require = { pointer = \"/a\", redirect = \"//b\" }", &[(4, "routes[0].require.redirect", "leads nowhere")]),
+        (
+            "require = { pointer = \"/a\", redirect = \"/b?{uri}\" }",
+            &[(4, "routes[0].require.redirect", "write {path}")],
+        ),
+        ("require = { pointer = \"/a\", stat = 401 }", &[(4, "routes[0].require.stat", "did you mean status?")]),
+        ("session = false\nrequire = { pointer = \"/a\" }", &[(5, "routes[0].require", "no meaning on a route")]),
+    ]);
+}
+
+#[test]
+fn a_log_in_page_behind_its_own_gate_is_worth_a_warning() {
+    let gate = "require = { pointer = \"/user\", redirect = \"/login?next={path}\" }";
+    assert!(
+        route(gate)
+            .unwrap()
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("routes[0].require.redirect leads to /login"))
+    );
+    let with_login = format!("{gate}\n[[routes]]\npath = \"/login\"");
+    assert!(!route(&with_login).unwrap().warnings.iter().any(|warning| warning.contains("redirect")));
+}
+
+#[test]
 fn what_is_said_of_the_user_can_be_injected() {
     for name in ["X-Remote-User", "Remote-User", "Authorization", "Accept-Language", "From", "x_user"] {
         let loaded = route(&format!("inject = {{ {name} = \"/a\" }}")).unwrap();

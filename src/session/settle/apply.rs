@@ -45,10 +45,13 @@ fn named(data: &str, place: &Pointer) -> Option<String> {
 }
 
 fn patched(data: &str, change: &Change, max_bytes: usize) -> Result<Box<str>, Refusal> {
-    if change.patches().iter().all(Patch::is_empty) {
+    if change.captures.is_empty() && change.patches().iter().all(Patch::is_empty) {
         return Ok(data.into());
     }
     let mut document = Document::parse(data).map_err(|_| Refusal::DoesNotFit)?;
+    for capture in &change.captures {
+        capture.apply(&mut document).map_err(|_| Refusal::DoesNotFit)?;
+    }
     for patch in change.patches() {
         patch.apply(&mut document, max_bytes)?;
     }

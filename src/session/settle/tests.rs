@@ -2,9 +2,14 @@
 //! writes the plan down as one line, so that the tables say what happens in words and nothing is computed.
 
 use super::*;
-use crate::session::{document::Document, patch::Patch};
+use crate::session::{
+    capture::Capture,
+    document::{Document, Pointer},
+    patch::Patch,
+};
 use crate::session::{record::Retired, ticket::SecretHash};
 
+mod legacy;
 mod matrix;
 mod properties;
 mod sentences;
@@ -43,6 +48,7 @@ fn fresh() -> Fresh {
 fn change(update: Option<&str>, control: &str) -> Change {
     let lines = update.map(|lines| lines.split('\n').filter(|line| !line.is_empty()));
     Change {
+        captures: Vec::new(),
         update: lines.map(|lines| lines.map(|line| Patch::parse(line.as_bytes()).unwrap()).collect()),
         control: Control::parse([control.as_bytes()]).unwrap(),
     }
@@ -191,7 +197,11 @@ impl Scene {
     /// The decision in words. Of a record it says the version, its time to live and everything in which it differs from
     /// what is stored (a new one: from `{}` with the defaults).
     fn tell(&self, update: Option<&str>, control: &str) -> String {
-        let plan = match self.settle(&change(update, control)) {
+        self.tell_of(&change(update, control))
+    }
+
+    fn tell_of(&self, change: &Change) -> String {
+        let plan = match self.settle(change) {
             Ok(plan) => plan,
             Err(refusal) => return format!("refused: {}", name(refusal)),
         };

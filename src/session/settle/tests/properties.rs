@@ -59,10 +59,15 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn response()(lines in option::of(prop::collection::vec(select(LINES.to_vec()), 0..4)), control in control())
-        -> Change {
+    fn response()(
+        lines in option::of(prop::collection::vec(select(LINES.to_vec()), 0..4)),
+        captures in prop::collection::vec((select(vec!["/a", "/b/c", "/s/t/u"]), select(vec!["", "x", "yyyyyyyyyyyy"])), 0..3),
+        control in control(),
+    ) -> Change {
+        let capture = |(place, text): (&str, &str)| Capture { place: Pointer::parse(place).unwrap(), text: text.into() };
+        let captures = captures.into_iter().map(capture).collect();
         let update = lines.map(|lines| lines.iter().map(|line| Patch::parse(line.as_bytes()).unwrap()).collect());
-        Change { update, control }
+        Change { captures, update, control }
     }
 }
 
@@ -245,7 +250,9 @@ proptest! {
             Err(Refusal::VersionConflict) => prop_assert!(change.control.if_version.is_some()),
             Err(Refusal::Unavailable) => prop_assert_eq!(scene.kind, Kind::Unavailable),
             Err(Refusal::Ended(_)) => prop_assert!(scene.kind != Kind::Nobody && !(scene.kind == Kind::Loaded && open(&scene).is_some())),
-            Err(Refusal::DoesNotFit | Refusal::NotAnObject | Refusal::TooLarge) => prop_assert!(!change.patches().is_empty()),
+            Err(Refusal::DoesNotFit | Refusal::NotAnObject | Refusal::TooLarge) => {
+                prop_assert!(!change.patches().is_empty() || !change.captures.is_empty());
+            }
         }
     }
 
