@@ -40,7 +40,6 @@ const LATER: &[(&str, Later)] = &[
     ("upstreams.*.affinity", Later::On),
     ("upstreams.*.protocol", Later::Words(&["http1", "h2"])),
     ("upstreams.*.health", Later::Key),
-    ("routes.*.vault", Later::Key),
     ("limits.streams", Later::Key),
 ];
 

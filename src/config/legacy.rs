@@ -13,15 +13,21 @@ use crate::{
     envelope::{Captured, Injection, Template},
     proxy::{Gate, Legacy, Shown},
     route::{PathPrefix, Redirect},
-    session::document::{MAX_DEPTH, Pointer},
+    session::{
+        document::{MAX_DEPTH, Pointer},
+        vault::{Glob, Names},
+    },
 };
 
 const REQUIRE: &str = "routes.*.require";
+const VAULT: &str = "routes.*.vault";
 
 /// What the keys are read against.
 pub(super) struct Claimed<'a> {
     /// The names of token, update and control.
     pub(super) headers: [&'a HeaderName; 3],
+    /// The name of our cookie.
+    pub(super) cookie: Option<&'a str>,
 }
 
 impl Claimed<'_> {
@@ -33,11 +39,13 @@ impl Claimed<'_> {
         let capture = section.read("capture", Vec::new(), |node, report| self.capture(node, report));
         let keep = section.flag("keep_captured", false);
         let require = section.optional("require", gate);
+        let vault = section.optional("vault", |node, report| self.vault(node, report));
         let report = section.report;
         needs_sessions(&end_on, session, report);
         needs_sessions(&inject, session, report);
         needs_sessions(&capture, session, report);
         needs_sessions(&require, session, report);
+        needs_sessions(&vault, session, report);
         let problem = "has no meaning without capture";
         contradiction(
             report,
@@ -48,7 +56,39 @@ impl Claimed<'_> {
         );
         let captured = if keep.value { Shown::Still } else { Shown::Never };
         let (end_on, inject, capture, require) = (end_on.value, inject.value, capture.value, require.value);
-        Legacy { end_on, inject, capture, captured, require }
+        Legacy { end_on, inject, capture, captured, require, vault: vault.value }
+    }
+
+    fn vault(&self, node: &Node, report: &Report) -> Option<Names> {
+        let section = Section::open(node, VAULT, report);
+        let globs = |node: &Node, report: &Report| units::each(node, report, |node| self.cookie(node, report));
+        let cookies = section.read("cookies", Vec::new(), globs);
+        let volatile = section.read("volatile", Vec::new(), globs);
+        if cookies.is_sound() && cookies.value.is_empty() {
+            let cure = "write the names of the application's cookies, such as cookies = [\"PHPSESSID\", \"legacy_*\"]";
+            report.fault(&cookies.place, "is missing or empty", cure);
+            section.close();
+            return None;
+        }
+        let strange = volatile.value.iter().any(|name| !cookies.value.iter().any(|glob| glob.contains(name)));
+        let problem = "has a name that is not among cookies";
+        contradiction(report, (&volatile, &cookies), !strange, problem, "remove it, or add it to cookies as well");
+        let sound = cookies.is_sound() && volatile.is_sound() && !strange;
+        section.close();
+        sound.then_some(Names { cookies: cookies.value, volatile: volatile.value })
+    }
+
+    fn cookie(&self, node: &Node, report: &Report) -> Option<Glob> {
+        let text = units::text(node, report)?;
+        let Ok(glob) = Glob::parse(&text.meant) else {
+            let cure = "write a name, with * for any characters, such as \"PHPSESSID\" or \"legacy_*\"";
+            return units::fault(node, report, &format!("\"{}\" is not the name of a cookie", text.typed), cure);
+        };
+        if glob.name().is_some() && glob.name() == self.cookie {
+            let cure = "remove it, or give Cloakroom's cookie another name (cookie.name)";
+            return units::fault(node, report, "is the name of Cloakroom's own cookie", cure);
+        }
+        Some(glob)
     }
 
     fn capture(&self, node: &Node, report: &Report) -> Option<Vec<Captured>> {

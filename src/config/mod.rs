@@ -147,7 +147,7 @@ fn settings(
     let upstreams = upstreams::upstreams(&applications, response_header_bytes);
     complain_of_number(&upstreams, &applications);
     let headers = [&envelope.header, &envelope.update_header, &envelope.control_header];
-    let claimed = Claimed { headers };
+    let claimed = Claimed { headers, cookie: cookie.settings.as_ref().map(crate::cookie::Settings::name) };
     let routes = Surroundings { upstreams: &upstreams, on_failure: store.on_failure, claimed }.routes(&root);
     root.close();
     let (trusted_proxies, scheme) = (listen.trusted_proxies, listen.scheme);

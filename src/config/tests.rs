@@ -290,7 +290,6 @@ fn what_a_later_version_brings_is_a_fault_that_says_so() {
         "affinity = true",
         "protocol = \"h2\"",
         "health = { path = \"/\", interval = \"5s\" }",
-        "[[routes]]\n[routes.vault]\ncookies = [\"a\"]",
         "[limits]\nstreams = 100",
     ];
     let folder = Folder::new();

@@ -4,7 +4,7 @@
 //! Unicode white space, and compared exactly. Values are as sent: no dequoting, no percent-decoding. A foreign cookie
 //! is never read, and reaches the upstream byte for byte.
 
-use http::header::COOKIE;
+use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 
 /// The values of every cookie of that name, in order, over all `Cookie` lines; equal ones too.
@@ -18,7 +18,53 @@ pub fn strip(headers: &mut HeaderMap, name: &str) {
     if tickets(headers, name).next().is_none() {
         return;
     }
-    let left: Vec<HeaderValue> = headers.get_all(COOKIE).into_iter().filter_map(|line| without(line, name)).collect();
+    strip_pieces(headers, |piece| value_of(piece, name).is_some());
+}
+
+/// Removes every cookie that some server could read as one of the `unwanted`: old ones (servlets, CGI.pm) split at commas
+/// too, and PHP takes a piece without `=` for a name.
+pub fn take_back(headers: &mut HeaderMap, unwanted: impl Fn(&[u8]) -> bool) {
+    let is_unwanted = |piece: &[u8]| {
+        let mut parts = piece.split(|&byte| byte == b',');
+        let first = parts.next().unwrap_or_default();
+        let first = split_pair(first).map_or_else(|| trim(first), |(name, _)| name);
+        unwanted(first) || parts.filter_map(split_pair).any(|(name, _)| unwanted(name))
+    };
+    if headers.get_all(COOKIE).into_iter().any(|line| pieces(line.as_bytes()).any(is_unwanted)) {
+        strip_pieces(headers, is_unwanted);
+    }
+}
+
+/// Puts cookies in front of those that the browser sent, all in one line.
+pub fn hand_out(headers: &mut HeaderMap, cookies: &[(&[u8], &[u8])]) {
+    if cookies.is_empty() {
+        return;
+    }
+    let pairs: Vec<Vec<u8>> = cookies.iter().map(|(name, value)| [name, &b"="[..], value].concat()).collect();
+    let lines = headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes);
+    let whole: Vec<&[u8]> = pairs.iter().map(Vec::as_slice).chain(lines).collect();
+    if let Ok(mut whole) = HeaderValue::from_bytes(&whole.join(&b"; "[..])) {
+        whole.set_sensitive(true);
+        headers.insert(COOKIE, whole);
+    }
+}
+
+/// Removes `Set-Cookie` lines from a response, keeping the others in order; says whether there was any.
+pub fn keep_back(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderValue) -> bool) -> bool {
+    if !headers.get_all(SET_COOKIE).into_iter().any(&unwanted) {
+        return false;
+    }
+    let kept: Vec<_> = headers.get_all(SET_COOKIE).into_iter().filter(|line| !unwanted(line)).cloned().collect();
+    headers.remove(SET_COOKIE);
+    for line in kept {
+        headers.append(SET_COOKIE, line);
+    }
+    true
+}
+
+fn strip_pieces(headers: &mut HeaderMap, unwanted: impl Fn(&[u8]) -> bool) {
+    let lines = headers.get_all(COOKIE).into_iter();
+    let left: Vec<HeaderValue> = lines.filter_map(|line| without(line, &unwanted)).collect();
     headers.remove(COOKIE);
     for line in left {
         headers.append(COOKIE, line);
@@ -51,9 +97,8 @@ pub fn covers_set_cookie(line: &HeaderValue, name: &str) -> bool {
 
 /// What is left of a line: the other pieces as they were. The separator before a piece of ours goes with it; where ours
 /// stood first, so does the white space before the next.
-fn without(line: &HeaderValue, name: &str) -> Option<HeaderValue> {
-    let is_ours = |piece: &[u8]| value_of(piece, name).is_some();
-    if !pieces(line.as_bytes()).any(is_ours) {
+fn without(line: &HeaderValue, is_ours: impl Fn(&[u8]) -> bool) -> Option<HeaderValue> {
+    if !pieces(line.as_bytes()).any(&is_ours) {
         return Some(line.clone());
     }
     let mut kept: Vec<&[u8]> = pieces(line.as_bytes()).filter(|piece| !is_ours(piece)).collect();
@@ -68,7 +113,7 @@ fn without(line: &HeaderValue, name: &str) -> Option<HeaderValue> {
     Some(left)
 }
 
-fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|&byte| byte == b';')
 }
 
@@ -78,13 +123,13 @@ fn value_of<'a>(piece: &'a [u8], name: &str) -> Option<&'a [u8]> {
 }
 
 /// Name and value of a piece, up to the first `=`; the name trimmed, the value trimmed at its end only.
-fn split_pair(piece: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn split_pair(piece: &[u8]) -> Option<(&[u8], &[u8])> {
     let piece = trim(piece);
     let equals = piece.iter().position(|&byte| byte == b'=')?;
     Some((trim(&piece[..equals]), &piece[equals + 1..]))
 }
 
-fn trim(text: &[u8]) -> &[u8] {
+pub(super) fn trim(text: &[u8]) -> &[u8] {
     let mut text = trim_start(text);
     while let [rest @ .., b' ' | b'\t'] = text {
         text = rest;
@@ -206,6 +251,58 @@ mod tests {
             assert_eq!(left(&[line], "ours"), [line.as_bytes()], "{line}");
         }
         assert_eq!(left(&["ours=x", " b = 2;", "a=1; ours=y"], "ours"), [&b" b = 2;"[..], b"a=1"]);
+    }
+
+    #[test]
+    fn what_some_server_could_read_as_an_unwanted_cookie_is_taken_back() {
+        let taken = |line: &str| {
+            let mut headers = map(&[line]);
+            take_back(&mut headers, |name| name == b"id");
+            headers.get(COOKIE).map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
+        };
+        for (line, wanted) in [
+            ("id=evil", None),
+            ("a=1; id=evil; b=2", Some("a=1; b=2")),
+            ("a=1;id=x;id=y", Some("a=1")),
+            (" id\t= evil; a=1", Some("a=1")),
+            ("id; a=1", Some("a=1")),
+            ("a=\"1; id=evil; 2\"", Some("a=\"1; 2\"")),
+            ("a=1,id=evil; b=2", Some("b=2")),
+            ("id=evil,a=1; b=2", Some("b=2")),
+            ("$Version=1; id=evil; $Path=/", Some("$Version=1; $Path=/")),
+            ("a=1,id; b=id; ids=1; xid=1", Some("a=1,id; b=id; ids=1; xid=1")),
+            ("a=b=id=1", Some("a=b=id=1")),
+        ] {
+            assert_eq!(taken(line).as_deref(), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_handed_out_comes_first_in_one_line() {
+        for (lines, wanted) in [
+            (&[][..], &b"id=\xe9; b=2"[..]),
+            (&["a=1"], b"id=\xe9; b=2; a=1"),
+            (&["a=1", "c=3;d=4"], b"id=\xe9; b=2; a=1; c=3;d=4"),
+        ] {
+            let mut headers = map(lines);
+            hand_out(&mut headers, &[(b"id", b"\xe9"), (b"b", b"2")]);
+            assert_eq!(headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes).collect::<Vec<_>>(), [wanted]);
+            assert!(headers[COOKIE].is_sensitive());
+        }
+        let mut headers = map(&["a=1", "b=2"]);
+        hand_out(&mut headers, &[]);
+        assert_eq!(headers.get_all(COOKIE).into_iter().count(), 2);
+    }
+
+    #[test]
+    fn lines_that_are_kept_back_leave_the_others_in_order() {
+        let mut headers = HeaderMap::new();
+        for line in ["a=1", "id=2", "b=3", "id=4"] {
+            headers.append(SET_COOKIE, HeaderValue::from_static(line));
+        }
+        assert!(keep_back(&mut headers, |line| line.as_bytes().starts_with(b"id")));
+        assert_eq!(headers.get_all(SET_COOKIE).into_iter().collect::<Vec<_>>(), ["a=1", "b=3"]);
+        assert!(!keep_back(&mut headers, |line| line.as_bytes().starts_with(b"id")));
     }
 
     #[test]

@@ -215,6 +215,7 @@ mod tests {
         Timestamp,
         record::Nonce,
         ticket::{Locator, Secret},
+        vault::Jar,
     };
 
     const NOW: u64 = 4_000_000_000;
@@ -255,6 +256,7 @@ mod tests {
             idle: None,
             persistent: false,
             subject: Some("ada\n\"".into()),
+            vault: Jar::default(),
             data: data.into(),
         }
     }

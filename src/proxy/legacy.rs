@@ -1,17 +1,24 @@
 //! What a route does for an application that stays unmodified (contract section 6): its settings, and the steps of the
 //! line that carry them out. What the values are is decided in `envelope`; here the request's head is dressed.
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header::SET_COOKIE, request::Parts};
 use tracing::{debug, warn};
 
-use super::{Rejection, Shard, line::Route, steps::Visitor};
+use super::{
+    Rejection, Shard,
+    line::{Application, Route},
+    steps::Visitor,
+};
 use crate::{
+    cookie::{self, Life, SetCookie},
     envelope::{self, Captured, Injection, Unfit},
-    headers::is_navigation,
+    headers::{forbid_shared_caching, is_navigation},
     route::{PathPrefix, Redirect},
     session::{
         change::Change,
         document::{Document, Json, Pointer},
+        time::Timestamp,
+        vault::{Names, Offer, Renewal, default_path},
     },
     store::StoreError,
 };
@@ -29,6 +36,8 @@ pub struct Legacy {
     pub captured: Shown,
     /// Who may come in.
     pub require: Option<Gate>,
+    /// The application's own cookies that stay in the session.
+    pub vault: Option<Names>,
 }
 
 /// What becomes of a captured header.
@@ -58,10 +67,52 @@ impl Legacy {
         !self.inject.is_empty() || self.require.is_some()
     }
 
-    /// Whether a good answer to this request ends the session. `OPTIONS` asks what is possible and does nothing.
-    pub(super) fn ends(&self, head: &Parts) -> bool {
-        head.method != Method::OPTIONS && self.end_on.iter().any(|path| path.is(head.uri.path()))
+    /// Keeps of a request what its answer is judged by.
+    pub(super) fn note(&self, head: &Parts) -> Asked {
+        // `OPTIONS` asks what is possible and does nothing.
+        let ends = head.method != Method::OPTIONS && self.end_on.iter().any(|path| path.is(head.uri.path()));
+        let folder = self.vault.as_ref().map_or("", |_| default_path(head.uri.path()));
+        Asked { ends, folder: folder.into() }
     }
+
+    /// Whether an answer says anything that only this route listens to.
+    pub(super) fn hears(&self, lines: &HeaderMap, own: &str) -> bool {
+        self.capture.iter().any(|captured| lines.contains_key(&captured.name))
+            || lines.get_all(SET_COOKIE).iter().any(|line| self.vaulted(line, own).is_some())
+    }
+
+    /// The cookie of a line, if it is vaulted; `own`: the name of our cookie, which never is.
+    fn vaulted<'a>(&self, line: &'a HeaderValue, own: &str) -> Option<SetCookie<'a>> {
+        let names = self.vault.as_ref()?;
+        SetCookie::parse(line.as_bytes()).filter(|cookie| cookie.name != own.as_bytes() && names.covers(cookie.name))
+    }
+
+    fn offer(&self, cookie: SetCookie<'_>, upstream: &str, folder: &str, now: Timestamp) -> Offer {
+        let expires = match cookie.life {
+            Life::Session => None,
+            Life::Over => Some(now),
+            Life::Span(span) => Some(now.after(span)),
+            Life::Until(at) => Some(Timestamp(at)),
+        };
+        let over = expires.is_some_and(|expires| expires <= now);
+        let volatile = self.vault.as_ref().is_some_and(|names| names.is_volatile(cookie.name));
+        Offer {
+            upstream: upstream.into(),
+            name: cookie.name.into(),
+            path: cookie.path.unwrap_or(folder.as_bytes()).into(),
+            value: (!over).then(|| cookie.value.into()),
+            expires,
+            renewal: if volatile { Renewal::Ignored } else { Renewal::Rotates },
+        }
+    }
+}
+
+/// What is kept of a request until its answer comes.
+pub(super) struct Asked {
+    /// Whether a good answer ends the session.
+    pub(super) ends: bool,
+    /// The path of cookies that have none of their own.
+    folder: Box<str>,
 }
 
 impl Gate {
@@ -120,21 +171,52 @@ impl Shard {
         }
     }
 
+    /// Takes from the browser what looks like a vaulted cookie, on every route of the application, and adds those of the
+    /// session where the route has a vault.
+    pub(super) fn exchange_cookies(
+        &self,
+        head: &mut Parts,
+        route: &Route,
+        application: &Application,
+        visitor: Option<&Visitor>,
+    ) {
+        let own = self.line.cookie.name().as_bytes();
+        let vaulted = |name: &[u8]| name != own && application.vaulted.iter().any(|names| names.covers(name));
+        if !application.vaulted.is_empty() {
+            cookie::take_back(&mut head.headers, vaulted);
+        }
+        let record = visitor.and_then(Visitor::record).filter(|record| !record.vault.is_empty());
+        if let (Some(names), Some(record)) = (&route.legacy.vault, record) {
+            let path = head.uri.path().as_bytes();
+            let cookies = record.vault.cookies(application.audience.name(), path, names, self.store.now());
+            cookie::hand_out(&mut head.headers, &cookies);
+        }
+    }
+
     /// Adds to a change what the application says without knowing that it does.
     pub(super) fn overhear(
         &self,
         change: Change,
         lines: &HeaderMap,
-        route: &Route,
+        (route, application): (&Route, &Application),
+        asked: &Asked,
     ) -> Result<Change, envelope::OpenError> {
         let captures = envelope::captured(lines, &route.legacy.capture)?;
-        Ok(Change { captures, ..change })
+        let (now, own, upstream) = (self.store.now(), self.line.cookie.name(), application.audience.name());
+        let vaulted = lines.get_all(SET_COOKIE).iter().filter_map(|line| route.legacy.vaulted(line, own));
+        let cookies = vaulted.map(|cookie| route.legacy.offer(cookie, upstream, &asked.folder, now)).collect();
+        Ok(Change { captures, cookies, ..change })
     }
 
-    /// Removes from a response what was captured.
+    /// Removes from a response what the session keeps. What came with a cookie is for nobody else, though nobody else can
+    /// see that any more.
     pub(super) fn conceal(&self, lines: &mut HeaderMap, route: &Route) {
         if route.legacy.captured == Shown::Never {
             route.legacy.capture.iter().for_each(|captured| drop(lines.remove(&captured.name)));
+        }
+        let own = self.line.cookie.name();
+        if cookie::keep_back(lines, |line| route.legacy.vaulted(line, own).is_some()) {
+            forbid_shared_caching(lines);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     cookie, envelope,
     headers::{Guarded, Scheme, SchemePolicy, Trust, is_loopback_host},
     route::{Table, realm},
-    session::{Policy, rights::Rights, settle::Reach, ticket::Keyring},
+    session::{Policy, rights::Rights, settle::Reach, ticket::Keyring, vault::Names},
 };
 
 /// A route, prepared.
@@ -29,6 +29,8 @@ pub struct Application {
     pub(super) rights: Rights,
     pub(super) host: String,
     pub(super) preserve_host: bool,
+    /// Cookies that any of its routes keeps in a vault: browsers have none of them.
+    pub(super) vaulted: Vec<Names>,
 }
 
 /// Everything that shapes the line.
@@ -79,7 +81,7 @@ impl Line {
             trust: Trust { proxies: settings.trusted_proxies.clone() },
             scheme: settings.scheme,
             routes,
-            applications: settings.upstreams.iter().map(|upstream| Application::new(upstream, envelope)).collect(),
+            applications: applications(settings),
             save_timeout: settings.store.save_timeout,
             uploads: settings.uploads,
         })
@@ -150,15 +152,26 @@ impl Application {
         &self.rights
     }
 
-    fn new(settings: &super::settings::UpstreamSettings, envelope: &envelope::Settings) -> Self {
+    fn new(settings: &super::settings::UpstreamSettings, envelope: &envelope::Settings, vaulted: Vec<Names>) -> Self {
         let connections = &settings.connections;
         Self {
             audience: envelope::Audience::new(envelope, &connections.name, settings.rights.forward.clone()),
             rights: settings.rights.clone(),
             host: connections.server.to_string(),
             preserve_host: connections.preserve_host,
+            vaulted,
         }
     }
+}
+
+fn applications(settings: &Settings) -> Vec<Application> {
+    let upstreams = settings.upstreams.iter().enumerate();
+    let prepared = upstreams.map(|(index, upstream)| {
+        let routes = settings.routes.iter().filter(|route| route.upstream == index);
+        let vaulted = routes.filter_map(|route| route.legacy.vault.clone()).collect();
+        Application::new(upstream, &settings.envelope, vaulted)
+    });
+    prepared.collect()
 }
 
 #[cfg(test)]

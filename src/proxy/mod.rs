@@ -179,7 +179,8 @@ impl Shard {
         if self.line.cookie.strip() {
             crate::cookie::strip(&mut head.headers, self.line.cookie.name());
         }
-        let ends = route.legacy.ends(&head);
+        self.exchange_cookies(&mut head, route, application, visitor.as_ref());
+        let asked = route.legacy.note(&head);
         let upgrade = admitted.address(&mut head, application);
         let (mut response, unread) =
             self.send(Request::from_parts(head, upload), starter, route.upstream, entry).await?;
@@ -187,7 +188,7 @@ impl Shard {
         let plan = match visitor {
             None => None,
             Some(visitor) => {
-                let change = self.open(&response, application, route, ends)?;
+                let change = self.open(&response, application, route, &asked)?;
                 let begun = Instant::now();
                 let plan = self.save(&visitor, change, response.status()).await;
                 entry.store += begun.elapsed();

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::{
     OnStoreFailure, Rejection, Shard,
     access::Entry,
+    legacy::Asked,
     line::{Application, Route},
 };
 use crate::{
@@ -187,19 +188,18 @@ impl Shard {
     }
 
     /// What the response asks for. Of a `5xx` only endings count, and what cannot be read there is logged.
-    /// `ends`: the path is one whose good answers end the session.
     pub(super) fn open<B>(
         &self,
         response: &Response<B>,
         application: &Application,
         route: &Route,
-        ends: bool,
+        asked: &Asked,
     ) -> Result<Change, Rejection> {
         let (lines, settings, rights) = (response.headers(), &self.line.envelope, &application.rights);
         let status = response.status();
         if !status.is_server_error() || self.line.policy.on_5xx == On5xx::Save {
-            let change = self.overhear(envelope::open(lines, settings, rights)?, lines, route)?;
-            let ends = ends && (status.is_success() || status.is_redirection());
+            let change = self.overhear(envelope::open(lines, settings, rights)?, lines, (route, application), asked)?;
+            let ends = asked.ends && (status.is_success() || status.is_redirection());
             return Ok(if ends { change.ending() } else { change });
         }
         let endings = envelope::open_endings(lines, settings, rights).unwrap_or_else(|error| {
@@ -207,8 +207,8 @@ impl Shard {
             Change::default()
         });
         let no_endings = lines.contains_key(&settings.control_header) && endings.control == Control::default();
-        let captured = route.legacy.capture.iter().any(|captured| lines.contains_key(&captured.name));
-        if no_endings || captured || lines.contains_key(&settings.update_header) {
+        let heard = route.legacy.hears(lines, self.line.cookie.name());
+        if no_endings || heard || lines.contains_key(&settings.update_header) {
             warn!(target: "cloakroom::proxy", "a session change on a 5xx answer is dropped (session.save_on_5xx)");
         }
         Ok(endings)
@@ -256,18 +256,8 @@ impl Shard {
         self.line.ours.strip(lines);
         self.conceal(lines, route);
         headers::strip_response_hop_by_hop(lines, &self.line.ours);
-        if lines.get_all(SET_COOKIE).iter().any(|line| cookie::covers_set_cookie(line, name)) {
+        if cookie::keep_back(lines, |line| cookie::covers_set_cookie(line, name)) {
             warn!(target: "cloakroom::proxy", route = route.name, "the application set a cookie of our name; it is removed");
-            let kept: Vec<_> = lines
-                .get_all(SET_COOKIE)
-                .iter()
-                .filter(|line| !cookie::covers_set_cookie(line, name))
-                .cloned()
-                .collect();
-            lines.remove(SET_COOKIE);
-            kept.into_iter().for_each(|line| {
-                lines.append(SET_COOKIE, line);
-            });
         }
     }
 

@@ -1,6 +1,6 @@
 //! What one response asks for: captured headers, its update lines and its control dictionary, decoded.
 
-use super::{capture::Capture, control::Control, patch::Patch};
+use super::{capture::Capture, control::Control, patch::Patch, vault::Offer};
 
 /// The decoded headers of one response.
 #[derive(Debug, Clone, Default)]
@@ -9,6 +9,8 @@ pub struct Change {
     pub captures: Vec<Capture>,
     /// Update lines in order; `None` if the header was absent (which matters beside `destroy`).
     pub update: Option<Vec<Patch>>,
+    /// Cookies for the vault, in order; applied after the update.
+    pub cookies: Vec<Offer>,
     /// The control dictionary.
     pub control: Control,
 }
@@ -20,9 +22,9 @@ pub enum Intent {
     Nothing,
     /// `rotate` or `clear` and nothing else.
     Bare,
-    /// `destroy` without an update (captured headers beside it do not count).
+    /// `destroy` without an update. Captured headers beside it do not count, nor do cookies that are deleted.
     End,
-    /// `destroy` with an update.
+    /// `destroy` with an update or a new cookie for the vault.
     Replace,
     /// Anything else.
     Write,
@@ -32,7 +34,9 @@ impl Change {
     /// Which row of the decision table this is.
     pub fn intent(&self) -> Intent {
         let control = &self.control;
-        let updates = !self.captures.is_empty() || self.patches().iter().any(|patch| !patch.is_empty());
+        let headers = !self.captures.is_empty() || !self.cookies.is_empty();
+        let updates = headers || self.patches().iter().any(|patch| !patch.is_empty());
+        let begins = self.update.is_some() || self.cookies.iter().any(|offer| offer.value.is_some());
         let attributes = control.subject.is_some()
             || control.idle.is_some()
             || control.lifetime.is_some()
@@ -40,8 +44,8 @@ impl Change {
             || control.if_version.is_some()
             || control.revoke_others;
         match (control.destroy, updates || attributes) {
-            (true, _) if self.update.is_none() => Intent::End,
-            (true, _) => Intent::Replace,
+            (true, _) if begins => Intent::Replace,
+            (true, _) => Intent::End,
             (false, true) => Intent::Write,
             (false, false) if control.rotate == Some(true) || control.clear => Intent::Bare,
             (false, false) => Intent::Nothing,
@@ -62,7 +66,7 @@ impl Change {
     }
 
     /// The change of an answer that ends the session by itself (`end_on`): as with `destroy`. What was captured is of
-    /// whoever has just signed out, so that it must not begin another session.
+    /// whoever has just signed out, so that it must not begin another session. A cookie may: so it would in a browser.
     #[must_use]
     pub fn ending(self) -> Self {
         Self { captures: Vec::new(), control: Control { destroy: true, ..self.control }, ..self }
@@ -99,6 +103,7 @@ mod tests {
         ] {
             let change = Change {
                 captures: Vec::new(),
+                cookies: Vec::new(),
                 update: update.map(|text| vec![Patch::parse(text.as_bytes()).unwrap()]),
                 control: Control::parse([control.as_bytes()]).unwrap(),
             };
@@ -121,6 +126,7 @@ mod tests {
         let captures = || vec![Capture { place: Pointer::parse("/user").unwrap(), text: "ada".into() }];
         let said = |control: &str, update| Change {
             captures: captures(),
+            cookies: Vec::new(),
             update,
             control: Control::parse([control.as_bytes()]).unwrap(),
         };

@@ -17,6 +17,7 @@ pub mod root;
 pub mod settle;
 pub mod ticket;
 pub mod time;
+pub mod vault;
 
 pub use policy::Policy;
 pub use ticket::{Handle, Ticket};

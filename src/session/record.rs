@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 pub use codec::RecordError;
 use codec::{LIVE, TOMBSTONE, stamp};
 
-use super::{Policy, Timestamp, ticket::SecretHash};
+use super::{Policy, Timestamp, ticket::SecretHash, vault::Jar};
 
 /// Length of a [`Stamp`] in bytes.
 pub const STAMP_LEN: usize = 34;
@@ -77,6 +77,8 @@ pub struct Record {
     pub persistent: bool,
     /// Who is logged in.
     pub subject: Option<String>,
+    /// The application's own cookies.
+    pub vault: Jar,
     /// The data: a JSON object, compact, every scalar as it was sent.
     pub data: Box<str>,
 }
@@ -238,6 +240,7 @@ pub(super) fn joined(nonce: Nonce, mut writes: Vec<Nonce>) -> Vec<Nonce> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::vault::{Offer, Renewal};
 
     const DAY: u64 = 86_400_000;
 
@@ -253,6 +256,7 @@ mod tests {
             idle: None,
             persistent: false,
             subject: Some("ada \u{1f980}".into()),
+            vault: Jar::default(),
             data: r#"{"n":1.10,"big":12345678901234567890123,"$serde_json::private::RawValue":"1","e":1e400}"#.into(),
         }
     }
@@ -260,9 +264,18 @@ mod tests {
     #[test]
     fn a_record_reads_back_exactly_as_it_was_written() {
         let rich = Record { idle: Some(Duration::from_millis(1500)), persistent: true, ..record() };
+        let mut guarded = record();
+        guarded.vault.take(&Offer {
+            upstream: "app \"1\"".into(),
+            name: b"PHPSESSID"[..].into(),
+            path: b"/\xe9"[..].into(),
+            value: Some((0..=255).collect()),
+            expires: Some(Timestamp(9)),
+            renewal: Renewal::Rotates,
+        });
         let bare = Record { subject: None, retired: vec![], writes: vec![Nonce(0)], data: "{}".into(), ..record() };
         let tombstone = Tombstone { version: 9, writes: vec![Nonce(1), Nonce(2)], retired: record().retired };
-        for stored in [Stored::Live(rich), Stored::Live(bare), Stored::Tombstone(tombstone)] {
+        for stored in [Stored::Live(rich), Stored::Live(guarded), Stored::Live(bare), Stored::Tombstone(tombstone)] {
             assert_eq!(Stored::decode(&stored.encode()).unwrap(), stored);
             assert_eq!(Stamp::of(&stored.encode()), Some(stored.stamp()));
         }

@@ -16,6 +16,7 @@ use super::{
     policy::Create,
     record::{self, Nonce, Record, Standing, Stored, Tombstone},
     ticket::{Locator, Secret},
+    vault::Jar,
 };
 use apply::applied;
 pub use plan::{CookieStep, Outcome, Plan, Refusal, Step, Write};
@@ -163,7 +164,8 @@ fn amend(loaded: &Loaded<'_>, change: &Change, context: &Context<'_>) -> Result<
     let live = still_live(loaded, context);
     let base = live.unwrap_or(loaded.given);
     let (mut next, fits) = applied(base, change, context);
-    let rotated = change.control.rotate.unwrap_or_else(|| another_subject(base, &next));
+    let renewed = || another_subject(base, &next) || another_cookie(base, &next, change, context.now);
+    let rotated = change.control.rotate.unwrap_or_else(renewed);
     let retold = next.persistent != base.persistent || (next.persistent && next.deadline != base.deadline);
     if (rotated || retold) && context.reach == Reach::Nowhere {
         return Err(Refusal::Unreachable);
@@ -234,6 +236,11 @@ fn another_subject(base: &Record, next: &Record) -> bool {
     next.subject.is_some() && next.subject != base.subject
 }
 
+/// Applications renew their own id at a log-in: whoever planted the ticket must not follow.
+fn another_cookie(base: &Record, next: &Record, change: &Change, now: Timestamp) -> bool {
+    change.cookies.iter().any(|offer| next.vault.renews(&base.vault, offer, now))
+}
+
 /// A session about which nothing has been said yet.
 fn blank(context: &Context<'_>) -> Record {
     Record {
@@ -247,6 +254,7 @@ fn blank(context: &Context<'_>) -> Record {
         idle: None,
         persistent: context.policy.persistent,
         subject: None,
+        vault: Jar::default(),
         data: "{}".into(),
     }
 }
@@ -263,6 +271,7 @@ fn saved(mut next: Record, context: &Context<'_>) -> Write {
     next.writes = record::joined(context.fresh.nonce, next.writes);
     next.written = context.now;
     next.retired.retain(|retired| retired.1 > context.now);
+    next.vault.sweep(context.now);
     let ttl = next.time_to_live(context.now, context.now, context.policy).max(SHORTEST);
     Write { stored: Stored::Live(next), ttl }
 }

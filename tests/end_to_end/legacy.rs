@@ -5,3 +5,4 @@ mod capture;
 mod ends;
 mod gate;
 mod inject;
+mod vault;

@@ -349,6 +349,7 @@ pub(crate) fn live(version: u64, data: &str) -> Stored {
         idle: None,
         persistent: false,
         subject: None,
+        vault: cloakroom::session::vault::Jar::default(),
         data: data.into(),
     })
 }

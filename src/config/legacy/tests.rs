@@ -144,6 +144,31 @@ fn a_gate_has_a_pointer_and_leads_somewhere() {
 }
 
 #[test]
+fn a_vault_has_names_of_cookies() {
+    hold(&[
+        ("vault = [\"PHPSESSID\"]", &[(4, "routes[0].vault", "is a list, not a table")]),
+        ("vault = { }", &[(4, "routes[0].vault.cookies", "is missing or empty")]),
+        ("vault = { cookies = [] }", &[(4, "routes[0].vault.cookies", "is missing or empty")]),
+        ("vault = { cookies = \"a\" }", &[(4, "routes[0].vault.cookies", "write it in brackets")]),
+        (
+            "vault = { cookies = [\"a\", \"b c\"] }",
+            &[(4, "routes[0].vault.cookies[1]", "\"b c\" is not the name of a cookie")],
+        ),
+        ("vault = { cookies = [\"a;b\"] }", &[(4, "routes[0].vault.cookies[0]", "with * for any characters")]),
+        ("vault = { cookies = [\"__Host-session\"] }", &[(4, "routes[0].vault.cookies[0]", "Cloakroom's own cookie")]),
+        (
+            "vault = { cookies = [\"a\"], volatile = [\"b\"] }",
+            &[(4, "routes[0].vault.volatile", "a name that is not among cookies")],
+        ),
+        ("vault = { cookies = [\"a\"], volatil = [] }", &[(4, "routes[0].vault.volatil", "did you mean volatile?")]),
+        ("session = false\nvault = { cookies = [\"a\"] }", &[(5, "routes[0].vault", "no meaning on a route")]),
+    ]);
+    for text in ["cookies = [\"*\"]", "cookies = [\"a*\"], volatile = [\"abc\", \"ab*\"]", "cookies = [\"user[id]\"]"] {
+        assert!(route(&format!("vault = {{ {text} }}")).unwrap().proxy.routes[0].legacy.vault.is_some(), "{text}");
+    }
+}
+
+#[test]
 fn a_log_in_page_behind_its_own_gate_is_worth_a_warning() {
     let gate = "require = { pointer = \"/user\", redirect = \"/login?next={path}\" }";
     assert!(

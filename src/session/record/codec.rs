@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::value::RawValue;
 
 use super::{Nonce, PLAIN, Record, Retired, SEALED, STAMP_LEN, Stamp, Stored, Tombstone, joined};
-use crate::session::{Timestamp, ticket::SecretHash, time::millis};
+use crate::session::{Timestamp, ticket::SecretHash, time::millis, vault::Jar};
 
 const FORMAT: u8 = b'1';
 pub(super) const LIVE: u8 = b'L';
@@ -102,6 +102,8 @@ struct LiveBody<'a> {
     persistent: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     subject: Option<String>,
+    #[serde(default, skip_serializing_if = "Jar::is_empty")]
+    vault: Jar,
     #[serde(borrow, default, skip_serializing)]
     data: Option<&'a RawValue>,
 }
@@ -169,6 +171,7 @@ impl Record {
             idle: body.idle.map(Duration::from_millis),
             persistent: body.persistent,
             subject: body.subject,
+            vault: body.vault,
             data: data.into(),
         })
     }
@@ -185,6 +188,7 @@ impl Record {
             idle: self.idle.map(millis),
             persistent: self.persistent,
             subject: self.subject.clone(),
+            vault: self.vault.clone(),
             data: None,
         };
         let mut out = encode(&self.stamp(), mark, &body, self.data.len());

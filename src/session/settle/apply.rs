@@ -1,6 +1,7 @@
-//! Steps 7 and 8 of the order of errors: a record with what the response says about its data, subject and timers.
+//! Steps 7 and 8 of the order of errors: a record with what the response says about its data, cookies, subject and
+//! timers.
 
-use super::{Context, Refusal};
+use super::{COOKIE_MAX, Context, Refusal};
 use crate::session::{
     change::Change,
     control::{Control, Timer, is_subject},
@@ -9,8 +10,9 @@ use crate::session::{
     record::Record,
 };
 
-/// Steps 7 and 8: `base` with the change applied, but for the data if that does not fit. Secret, version and times of
-/// the write are still `base`'s.
+/// Steps 7 and 8: `base` with the change applied, but for data and cookies if those do not fit. Secret, version and times
+/// of the write are still `base`'s. The order is the contract's: `clear`, captures, update lines, vault, control
+/// attributes.
 pub(super) fn applied(base: &Record, change: &Change, context: &Context<'_>) -> (Record, Result<(), Refusal>) {
     let control = &change.control;
     let mut next = base.clone();
@@ -18,19 +20,47 @@ pub(super) fn applied(base: &Record, change: &Change, context: &Context<'_>) -> 
         next.data = "{}".into();
         next.subject = None;
     }
-    set_timers(&mut next, control, context);
-    next.persistent = control.persistent.unwrap_or(next.persistent);
-    let fits = patched(&next.data, change, context.policy.max_bytes).map(|data| next.data = data);
+    let fits = change_contents(&mut next, change, context);
     if let Some(place) = context.policy.subject_from.as_ref().filter(|_| next.data != base.data) {
         let name = named(&next.data, place);
         if name != named(&base.data, place) {
             next.subject = name;
         }
     }
+    set_timers(&mut next, control, context);
+    next.persistent = control.persistent.unwrap_or(next.persistent);
     if let Some(subject) = &control.subject {
         next.subject = (!subject.is_empty()).then(|| subject.clone());
     }
     (next, fits)
+}
+
+/// Data and vault, both or none of them. What is too large since the limit was lowered may stay as it is.
+fn change_contents(next: &mut Record, change: &Change, context: &Context<'_>) -> Result<(), Refusal> {
+    let (now, max_bytes) = (context.now, context.policy.max_bytes);
+    let data = patched(&next.data, change, max_bytes)?;
+    let mut vault = next.vault.clone();
+    change.cookies.iter().for_each(|offer| vault.take(offer));
+    let changed = data != next.data || vault != next.vault;
+    if changed && data.len() + vault.weight(now) > max_bytes {
+        return Err(Refusal::TooLarge);
+    }
+    (next.data, next.vault) = (data, vault);
+    outlive_cookies(next, change, context);
+    Ok(())
+}
+
+/// A cookie with an end of its own makes the session last as long, as far as the bounds allow.
+fn outlive_cookies(next: &mut Record, change: &Change, context: &Context<'_>) {
+    let (now, policy) = (context.now, context.policy);
+    let Some(end) = change.cookies.iter().filter_map(|offer| next.vault.expiry(offer)).max() else { return };
+    let life = end.since(now).min(COOKIE_MAX);
+    next.persistent = true;
+    next.deadline = next.deadline.max(now.after(life.min(policy.max_absolute_timeout)));
+    let idle = life.min(policy.max_idle_timeout);
+    if idle > next.idle_timeout(policy) {
+        next.idle = Some(idle);
+    }
 }
 
 /// The subject that the data names: a string that may be one, or a number's text.
@@ -55,11 +85,7 @@ fn patched(data: &str, change: &Change, max_bytes: usize) -> Result<Box<str>, Re
     for patch in change.patches() {
         patch.apply(&mut document, max_bytes)?;
     }
-    if !document.is_object() {
-        return Err(Refusal::NotAnObject);
-    }
-    let text = document.to_text();
-    if text.len() > max_bytes && *text != *data { Err(Refusal::TooLarge) } else { Ok(text.into()) }
+    if document.is_object() { Ok(document.to_text().into()) } else { Err(Refusal::NotAnObject) }
 }
 
 fn set_timers(next: &mut Record, control: &Control, context: &Context<'_>) {

@@ -49,6 +49,7 @@ fn change(update: Option<&str>, control: &str) -> Change {
     let lines = update.map(|lines| lines.split('\n').filter(|line| !line.is_empty()));
     Change {
         captures: Vec::new(),
+        cookies: Vec::new(),
         update: lines.map(|lines| lines.map(|line| Patch::parse(line.as_bytes()).unwrap()).collect()),
         control: Control::parse([control.as_bytes()]).unwrap(),
     }
@@ -67,6 +68,7 @@ fn record() -> Record {
         idle: None,
         persistent: false,
         subject: None,
+        vault: Jar::default(),
         data: r#"{"a":1}"#.into(),
     }
 }
@@ -301,6 +303,17 @@ fn tell_retired(retired: &[Retired]) -> String {
     format!("[{}]", each.collect::<Vec<_>>().join(" "))
 }
 
+/// Every cookie: name, value, path, and what is left of its life.
+fn tell_vault(jar: &Jar) -> String {
+    let cookies = serde_json::to_value(jar).unwrap();
+    let each = cookies.as_array().unwrap().iter().map(|cookie| {
+        let text = |key: &str| cookie[key].as_str().unwrap().to_owned();
+        let left = cookie["expires"].as_u64().map(|at| format!("+{}", Timestamp(at).since(NOW).as_secs()));
+        format!("{}={}@{}{}", text("name"), text("value"), text("path"), left.unwrap_or_default())
+    });
+    format!("[{}]", each.collect::<Vec<_>>().join(" "))
+}
+
 /// Every difference of `next` from `base`; version and time to live are always said.
 fn tell_record(base: &Record, next: &Record, ttl: Duration, verb: &str) -> String {
     assert_eq!(next.written, NOW, "written");
@@ -314,6 +327,7 @@ fn tell_record(base: &Record, next: &Record, ttl: Duration, verb: &str) -> Strin
         (next.idle != base.idle).then(|| format!("idle={}", tell_idle(next.idle))),
         (next.persistent != base.persistent).then(|| format!("persistent={}", next.persistent)),
         (next.subject != base.subject).then(|| format!("subject={}", next.subject.as_deref().unwrap_or("nobody"))),
+        (next.vault != base.vault).then(|| format!("vault={}", tell_vault(&next.vault))),
         (next.data != base.data).then(|| format!("data={}", next.data)),
     ];
     let head = format!("{verb} v{} ttl={}", next.version, ttl.as_secs_f64());

@@ -7,6 +7,7 @@ use crate::session::{
     Timestamp,
     record::{Nonce as Mark, Record, Retired, Stamp, Tombstone},
     ticket::{Locator, SecretHash},
+    vault::{Jar, Offer, Renewal},
 };
 
 const DATA: &str = r#"{"name":"canary"}"#;
@@ -17,6 +18,19 @@ fn handle(seed: u8) -> Handle {
 
 fn seals(roots: &[u8], encrypts: bool) -> Seals {
     Seals::new(&Roots(roots.iter().map(|root| vec![*root; 32]).collect()), encrypts).unwrap()
+}
+
+fn vault() -> Jar {
+    let mut vault = Jar::default();
+    vault.take(&Offer {
+        upstream: "app".into(),
+        name: b"id"[..].into(),
+        path: b"/"[..].into(),
+        value: Some(b"canary-cookie"[..].into()),
+        expires: None,
+        renewal: Renewal::Rotates,
+    });
+    vault
 }
 
 fn live() -> Record {
@@ -31,6 +45,7 @@ fn live() -> Record {
         idle: None,
         persistent: true,
         subject: Some("canary-subject".into()),
+        vault: vault(),
         data: DATA.into(),
     }
 }
@@ -66,7 +81,7 @@ const RECORD_IS_SEALED: &str = "its seal is broken: it was damaged, changed, or 
 fn nothing_of_the_body_shows_and_no_two_seals_are_alike() {
     let seals = seals(&[1], true);
     let sealed = seals.seal(&handle(1), &Stored::Live(live())).unwrap();
-    for part in ["canary", "secret", "data", "subject"] {
+    for part in ["canary", "secret", "data", "subject", "vault"] {
         assert!(!sealed.windows(part.len()).any(|window| window == part.as_bytes()), "{part}");
     }
     let again = seals.seal(&handle(1), &Stored::Live(live())).unwrap();

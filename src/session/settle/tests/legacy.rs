@@ -1,6 +1,7 @@
 //! The sentences of the contract's section 6: what an unmodified application says without knowing it.
 
 use super::*;
+use crate::session::vault::{Offer, Renewal};
 
 /// Sentence, scene, what is said, and what [`Scene::tell_of`] must say.
 type Row = (&'static str, fn() -> Scene, fn() -> Change, &'static str);
@@ -23,6 +24,38 @@ fn captured(captures: &[&str], update: Option<&str>, control: &str) -> Change {
         Capture { place: Pointer::parse(place).unwrap(), text: text.into() }
     });
     Change { captures: captures.collect(), ..change(update, control) }
+}
+
+/// Cookies, `name=value@path` (`name@path`: over), with `+seconds` if they have an end and `~` in front if they are
+/// volatile.
+fn offers(cookies: &[&str]) -> Vec<Offer> {
+    let offers = cookies.iter().map(|cookie| {
+        let (text, renewal) = match cookie.strip_prefix('~') {
+            Some(text) => (text, Renewal::Ignored),
+            None => (*cookie, Renewal::Rotates),
+        };
+        let (pair, place) = text.split_once('@').unwrap();
+        let (path, left) = place.split_once('+').map_or((place, None), |(path, left)| (path, left.parse().ok()));
+        let (name, value) = pair.split_once('=').map_or((pair, None), |(name, value)| (name, Some(value)));
+        Offer {
+            upstream: "app".into(),
+            name: name.as_bytes().into(),
+            path: path.as_bytes().into(),
+            value: value.map(|value| value.as_bytes().into()),
+            expires: left.map(|left| NOW.after(secs(left))),
+            renewal,
+        }
+    });
+    offers.collect()
+}
+
+fn set(cookies: &[&str], update: Option<&str>, control: &str) -> Change {
+    Change { cookies: offers(cookies), ..change(update, control) }
+}
+
+/// A session with cookies in its vault.
+fn holding(cookies: &'static [&'static str]) -> Scene {
+    Scene::with(|record| offers(cookies).iter().for_each(|offer| record.vault.take(offer)))
 }
 
 fn ada() -> Scene {
@@ -119,5 +152,111 @@ fn the_subject_follows_the_data() {
             || { let mut scene = known(); scene.stored = named(Scene::meanwhile(|now| {
                 *now = Record { data: r#"{"user":{"name":"eve"}}"#.into(), subject: Some("eve".into()), ..now.clone() };
             })).stored; scene }, || captured(&["/user/name=eve"], None, ""), "live"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn the_vault_is_part_of_the_session() {
+    hold(&[
+        ("a cookie creates a session", Scene::nobody, || set(&["id=1@/"], None, ""),
+            "created; create v1 ttl=1860 vault=[id=1@/]; issue a new ticket"),
+        ("a deletion creates nothing", Scene::nobody, || set(&["id@/"], None, ""), "none"),
+        ("one that is set and deleted creates nothing", Scene::nobody, || set(&["id=1@/", "id@/"], None, ""), "none"),
+        ("it is refused on a retired ticket", || Scene::of(Kind::Retired), || set(&["id=1@/"], None, ""), "refused: ended, 7s left"),
+        ("it is refused while the store is away", || Scene::of(Kind::Unavailable), || set(&["id=1@/"], None, ""),
+            "refused: unavailable"),
+        ("it is refused where the ticket would not arrive", || Scene::nobody().insecure(), || set(&["id=1@/"], None, ""),
+            "refused: unreachable"),
+        ("the same value writes nothing", || holding(&["id=1@/"]), || set(&["id=1@/"], None, ""), "live"),
+        ("it is taken by what is stored at that moment",
+            || { let mut scene = Scene::meanwhile(|_| {}); if let Some(Stored::Live(now)) = &mut scene.stored {
+                offers(&["one=1@/"]).iter().for_each(|offer| now.vault.take(offer)); } scene },
+            || set(&["~two=2@/"], None, ""), "updated; change v5 ttl=1860 vault=[one=1@/ two=2@/]"),
+        ("with an update it is one write", || holding(&["id=1@/"]), || set(&["~id=2@/", "~b=3@/x"], Some(r#"{"b":2}"#), ""),
+            r#"updated; change v4 ttl=1860 vault=[id=2@/ b=3@/x] data={"a":1,"b":2}"#),
+        ("an update that does not fit refuses the cookies too", Scene::live,
+            || set(&["id=2@/"], Some(r#"[{"op":"remove","path":"/nope"}]"#), ""), "refused: misfit"),
+        ("clear does not empty it", || holding(&["id=1@/"]), || change(None, "clear"), "updated; change v4 ttl=1860 data={}"),
+        ("what is over is forgotten with the next write", || holding(&["id=1@/", "old=2@/+0"]), || change(Some(r#"{"b":2}"#), ""),
+            r#"updated; change v4 ttl=1860 vault=[id=1@/] data={"a":1,"b":2}"#),
+        ("to forget is no reason to write", || holding(&["old=2@/+0"]), || change(Some(r#"{"a":1}"#), ""), "live"),
+        ("it ends with the session", || holding(&["id=1@/"]), || set(&["id@/"], None, "destroy"),
+            "destroyed; bury v4 ttl=10 retired=[old+10]; delete"),
+        ("a deletion beside destroy ends a session that was rotated meanwhile too", Scene::rotated, || set(&["id@/"], None, "destroy"),
+            "destroyed; bury v5 ttl=10 retired=[old+7 newer+10]; delete"),
+        ("a new cookie beside destroy begins a new session, without the old cookies", || holding(&["id=1@/", "b=2@/"]),
+            || set(&["id=3@/"], None, "").ending(),
+            "destroyed; bury v4 ttl=10 retired=[old+10]; create v1 ttl=1860 vault=[id=3@/]; issue a new ticket"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn when_the_value_of_a_vaulted_cookie_changes_the_session_is_rotated() {
+    hold(&[
+        ("another value", || holding(&["id=1@/"]), || set(&["id=2@/"], None, ""),
+            "rotated; change v4 ttl=1860 secret=fresh retired=[old+10] vault=[id=2@/]; issue a rotated ticket"),
+        ("a first value in a session that was there", Scene::live, || set(&["id=1@/"], None, ""),
+            "rotated; change v4 ttl=1860 secret=fresh retired=[old+10] vault=[id=1@/]; issue a rotated ticket"),
+        ("another path is another cookie", || holding(&["id=1@/"]), || set(&["id=2@/x"], None, ""),
+            "rotated; change v4 ttl=1860 secret=fresh retired=[old+10] vault=[id=1@/ id=2@/x]; issue a rotated ticket"),
+        ("one that was over", || holding(&["id=1@/+0"]), || set(&["id=1@/"], None, ""),
+            "rotated; change v4 ttl=1860 secret=fresh retired=[old+10] vault=[id=1@/]; issue a rotated ticket"),
+        ("a deletion", || holding(&["id=1@/"]), || set(&["id@/"], None, ""), "updated; change v4 ttl=1860 vault=[]"),
+        ("a deletion that comes with a new value", || holding(&["id=1@/"]), || set(&["id@/", "id=2@/"], None, ""),
+            "rotated; change v4 ttl=1860 secret=fresh retired=[old+10] vault=[id=2@/]; issue a rotated ticket"),
+        ("there and back", || holding(&["id=1@/"]), || set(&["id=2@/", "id=1@/"], None, ""), "live"),
+        ("volatile: changing these does not rotate", || holding(&["csrf=1@/"]), || set(&["~csrf=2@/"], None, ""),
+            "updated; change v4 ttl=1860 vault=[csrf=2@/]"),
+        ("rotate=?0: no automatic rotation", || holding(&["id=1@/"]), || set(&["id=2@/"], None, "rotate=?0"),
+            "updated; change v4 ttl=1860 vault=[id=2@/]"),
+        ("what was changed meanwhile counts",
+            || { let mut scene = holding(&["id=1@/"]); scene.stored = holding(&["id=2@/"]).stored; scene },
+            || set(&["id=2@/"], None, ""), "live"),
+        ("a rotation needs a cookie that arrives", || holding(&["id=1@/"]).insecure(), || set(&["id=2@/"], None, ""),
+            "refused: unreachable"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn a_vaulted_cookie_with_an_expiry_makes_the_session_last_as_long() {
+    hold(&[
+        ("persistent, with deadlines at least that long", Scene::nobody, || set(&["id=1@/+86400"], None, ""),
+            "created; create v1 ttl=86400 deadline=+86400 idle=86400 persistent=true vault=[id=1@/+86400]; issue a new ticket for 86400s"),
+        ("shorter ones shorten nothing", Scene::nobody, || set(&["id=1@/+60"], None, ""),
+            "created; create v1 ttl=1860 persistent=true vault=[id=1@/+60]; issue a new ticket for 43200s"),
+        ("the longest counts", Scene::nobody, || set(&["a=1@/+86400", "b=1@/+90000", "c=1@/"], None, ""),
+            "created; create v1 ttl=90000 deadline=+90000 idle=90000 persistent=true vault=[a=1@/+86400 b=1@/+90000 c=1@/]; issue a new ticket for 90000s"),
+        ("clamped", || Scene::nobody().policy(|policy| {
+                (policy.max_idle_timeout, policy.max_absolute_timeout) = (secs(40_000), secs(50_000));
+            }), || set(&["id=1@/+86400"], None, ""),
+            "created; create v1 ttl=40060 deadline=+50000 idle=40000 persistent=true vault=[id=1@/+86400]; issue a new ticket for 50000s"),
+        ("the browser is told of a later deadline", || holding(&["id=1@/+86400"]), || set(&["id=1@/+90000"], None, ""),
+            "updated; change v4 ttl=90000 deadline=+90000 idle=90000 persistent=true vault=[id=1@/+90000]; issue the same ticket for 90000s"),
+        ("control attributes come last", Scene::nobody, || set(&["id=1@/+86400"], None, "persistent=?0, idle=60, lifetime=600"),
+            "created; create v1 ttl=66 deadline=+600 idle=60 vault=[id=1@/+86400]; issue a new ticket"),
+        ("one that is deleted again means nothing", Scene::nobody, || set(&["id=1@/+86400", "id@/", "b=1@/"], None, ""),
+            "created; create v1 ttl=1860 vault=[b=1@/]; issue a new ticket"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn the_vault_counts_towards_max_bytes() {
+    // {"a":1} has 7 bytes, and `app`, `id`, `/` have 6.
+    fn room(bytes: usize) -> Scene { Scene::live().policy(|policy| policy.max_bytes = bytes) }
+    hold(&[
+        ("with the data", || room(14), || set(&["~id=1@/"], None, ""), "updated; change v4 ttl=1860 vault=[id=1@/]"),
+        ("and not a byte more", || room(13), || set(&["~id=1@/"], None, ""), "refused: too large"),
+        ("data that grows beside it", || Scene { policy: room(15).policy, ..holding(&["id=1@/"]) }, || change(Some(r#"{"a":123}"#), ""),
+            "refused: too large"),
+        ("data that makes room for it", || room(14), || set(&["~id=1234@/"], Some(r#"{"a":null}"#), ""),
+            "updated; change v4 ttl=1860 vault=[id=1234@/] data={}"),
+        ("what is over does not count", || Scene { policy: room(15).policy, ..holding(&["id=1@/+0"]) }, || change(Some(r#"{"a":123}"#), ""),
+            r#"updated; change v4 ttl=1860 vault=[] data={"a":123}"#),
+        ("what is too large since the limit was lowered stays", || Scene { policy: room(9).policy, ..holding(&["id=1@/"]) },
+            || change(None, "idle=60"), "updated; change v4 ttl=66 idle=60"),
     ]);
 }

@@ -3,6 +3,7 @@
 use proptest::{option, prelude::*, sample::select};
 
 use super::*;
+use crate::session::vault::{Offer, Renewal};
 
 const LINES: [&str; 14] = [
     "{}",
@@ -59,15 +60,29 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn offers()(
+        name in select(vec!["id", "cart"]),
+        path in select(vec!["/", "/x"]),
+        value in option::of(select(vec!["", "1", "22222222222222222222"])),
+        expires in option::of(moment()),
+        renewal in select(vec![Renewal::Rotates, Renewal::Ignored]),
+    ) -> Offer {
+        let bytes = |text: &str| Box::from(text.as_bytes());
+        Offer { upstream: "app".into(), name: bytes(name), path: bytes(path), value: value.map(bytes), expires, renewal }
+    }
+}
+
+prop_compose! {
     fn response()(
         lines in option::of(prop::collection::vec(select(LINES.to_vec()), 0..4)),
         captures in prop::collection::vec((select(vec!["/a", "/b/c", "/s/t/u"]), select(vec!["", "x", "yyyyyyyyyyyy"])), 0..3),
+        cookies in prop::collection::vec(offers(), 0..3),
         control in control(),
     ) -> Change {
         let capture = |(place, text): (&str, &str)| Capture { place: Pointer::parse(place).unwrap(), text: text.into() };
         let captures = captures.into_iter().map(capture).collect();
         let update = lines.map(|lines| lines.iter().map(|line| Patch::parse(line.as_bytes()).unwrap()).collect());
-        Change { captures, update, control }
+        Change { captures, update, cookies, control }
     }
 }
 
@@ -89,10 +104,13 @@ prop_compose! {
         (created, written, deadline) in (moment(), moment(), moment()),
         (idle, persistent) in (option::of(span()), any::<bool>()),
         subject in option::of(select(vec!["alice", "bob"])),
+        offers in prop::collection::vec(offers(), 0..3),
         data in select(vec!["{}", r#"{"a":1}"#, r#"{"a":1,"b":{"c":2}}"#, r#"{"s":"xxxxxxxxxxxxxxxxxxxxxxxx"}"#]),
     ) -> Record {
         let (secret, subject, data) = (secret(secret_of).hash(), subject.map(str::to_owned), data.into());
-        Record { version, writes, secret, retired, created, written, deadline, idle, persistent, subject, data }
+        let mut vault = Jar::default();
+        offers.iter().for_each(|offer| vault.take(offer));
+        Record { version, writes, secret, retired, created, written, deadline, idle, persistent, subject, vault, data }
     }
 }
 
@@ -156,7 +174,8 @@ fn check(scene: &Scene, change: &Change, plan: &Plan) -> Result<(), TestCaseErro
         }
         (Step::Recreate(end, ticket, write), CookieStep::Issue(issued, age)) => {
             prop_assert_eq!((scene.kind, plan.outcome), (Kind::Loaded, Outcome::Destroyed));
-            prop_assert!(open(scene).is_some() && change.update.is_some() && change.control.destroy);
+            let begins = change.update.is_some() || change.cookies.iter().any(|offer| offer.value.is_some());
+            prop_assert!(open(scene).is_some() && begins && change.control.destroy);
             check_buried(end)?;
             check_new(scene, ticket, write)?;
             prop_assert_eq!(ticket, issued);
@@ -176,9 +195,11 @@ fn check(scene: &Scene, change: &Change, plan: &Plan) -> Result<(), TestCaseErro
             check_record(scene, next, write.ttl)?;
             prop_assert_eq!(next.version, base.version.saturating_add(1));
             prop_assert_eq!(next.created, base.created);
-            prop_assert!(next.deadline == base.deadline || change.control.lifetime.is_some());
-            let fits = next.data.len() <= scene.policy.max_bytes.max("{}".len());
-            prop_assert!(fits || *next.data == *base.data);
+            let longer = next.deadline > base.deadline && change.cookies.iter().any(|offer| offer.expires.is_some());
+            prop_assert!(next.deadline == base.deadline || longer || change.control.lifetime.is_some());
+            let whole = next.data.len() + next.vault.weight(NOW);
+            let same = next.vault == swept(base) && (*next.data == *base.data || change.control.clear);
+            prop_assert!(whole <= scene.policy.max_bytes.max(2) || same);
             prop_assert_eq!(next.secret != base.secret, plan.outcome == Outcome::Rotated);
             match cookie {
                 CookieStep::Issue(ticket, age) => {
@@ -199,6 +220,12 @@ fn check(scene: &Scene, change: &Change, plan: &Plan) -> Result<(), TestCaseErro
     Ok(())
 }
 
+fn swept(record: &Record) -> Jar {
+    let mut vault = record.vault.clone();
+    vault.sweep(NOW);
+    vault
+}
+
 fn check_buried(write: &Write) -> Result<(), TestCaseError> {
     let Stored::Tombstone(tombstone) = &write.stored else { return Err(TestCaseError::fail("not buried")) };
     prop_assert!(write.ttl >= Duration::from_millis(1) && tombstone.retired.len() <= 4 && tombstone.writes.len() <= 8);
@@ -211,7 +238,7 @@ fn check_new(scene: &Scene, ticket: &Ticket, write: &Write) -> Result<(), TestCa
     prop_assert_eq!(ticket.locator.handle(), locator(FRESH).handle());
     prop_assert_eq!(ticket.secret.hash(), secret(FRESH).hash());
     prop_assert_eq!((made.version, made.created, made.secret), (1, NOW, secret(FRESH).hash()));
-    prop_assert!(made.retired.is_empty() && made.data.len() <= scene.policy.max_bytes.max(2));
+    prop_assert!(made.retired.is_empty() && made.data.len() + made.vault.weight(NOW) <= scene.policy.max_bytes.max(2));
     let longest = scene.policy.fresh_timeout.unwrap_or(Duration::MAX);
     prop_assert!(write.ttl <= longest.max(Duration::from_millis(1)));
     check_record(scene, made, write.ttl)
@@ -251,7 +278,8 @@ proptest! {
             Err(Refusal::Unavailable) => prop_assert_eq!(scene.kind, Kind::Unavailable),
             Err(Refusal::Ended(_)) => prop_assert!(scene.kind != Kind::Nobody && !(scene.kind == Kind::Loaded && open(&scene).is_some())),
             Err(Refusal::DoesNotFit | Refusal::NotAnObject | Refusal::TooLarge) => {
-                prop_assert!(!change.patches().is_empty() || !change.captures.is_empty());
+                let said = !change.captures.is_empty() || !change.cookies.is_empty();
+                prop_assert!(said || !change.patches().is_empty());
             }
         }
     }
@@ -273,7 +301,8 @@ proptest! {
         let record = Record { secret: secret(OLD).hash(), deadline: NOW.after(secs(100)), ..record };
         let next = Scene::with(|base| *base = record.clone()).written(None, "rotate");
         let Record { version, ref writes, secret: fresh, ref retired, written, .. } = next;
-        let same = Record { version, writes: writes.clone(), secret: fresh, retired: retired.clone(), written, ..record.clone() };
+        let (writes, retired, vault) = (writes.clone(), retired.clone(), swept(&record));
+        let same = Record { version, writes, secret: fresh, retired, written, vault, ..record.clone() };
         prop_assert_eq!(&next, &same);
         prop_assert_eq!(fresh, secret(FRESH).hash());
         prop_assert_eq!(next.retired.last(), Some(&Retired(record.secret, NOW.after(secs(10)))));
