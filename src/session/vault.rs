@@ -7,7 +7,7 @@
 
 mod names;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -26,11 +26,12 @@ struct Kept {
     expires: Option<Timestamp>,
 }
 
-/// The cookies of one session, in the order in which they were first set.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+/// The cookies of one session, in the order in which they were first set. Clones share them until one is changed.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Vec<Kept>")]
 pub struct Jar {
-    cookies: Vec<Kept>,
+    /// `None`: there are none.
+    cookies: Option<Arc<Vec<Kept>>>,
 }
 
 /// One `Set-Cookie` line of an application whose name is vaulted.
@@ -62,32 +63,34 @@ pub enum Renewal {
 impl Jar {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.cookies.is_empty()
+        self.cookies.is_none()
     }
 
     /// Does what an application says. A cookie that is there already keeps its place.
     pub fn take(&mut self, offer: &Offer) {
-        let place = self.cookies.iter().position(|kept| kept.is_of(offer));
-        match (place, &offer.value) {
-            (Some(place), None) => drop(self.cookies.remove(place)),
+        let place = self.all().iter().position(|kept| kept.is_of(offer));
+        self.change(|cookies| match (place, &offer.value) {
+            (Some(place), None) => drop(cookies.remove(place)),
             (None, None) => {}
             (Some(place), Some(value)) => {
-                let kept = &mut self.cookies[place];
+                let kept = &mut cookies[place];
                 (kept.value, kept.expires) = (Octets(value.clone()), offer.expires);
             }
-            (None, Some(value)) => self.cookies.push(Kept {
+            (None, Some(value)) => cookies.push(Kept {
                 upstream: offer.upstream.clone(),
                 name: Octets(offer.name.clone()),
                 path: Octets(offer.path.clone()),
                 value: Octets(value.clone()),
                 expires: offer.expires,
             }),
-        }
+        });
     }
 
     /// Forgets what is over.
     pub fn sweep(&mut self, now: Timestamp) {
-        self.cookies.retain(|kept| kept.is_live(now));
+        if !self.all().iter().all(|kept| kept.is_live(now)) {
+            self.change(|cookies| cookies.retain(|kept| kept.is_live(now)));
+        }
     }
 
     /// Names and values for a request to this path, in the order in which browsers send them: longer paths first, then
@@ -99,14 +102,14 @@ impl Jar {
                 && matches(&kept.path.0, path)
                 && names.covers(&kept.name.0)
         };
-        let mut sent: Vec<&Kept> = self.cookies.iter().filter(is_sent).collect();
+        let mut sent: Vec<&Kept> = self.all().iter().filter(is_sent).collect();
         sent.sort_by_key(|kept| std::cmp::Reverse(kept.path.0.len()));
         sent.into_iter().map(|kept| (&*kept.name.0, &*kept.value.0)).collect()
     }
 
     /// How many bytes its names, paths and values have.
     pub fn weight(&self, now: Timestamp) -> usize {
-        let live = self.cookies.iter().filter(|kept| kept.is_live(now));
+        let live = self.all().iter().filter(|kept| kept.is_live(now));
         live.map(|kept| kept.upstream.len() + kept.name.0.len() + kept.path.0.len() + kept.value.0.len()).sum()
     }
 
@@ -124,7 +127,17 @@ impl Jar {
     }
 
     fn find(&self, offer: &Offer) -> Option<&Kept> {
-        self.cookies.iter().find(|kept| kept.is_of(offer))
+        self.all().iter().find(|kept| kept.is_of(offer))
+    }
+
+    fn all(&self) -> &[Kept] {
+        self.cookies.as_ref().map_or(&[], |cookies| cookies)
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Vec<Kept>)) {
+        let mut cookies = self.cookies.take().map(Arc::unwrap_or_clone).unwrap_or_default();
+        change(&mut cookies);
+        *self = Self::from(cookies);
     }
 }
 
@@ -135,6 +148,18 @@ impl Kept {
 
     fn is_live(&self, now: Timestamp) -> bool {
         self.expires.is_none_or(|expires| expires > now)
+    }
+}
+
+impl From<Vec<Kept>> for Jar {
+    fn from(cookies: Vec<Kept>) -> Self {
+        Self { cookies: (!cookies.is_empty()).then(|| Arc::new(cookies)) }
+    }
+}
+
+impl Serialize for Jar {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.all())
     }
 }
 
@@ -171,7 +196,7 @@ impl<'de> Deserialize<'de> for Octets {
 
 impl fmt::Debug for Jar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Jar({} cookies)", self.cookies.len())
+        write!(f, "Jar({} cookies)", self.all().len())
     }
 }
 

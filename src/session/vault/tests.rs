@@ -95,7 +95,7 @@ fn what_is_over_is_not_sent_and_weighs_nothing() {
     assert_eq!(sent(&jar, "/"), "b=2; c=3");
     assert_eq!(jar.weight(NOW), 2 * "app".len() + 2 * "b2/".len());
     jar.sweep(NOW);
-    assert_eq!(jar.cookies.len(), 2);
+    assert_eq!(jar.all().len(), 2);
 }
 
 #[test]
