@@ -16,7 +16,8 @@
 //! ```
 //!
 //! `Shard::run` in [`proxy`] is this line in code; begin reading there. Each verb is a function in `proxy/steps.rs` that
-//! asks one room one thing. Any step can end the line with a [`proxy::Rejection`], which replaces the whole response.
+//! asks one room one thing; those that serve applications which stay unmodified (gate, injected headers, vault) are in
+//! `proxy/legacy.rs`. Any step can end the line with a [`proxy::Rejection`], which replaces the whole response.
 //! [`session::settle`] is the heart: the table that decides what a response does to a session. It is pure and total, and
 //! it is asked again for every time that another writer was faster.
 //!
@@ -26,8 +27,8 @@
 //! |---|---|---|
 //! | [`proxy`] | the line; `rejection` holds every way to say no | the pure rooms, `store`, `upstream` |
 //! | [`session`] | pure: what a session is; tickets, patches, controls, records, `settle` | none |
-//! | [`cookie`] | pure, the browser's side: tickets in, `Set-Cookie` out | none |
-//! | [`envelope`] | pure, the application's side: the token out, update and control in | `session` |
+//! | [`cookie`] | pure, the browser's side: tickets in, `Set-Cookie` out; cookies that stay in the vault | none |
+//! | [`envelope`] | pure, the application's side: token and injected headers out, update, control and captures in | `session` |
 //! | [`headers`] | pure: hop-by-hop and forwarding headers, spoofed names, caching | none |
 //! | [`route`] | pure: host and path to route and realm | none |
 //! | [`store`] | what holds for every store; memory, file and Redis; carrying a decision out | `session`, `tls` |

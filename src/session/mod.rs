@@ -2,8 +2,8 @@
 //! time, randomness and the stored record are arguments.
 //!
 //! Reading order: [`ticket`] what the browser carries, [`record`] what the store keeps, [`document`] and
-//! [`patch`] the data and its changes, [`control`] the verbs, [`rights`] who may say them, [`policy`] the
-//! configured rules, [`mod@settle`] the decision table; [`root`] derives keys.
+//! [`patch`] the data and its changes, [`control`] the verbs, [`rights`] who may say them, [`capture`] and [`vault`]
+//! what an application that stays unmodified says without knowing it, [`policy`] the configured rules, [`mod@settle`] the decision table; [`root`] derives keys.
 
 pub mod capture;
 pub mod change;

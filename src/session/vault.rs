@@ -16,15 +16,18 @@ pub use names::{Glob, GlobFault, Names};
 use super::Timestamp;
 
 /// A cookie that an application has set.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "Row")]
 struct Kept {
     upstream: Box<str>,
     name: Octets,
     path: Octets,
     value: Octets,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     expires: Option<Timestamp>,
 }
+
+/// How a cookie is written down: upstream, name, path, value, end.
+type Row = (Box<str>, Octets, Octets, Octets, Option<Timestamp>);
 
 /// The cookies of one session, in the order in which they were first set. Clones share them until one is changed.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
@@ -86,6 +89,16 @@ impl Jar {
         });
     }
 
+    /// Whether an application could have set all of it, each cookie once.
+    pub(super) fn is_sound(&self) -> bool {
+        let all = self.all();
+        let same = |one: &Kept, two: &Kept| {
+            (&one.upstream, &one.name.0, &one.path.0) == (&two.upstream, &two.name.0, &two.path.0)
+        };
+        let again = |(at, kept): (usize, &Kept)| all[..at].iter().any(|other| same(other, kept));
+        all.iter().all(Kept::is_sound) && !all.iter().enumerate().any(again)
+    }
+
     /// Forgets what is over.
     pub fn sweep(&mut self, now: Timestamp) {
         if !self.all().iter().all(|kept| kept.is_live(now)) {
@@ -107,10 +120,11 @@ impl Jar {
         sent.into_iter().map(|kept| (&*kept.name.0, &*kept.value.0)).collect()
     }
 
-    /// How many bytes its names, paths and values have.
+    /// How many bytes it has when it is written down: stores bound what they read by what a session may weigh.
     pub fn weight(&self, now: Timestamp) -> usize {
         let live = self.all().iter().filter(|kept| kept.is_live(now));
-        live.map(|kept| kept.upstream.len() + kept.name.0.len() + kept.path.0.len() + kept.value.0.len()).sum()
+        live.map(|kept| serde_json::to_string(kept).map_or(usize::MAX, |text| text.len() + 1))
+            .fold(0, usize::saturating_add)
     }
 
     /// Whether the cookie of this offer has another value here than in `before`, and that means something. A first value
@@ -146,6 +160,13 @@ impl Kept {
         self.name.0 == offer.name && self.path.0 == offer.path && self.upstream == offer.upstream
     }
 
+    fn is_sound(&self) -> bool {
+        let plain =
+            |bytes: &[u8]| bytes.iter().all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f && *byte != b';'));
+        let name = !self.name.0.is_empty() && !self.name.0.contains(&b'=');
+        name && self.path.0.starts_with(b"/") && [&self.name, &self.path, &self.value].iter().all(|part| plain(&part.0))
+    }
+
     fn is_live(&self, now: Timestamp) -> bool {
         self.expires.is_none_or(|expires| expires > now)
     }
@@ -160,6 +181,18 @@ impl From<Vec<Kept>> for Jar {
 impl Serialize for Jar {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.all())
+    }
+}
+
+impl From<Row> for Kept {
+    fn from((upstream, name, path, value, expires): Row) -> Self {
+        Self { upstream, name, path, value, expires }
+    }
+}
+
+impl Serialize for Kept {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.upstream, &self.name, &self.path, &self.value, &self.expires).serialize(serializer)
     }
 }
 

@@ -225,6 +225,7 @@ mod tests {
     use crate::session::{
         record::{Nonce, Record, Retired, Tombstone},
         ticket::{Locator, SecretHash},
+        vault::Jar,
     };
 
     const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -241,6 +242,7 @@ mod tests {
             idle: Some(Duration::from_secs(100)),
             persistent: false,
             subject: None,
+            vault: Jar::default(),
             data: "{}".into(),
         })
     }

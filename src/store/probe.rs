@@ -10,6 +10,7 @@ use crate::session::{
     Handle,
     record::{Nonce, Record, Stored},
     ticket::{Locator, SecretHash},
+    vault::Jar,
 };
 
 /// How long anything lives that is written here.
@@ -127,6 +128,7 @@ fn session(store: &Store, version: u64, subject: &str) -> Stored {
         idle: None,
         persistent: false,
         subject: Some(subject.to_owned()),
+        vault: Jar::default(),
         data: "{}".into(),
     })
 }

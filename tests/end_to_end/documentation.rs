@@ -50,7 +50,7 @@ fn section(header: &str) -> Option<String> {
 #[test]
 fn every_configuration_of_the_readme_can_be_loaded() {
     let sound: Vec<Block<'_>> = blocks(README).filter(|block| block.kind == "toml").collect();
-    assert_eq!(sound.len(), 2);
+    assert_eq!(sound.len(), 3);
     for block in sound {
         let loaded = loaded(block.text).unwrap_or_else(|faults| panic!("README.md:{}: {faults}", block.line));
         assert_eq!(loaded.warnings, Vec::<String>::new(), "README.md:{}", block.line);

@@ -3,11 +3,13 @@
 //! ```text
 //! {"format":"cloakroom-sessions","version":1,"time":1767225600000}
 //! {"live":{"handle":"...","version":3,"expires":...,"writes":["..."],"secret":"...","retired":[["...",...]],
-//!          "created":...,"written":...,"deadline":...,"idle":...,"persistent":true,"subject":"...","data":{...}}}
+//!          "created":...,"written":...,"deadline":...,"idle":...,"persistent":true,"subject":"...",
+//!          "vault":[["upstream","name","path","value",end],...],"data":{...}}}
 //! {"destroyed":{"handle":"...","version":4,"expires":...,"writes":["..."],"retired":[["...",...]]}}
 //! {"end":{"sessions":2}}
 //! ```
-//! Times are milliseconds since the epoch by the store's clock, `idle` is a span in milliseconds. What a line must not be
+//! Times are milliseconds since the epoch by the store's clock, `idle` is a span in milliseconds; in the vault every byte
+//! is the character of its number. What a line must not be
 //! is refused, with a place or a reason and never with what stands there: an unknown field as well, for whoever drops
 //! one changes a session in silence.
 
@@ -17,7 +19,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Nonce, RETIRED, Record, Retired, Stored, Tombstone, WRITES};
-use crate::session::{Handle, Timestamp, control::is_subject, document::Document, ticket::SecretHash, time::millis};
+use crate::session::{
+    Handle, Timestamp, control::is_subject, document::Document, ticket::SecretHash, time::millis, vault::Jar,
+};
 
 /// What the first line calls the format.
 const FORMAT: &str = "cloakroom-sessions";
@@ -117,6 +121,8 @@ struct Live<'a> {
     persistent: bool,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     subject: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Jar::is_empty")]
+    vault: Jar,
     #[serde(borrow)]
     data: &'a RawValue,
 }
@@ -196,6 +202,7 @@ impl Parcel {
                     idle: record.idle.map(millis),
                     persistent: record.persistent,
                     subject: record.subject.as_deref().map(Cow::Borrowed),
+                    vault: record.vault.clone(),
                     data,
                 })))
             }
@@ -219,6 +226,7 @@ impl Live<'_> {
                 self.subject.as_ref().is_some_and(|subject| subject.is_empty() || !is_subject(subject)),
                 "its subject is empty, too long or has control characters",
             ),
+            (!self.vault.is_sound(), "its vault has a cookie that no application could have set"),
         ];
         if let Some((_, fault)) = faults.into_iter().find(|(found, _)| *found) {
             return Err(ParcelError::Content(fault));
@@ -234,6 +242,7 @@ impl Live<'_> {
             idle: self.idle.map(Duration::from_millis),
             persistent: self.persistent,
             subject: self.subject.map(Cow::into_owned),
+            vault: self.vault,
             data: document(self.data.get())?.into(),
         };
         Ok(Parcel { handle: handle(&self.handle)?, stored: Stored::Live(record), expires: self.expires })
@@ -278,7 +287,23 @@ fn text(form: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::ticket::Locator;
+    use crate::session::{
+        ticket::Locator,
+        vault::{Offer, Renewal},
+    };
+
+    fn vault() -> Jar {
+        let mut vault = Jar::default();
+        vault.take(&Offer {
+            upstream: "app".into(),
+            name: b"PHPSESSID"[..].into(),
+            path: b"/"[..].into(),
+            value: Some(b"\"\\\xe9"[..].into()),
+            expires: Some(Timestamp(9)),
+            renewal: Renewal::Rotates,
+        });
+        vault
+    }
 
     fn record() -> Record {
         Record {
@@ -292,6 +317,7 @@ mod tests {
             idle: Some(Duration::from_millis(1500)),
             persistent: true,
             subject: Some("ada \"\\ \u{1f980}".into()),
+            vault: vault(),
             data: r#"{"n":1.10,"big":12345678901234567890123,"$serde_json::private::RawValue":"1","e":1e400,"ü":"\n"}"#
                 .into(),
         }
@@ -307,7 +333,8 @@ mod tests {
 
     #[test]
     fn a_parcel_reads_back_exactly_as_it_was_written() {
-        let bare = Record { subject: None, idle: None, retired: vec![], data: "{}".into(), ..record() };
+        let bare =
+            Record { subject: None, idle: None, retired: vec![], vault: Jar::default(), data: "{}".into(), ..record() };
         let tombstone = Tombstone { version: 9, writes: vec![Nonce(1)], retired: record().retired };
         for stored in [Stored::Live(record()), Stored::Live(bare), Stored::Tombstone(tombstone)] {
             let parcel = parcel(stored);
@@ -331,7 +358,8 @@ mod tests {
             "{{\"live\":{{\"handle\":\"{handle}\",\"version\":3,\"expires\":50000,\
              \"writes\":[\"0000000000000005\",\"ffffffffffffffff\"],\"secret\":\"{secret}\",\
              \"retired\":[[\"{retired}\",1000]],\"created\":100,\"written\":200,\"deadline\":86400000,\
-             \"idle\":1500,\"persistent\":true,\"subject\":\"ada\",\"data\":{{\"a\":1}}}}}}"
+             \"idle\":1500,\"persistent\":true,\"subject\":\"ada\",\
+             \"vault\":[[\"app\",\"PHPSESSID\",\"/\",\"\\\"\\\\é\",9]],\"data\":{{\"a\":1}}}}}}"
         );
         assert_eq!(line, wanted);
     }
@@ -378,6 +406,12 @@ mod tests {
             ("\"idle\":1500".to_owned(), "\"idle\":1.5".to_owned()),
             ("\"ada ".to_owned(), format!("\"{}", "x".repeat(300))),
             ("\"ada ".to_owned(), "\"\\u0000".to_owned()),
+            ("PHPSESSID".to_owned(), "PHP;SESSID".to_owned()),
+            ("PHPSESSID".to_owned(), String::new()),
+            ("\"PHPSESSID\",\"/\"".to_owned(), "\"PHPSESSID\",\"\"".to_owned()),
+            ("é\",9]".to_owned(), "\\r\\nX: y\",9]".to_owned()),
+            ("é\",9]".to_owned(), "\u{100}\",9]".to_owned()),
+            ("\",9]]".to_owned(), "\",9],[\"app\",\"PHPSESSID\",\"/\",\"\",null]]".to_owned()),
             ("{\"n\":1.10".to_owned(), "{\"n\":1,\"n\":1.10".to_owned()),
             ("\"data\":{".to_owned(), "\"data\":[{".to_owned()),
             ("\"secret\":\"AQ".to_owned(), "\"secret\":\"".to_owned()),

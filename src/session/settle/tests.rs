@@ -307,9 +307,9 @@ fn tell_retired(retired: &[Retired]) -> String {
 fn tell_vault(jar: &Jar) -> String {
     let cookies = serde_json::to_value(jar).unwrap();
     let each = cookies.as_array().unwrap().iter().map(|cookie| {
-        let text = |key: &str| cookie[key].as_str().unwrap().to_owned();
-        let left = cookie["expires"].as_u64().map(|at| format!("+{}", Timestamp(at).since(NOW).as_secs()));
-        format!("{}={}@{}{}", text("name"), text("value"), text("path"), left.unwrap_or_default())
+        let text = |at: usize| cookie[at].as_str().unwrap().to_owned();
+        let left = cookie[4].as_u64().map(|at| format!("+{}", Timestamp(at).since(NOW).as_secs()));
+        format!("{}={}@{}{}", text(1), text(3), text(2), left.unwrap_or_default())
     });
     format!("[{}]", each.collect::<Vec<_>>().join(" "))
 }

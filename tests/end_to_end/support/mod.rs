@@ -22,6 +22,7 @@ mod world;
 pub(crate) use answer::{Answer, Piece};
 pub(crate) use browser::{Ask, Browser, OurCookie, Pending, TICKET};
 pub(crate) use connection::{Connection, Reply};
+pub(crate) use exact::Exact;
 pub(crate) use mirror::mirror;
 pub(crate) use proxy::{Proxy, Said, cloakroom};
 pub(crate) use shared::{Authority, Gate, Redis, Relay, Stop, Turnstile, free_port, let_pass, until};

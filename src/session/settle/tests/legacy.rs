@@ -245,15 +245,15 @@ fn a_vaulted_cookie_with_an_expiry_makes_the_session_last_as_long() {
 #[test]
 #[rustfmt::skip]
 fn the_vault_counts_towards_max_bytes() {
-    // {"a":1} has 7 bytes, and `app`, `id`, `/` have 6.
+    // {"a":1} has 7 bytes, and ["app","id","/","1",null], has 26.
     fn room(bytes: usize) -> Scene { Scene::live().policy(|policy| policy.max_bytes = bytes) }
     hold(&[
-        ("with the data", || room(14), || set(&["~id=1@/"], None, ""), "updated; change v4 ttl=1860 vault=[id=1@/]"),
-        ("and not a byte more", || room(13), || set(&["~id=1@/"], None, ""), "refused: too large"),
-        ("data that grows beside it", || Scene { policy: room(15).policy, ..holding(&["id=1@/"]) }, || change(Some(r#"{"a":123}"#), ""),
+        ("with the data", || room(33), || set(&["~id=1@/"], None, ""), "updated; change v4 ttl=1860 vault=[id=1@/]"),
+        ("and not a byte more", || room(32), || set(&["~id=1@/"], None, ""), "refused: too large"),
+        ("data that grows beside it", || Scene { policy: room(34).policy, ..holding(&["id=1@/"]) }, || change(Some(r#"{"a":123}"#), ""),
             "refused: too large"),
-        ("data that makes room for it", || room(14), || set(&["~id=1234@/"], Some(r#"{"a":null}"#), ""),
-            "updated; change v4 ttl=1860 vault=[id=1234@/] data={}"),
+        ("data that makes room for it", || room(33), || set(&["~id=123456@/"], Some(r#"{"a":null}"#), ""),
+            "updated; change v4 ttl=1860 vault=[id=123456@/] data={}"),
         ("what is over does not count", || Scene { policy: room(15).policy, ..holding(&["id=1@/+0"]) }, || change(Some(r#"{"a":123}"#), ""),
             r#"updated; change v4 ttl=1860 vault=[] data={"a":123}"#),
         ("what is too large since the limit was lowered stays", || Scene { policy: room(9).policy, ..holding(&["id=1@/"]) },
