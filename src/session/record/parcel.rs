@@ -395,7 +395,7 @@ mod tests {
             ("\"version\":3".to_owned(), "\"version\":0".to_owned()),
             ("\"version\":3".to_owned(), "\"version\":-1".to_owned()),
             ("\"version\":3".to_owned(), "\"version\":3,\"version\":3".to_owned()),
-            ("\"version\":3".to_owned(), "\"version\":3,\"vault\":{}".to_owned()),
+            ("\"version\":3".to_owned(), "\"version\":3,\"luggage\":{}".to_owned()),
             ("\"version\":3,".to_owned(), String::new()),
             many("\"0000000000000005\",\"ffffffffffffffff\"", "\"0000000000000005\"", WRITES + 1),
             many("\"0000000000000005\",\"ffffffffffffffff\"", "", 1),
@@ -421,7 +421,7 @@ mod tests {
             let broken = line().replacen(&from, &to, 1);
             assert_ne!(broken, line(), "{from}");
             let error = Line::parse(&broken).expect_err(&broken).to_string();
-            assert!(!error.contains("ada") && !error.contains("1.10") && !error.contains("vault"), "{error}");
+            assert!(!error.contains("ada") && !error.contains("1.10") && !error.contains("luggage"), "{error}");
         }
         let nested = Record { data: format!("{{\"a\":{}1{}}}", "[".repeat(200), "]".repeat(200)).into(), ..record() };
         assert_eq!(parcel(Stored::Live(nested)).to_line(), Err(NO_DOCUMENT));
