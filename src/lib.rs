@@ -32,12 +32,13 @@
 //! | [`route`] | pure: host and path to route and realm | none |
 //! | [`store`] | what holds for every store; memory and Redis; carrying a decision out | `session` |
 //! | [`upstream`] | connections to applications: pool, bodies, tunnels | none |
-//! | [`server`] | sockets, one runtime per core, drain | `proxy`, `store`, `admin`, `application`, `headers` |
-//! | [`admin`] | health, for operators | `store` |
+//! | [`server`] | listeners, TLS, one runtime per core, drain, reload | `proxy`, `store`, `admin`, `application`, `headers`, `socket`, `tls` |
+//! | [`admin`] | health, for operators | `store`, `socket` |
 //! | [`application`] | keys and session data, for applications | `proxy`, `envelope`, `session`, `store` |
 //! | [`config`] | text to every room's `Settings`, all faults at once | the rooms whose settings it fills |
 //! | [`cli`] | what a person types; the demo shop | `config`, `server`, `telemetry` |
 //! | [`tls`] | certificates and keys to rustls configurations | none |
+//! | [`socket`] | addresses, listeners and connections: TCP or Unix sockets | none |
 //! | [`telemetry`] | how logs look | none |
 //!
 //! There are no cycles. Each room declares its own `Settings`; only [`cli`] knows that there is a [`config`].
@@ -81,6 +82,7 @@ pub mod proxy;
 pub mod route;
 pub mod server;
 pub mod session;
+pub mod socket;
 pub mod store;
 pub mod telemetry;
 pub mod tls;

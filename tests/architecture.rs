@@ -36,12 +36,13 @@ const ROOMS: &[Room] = &[
     room("route", &[], &[]),
     room("telemetry", &[], &[]),
     room("tls", &[], &[]),
+    room("socket", &[], &[]),
     room("cookie", &[], &[]),
     room("envelope", &["session"], &[]),
     room("store", &["session"], &[]),
     room("upstream", &[], &[]),
     room("proxy", &["route", "session", "cookie", "envelope", "headers", "store", "upstream"], &[]),
-    room("admin", &[], &[("store", "/readyz asks it")]),
+    room("admin", &[], &[("store", "/readyz asks it"), ("socket", "what it listens on")]),
     room(
         "application",
         &[],
@@ -60,15 +61,25 @@ const ROOMS: &[Room] = &[
             ("store", "opens it once per shard and sweeps it"),
             ("admin", "serves its listener"),
             ("application", "serves its listener"),
+            ("socket", "what it listens on"),
+            ("tls", "what browsers are shown"),
         ],
     ),
     room(
         "config",
         // It fills every room's `Settings`.
-        &["cookie", "envelope", "headers", "proxy", "route", "server", "session", "store", "upstream"],
+        &["cookie", "envelope", "headers", "proxy", "route", "server", "session", "store", "upstream", "socket", "tls"],
         &[],
     ),
-    room("cli", &["config", "server"], &[("telemetry", "starts the log"), ("envelope", "`keys new` makes token keys")]),
+    room(
+        "cli",
+        &["config", "server"],
+        &[
+            ("telemetry", "starts the log"),
+            ("envelope", "`keys new` makes token keys"),
+            ("socket", "says where the process listens"),
+        ],
+    ),
     room("main", &["cli"], &[]),
 ];
 

@@ -14,10 +14,13 @@ use std::{
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
-use crate::store::Store;
+use crate::{
+    socket::{Accepted, Listener, Socket},
+    store::Store,
+};
 
 /// A request on these listeners must be complete after this long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -67,37 +70,41 @@ fn text(status: StatusCode, body: &str) -> Response<String> {
 }
 
 /// Serves small answers on a listener of its own, until it is dropped.
-pub async fn serve<H, F>(listener: TcpListener, handler: H)
+pub async fn serve<H, F>(listener: Listener, handler: H)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<String>> + Send + 'static,
 {
     let mut connections = JoinSet::new();
     loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    warn!(target: "cloakroom::admin", %error, "a connection cannot be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
         };
-        let handler = handler.clone();
-        connections.spawn(async move {
-            let service = service_fn(|request| {
-                let answer = handler(request);
-                async move { Ok::<_, Infallible>(answer.await) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(PATIENCE)
-                .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
-                debug!(target: "cloakroom::admin", %error, "a connection broke");
+        match accepted.and_then(Accepted::open) {
+            Ok(socket) => drop(connections.spawn(converse(socket, handler.clone()))),
+            Err(error) => {
+                warn!(target: "cloakroom::admin", %error, "a connection cannot be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
-        });
+        }
+    }
+}
+
+async fn converse<H, F>(socket: Socket, handler: H)
+where
+    H: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<String>>,
+{
+    let service = service_fn(|request| {
+        let answer = handler(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .serve_connection(TokioIo::new(socket), service);
+    if let Err(error) = connection.await {
+        debug!(target: "cloakroom::admin", %error, "a connection broke");
     }
 }

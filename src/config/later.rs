@@ -24,11 +24,6 @@ enum Later {
 
 /// `*` is the name of an upstream, or a route.
 const LATER: &[(&str, Later)] = &[
-    ("listen.address", Later::Begins(&["unix:"])),
-    ("listen.tls", Later::Key),
-    ("listen.proxy_protocol", Later::On),
-    ("application.address", Later::Begins(&["unix:"])),
-    ("admin.address", Later::Begins(&["unix:"])),
     ("admin.token", Later::Key),
     ("store.url", Later::Begins(&["file:", "rediss:", "redis+unix:", "redis+sentinel:", "redis+cluster:"])),
     ("store.encrypt", Later::On),
@@ -48,7 +43,6 @@ const LATER: &[(&str, Later)] = &[
     ("routes.*.require", Later::Key),
     ("routes.*.vault", Later::Key),
     ("limits.body_idle_timeout", Later::Key),
-    ("limits.streams", Later::Key),
     ("limits.body_bytes", Later::Key),
 ];
 

@@ -4,6 +4,7 @@
 //! Nothing here prints a secret; faults name where it should have come from.
 
 use std::{
+    collections::{BTreeMap, btree_map::Entry},
     fs::File,
     io::Read,
     path::{Path, PathBuf},
@@ -54,11 +55,25 @@ pub(super) fn keys(
     keys
 }
 
+/// Random secrets that took the place of what was not given. Whoever reads the configuration again hands them in again,
+/// so that sessions in memory outlive a reload.
+#[derive(Clone, Default)]
+pub struct MadeUp(BTreeMap<(String, &'static str), Vec<u8>>);
+
+impl MadeUp {
+    fn secret(&mut self, name: &str, algorithm: Algorithm) -> Option<Vec<u8>> {
+        match self.0.entry((name.to_owned(), algorithm.name())) {
+            Entry::Occupied(made) => Some(made.get().clone()),
+            Entry::Vacant(place) => generate(algorithm).ok().map(|secret| place.insert(secret.into_bytes()).clone()),
+        }
+    }
+}
+
 /// A random secret in place of a list that was not given, which is sound only if nothing outlives this process.
 pub(super) fn or_random(
     keys: Typed<Vec<Key>>,
     algorithm: Algorithm,
-    outlives_process: bool,
+    (outlives_process, made_up): (bool, &mut MadeUp),
     lost: &str,
     report: &Report,
 ) -> Vec<Key> {
@@ -71,12 +86,12 @@ pub(super) fn or_random(
         report.fault(&keys.place, "is missing, and only memory: can do without", cure);
         return Vec::new();
     }
-    let Ok(secret) = generate(algorithm) else {
+    let Some(secret) = made_up.secret(&name, algorithm) else {
         report.fault(&keys.place, "is missing, and the system gives no random bytes", MAKE);
         return Vec::new();
     };
     report.warn(format!("{name} is not set: a random key was made ({lost})"));
-    vec![Key { id: None, secret: secret.into_bytes(), place: keys.place }]
+    vec![Key { id: None, secret, place: keys.place }]
 }
 
 impl Sources<'_> {
@@ -112,21 +127,33 @@ impl Sources<'_> {
     }
 
     fn file(&self, node: &Node, report: &Report) -> Option<Vec<u8>> {
+        sound(self.read(node, &format!("; {MAKE}"), report)?, node, report)
+    }
+
+    /// What a file in PEM holds: certificates, or a key to one.
+    pub(super) fn pem(&self, node: &Node, report: &Report) -> Option<Vec<u8>> {
+        let bytes = self.read(node, "", report)?;
+        let fits = bytes.len() as u64 <= MOST;
+        fits.then_some(bytes).or_else(|| {
+            let cure = "name a file in PEM with what belongs there and nothing else";
+            units::fault(node, report, "holds more than 64 KiB", cure)
+        })
+    }
+
+    fn read(&self, node: &Node, more: &str, report: &Report) -> Option<Vec<u8>> {
         let path = units::text(node, report)?;
-        match read(&self.folder.join(&path.meant)) {
-            Ok(bytes) => sound(bytes, node, report),
-            Err(error) => {
+        read(&self.folder.join(&path.meant))
+            .map_err(|error| {
                 let problem = format!("cannot read \"{}\": {error}", path.typed);
                 let folder = match self.folder.as_os_str().is_empty() {
                     true => Path::new("."),
                     false => self.folder,
                 };
                 let folder = folder.display();
-                let cure =
-                    format!("write the path of a file that this user may read (relative to \"{folder}\"); {MAKE}");
-                units::fault(node, report, &problem, &cure)
-            }
-        }
+                let cure = format!("write the path of a file that this user may read (relative to \"{folder}\"){more}");
+                report.fault(&node.place, problem, cure);
+            })
+            .ok()
     }
 
     fn variable(&self, node: &Node, report: &Report) -> Option<Vec<u8>> {

@@ -1,16 +1,19 @@
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{fs, path::PathBuf, sync::OnceLock};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::socket::Address;
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 /// The shortest sound file; what tests add comes after line 2.
 const APP: &str = "[upstreams.app]\nservers = [\"http://127.0.0.1:3000\"]\n";
 const SECRET: &str = "4f1c0d7be52a9836";
 
-/// A folder with a configuration file and some keys.
+static CERTIFICATE: OnceLock<(String, String)> = OnceLock::new();
+
+/// A folder with a configuration file, some keys and a certificate.
 struct Folder(TempDir);
 
 impl Folder {
@@ -21,6 +24,12 @@ impl Folder {
         folder.write("short.key", "Qm4ZtY9xVb\n");
         folder.write("sample.key", "changemechangemechangemechangeme");
         folder.write("empty.key", "\n");
+        let (certificate, key) = CERTIFICATE.get_or_init(|| {
+            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+            (made.cert.pem(), made.signing_key.serialize_pem())
+        });
+        folder.write("cert.pem", certificate);
+        folder.write("key.pem", key);
         folder
     }
 
@@ -110,6 +119,37 @@ const ROWS: &[Row] = &[
     ("[listen]\naddress = [\"127.0.0.1:80\",\n\"nonsense\"]", &[(5, "listen.address[1]", "is not an address")]),
     ("[listen]\naddress = [\"127.0.0.1:80\", \"127.0.0.1:80\"]", &[(4, "listen.address", "used by listen.address")]),
     ("[listen]\ntrusted_proxies = [\"10.0.0.0/40\"]", &[(4, "listen.trusted_proxies[0]", "is not a network")]),
+    ("[listen]\ntrusted_proxies = [\"unix:/run/x\"]", &[(4, "listen.trusted_proxies[0]", "or \"unix:\" for Unix")]),
+    ("[listen]\naddress = \"unix:run/c.sock\"", &[(4, "listen.address", "write the whole path")]),
+    ("[listen]\naddress = [\"127.0.0.1:1\", \"unix:\"]", &[(4, "listen.address[1]", "write the whole path")]),
+    ("[admin]\naddress = \"unix:/run/\"", &[(4, "admin.address", "write the whole path")]),
+    (
+        "[application]\naddress = \"unix:/a/quite/long/path/that/no/system/takes/for/a/socket/0123456789012345678901234567890123456789012345678901234\"",
+        &[(4, "application.address", "at most 107")],
+    ),
+    (
+        "[listen]\naddress = \"unix:/run/c.sock\"\n[admin]\naddress = \"unix:/run/c.sock\"",
+        &[(6, "admin.address", "is used by listen.address already")],
+    ),
+    ("[listen]\nproxy_protocol = \"v2\"", &[(4, "listen.proxy_protocol", "write true or false")]),
+    ("[listen]\ntls = true", &[(4, "listen.tls", "not a table")]),
+    (
+        "[listen.tls]\ncertificat = \"cert.pem\"",
+        &[
+            (3, "listen.tls.certificate", "write certificate = \"certificate.pem\""),
+            (3, "listen.tls.key", "write key = \"key.pem\""),
+            (4, "listen.tls.certificat", "did you mean certificate?"),
+        ],
+    ),
+    (
+        "[listen.tls]\ncertificate = \"none.pem\"\nkey = 3",
+        &[(4, "listen.tls.certificate", "cannot read \"none.pem\""), (5, "listen.tls.key", "not a string")],
+    ),
+    (
+        "[listen.tls]\ncertificate = \"root.key\"\nkey = \"token.key\"",
+        &[(3, "listen.tls", "holds no certificate in PEM; name the certificate chain")],
+    ),
+    ("[limits]\nstreams = 0", &[(4, "limits.streams", "write a number from 1 to 10000")]),
     ("[application]\n", &[(3, "application.address", "is missing")]),
     ("[admin]\naddress = \"127.0.0.1:8080\"", &[(4, "admin.address", "used by listen.address")]),
     (
@@ -232,12 +272,6 @@ fn servers_are_plain_http_origins() {
 #[test]
 fn what_a_later_version_brings_is_a_fault_that_says_so() {
     let later = [
-        "[listen]\naddress = \"unix:/run/c.sock\"",
-        "[listen]\naddress = [\"127.0.0.1:1\", \"unix:/run/c.sock\"]",
-        "[listen]\ntls = { certificate = \"cert.pem\", key = \"key.pem\" }",
-        "[listen]\nproxy_protocol = true",
-        "[application]\naddress = \"unix:/run/c.sock\"",
-        "[admin]\naddress = \"unix:/run/c.sock\"",
         "[admin]\naddress = \"127.0.0.1:1\"\ntoken = { file = \"t\" }",
         "[store]\nurl = \"file:x\"",
         "[store]\nurl = \"rediss://h\"",
@@ -259,7 +293,6 @@ fn what_a_later_version_brings_is_a_fault_that_says_so() {
         "[[routes]]\n[routes.require]\npointer = \"/user\"",
         "[[routes]]\n[routes.vault]\ncookies = [\"a\"]",
         "[limits]\nbody_idle_timeout = \"30s\"",
-        "[limits]\nstreams = 100",
         "[limits]\nbody_bytes = \"10MiB\"",
     ];
     let folder = Folder::new();
@@ -276,7 +309,7 @@ fn what_a_later_version_brings_is_a_fault_that_says_so() {
 
 #[test]
 fn later_keys_may_say_what_holds_today() {
-    let harmless = "affinity = false\nbalance = \"round-robin\"\nprotocol = \"http1\"\n[listen]\nproxy_protocol = false\n\
+    let harmless = "affinity = false\nbalance = \"round-robin\"\nprotocol = \"http1\"\n\
         [store]\nencrypt = false\nnear_cache = false\n[token]\nalgorithm = \"HS256\"\n[[routes]]\nkeep_captured = false\n";
     assert!(Folder::new().load(&format!("{APP}{harmless}")).is_ok());
     let wrong = Folder::new().load(&format!("{APP}affinity = 1\nbalance = \"random\"\n")).unwrap_err();
@@ -331,7 +364,7 @@ fn flags_need_no_file_and_override_one() {
         listen: Some("127.0.0.1:0".to_owned()),
         store: Some("memory:".to_owned()),
     };
-    let listen: Vec<SocketAddr> = vec!["127.0.0.1:0".parse().unwrap()];
+    let listen = vec![Address::Tcp("127.0.0.1:0".parse().unwrap())];
     let alone = load(None, &overrides("http://h:1"), &env).unwrap();
     assert_eq!(&*alone.proxy.upstreams[0].connections.name, "app");
     assert_eq!(alone.server.listen, listen);
@@ -347,12 +380,12 @@ fn flags_need_no_file_and_override_one() {
 fn faults_of_flags_name_the_flag() {
     let overrides = Overrides {
         upstream: Some("https://h".to_owned()),
-        listen: Some("unix:/run/c.sock".to_owned()),
+        listen: Some("unix:run/c.sock".to_owned()),
         store: Some("file:x".to_owned()),
     };
     let faults = load(None, &overrides, &env).unwrap_err();
     assert_eq!(places(&faults), [(None, "--listen"), (None, "--store"), (None, "--upstream")]);
-    assert!(faults.to_string().starts_with("--listen: an address that begins with unix: is not in this version"));
+    assert!(faults.to_string().starts_with("--listen: is not the path of a Unix socket; write the whole"));
     let two = format!("{APP}[upstreams.b]\nservers = [\"http://b\"]\n[[routes]]\nupstream = \"app\"");
     let faults = Folder::new().load_with(&two, &Overrides { upstream: overrides.upstream, ..Overrides::default() });
     assert_eq!(places(&faults.unwrap_err()), [(None, "--upstream")]);
@@ -380,6 +413,21 @@ fn secrets_lose_one_newline_and_nothing_else() {
 }
 
 #[test]
+fn random_keys_stay_when_the_configuration_is_read_again() {
+    let folder = Folder::new();
+    let first = folder.load(APP).unwrap();
+    let path = folder.0.path().join("cloakroom.toml");
+    let again = |made_up| super::load_again(Some(&path), &Overrides::default(), &env, made_up).unwrap();
+    let second = again(first.made_up.clone());
+    assert_eq!(first.proxy.roots, second.proxy.roots);
+    assert_eq!(first.proxy.envelope.keys[0].secret, second.proxy.envelope.keys[0].secret);
+    std::fs::write(&path, format!("{APP}[token]\nalgorithm = \"ES256\"\n")).unwrap();
+    let third = again(second.made_up);
+    assert_eq!(first.proxy.roots, third.proxy.roots);
+    assert!(first.proxy.envelope.keys[0].secret != third.proxy.envelope.keys[0].secret);
+}
+
+#[test]
 fn memory_and_random_keys_are_warned_of_and_differ_each_time() {
     let folder = Folder::new();
     let (one, two) = (folder.load(APP).unwrap(), folder.load(APP).unwrap());
@@ -397,7 +445,7 @@ fn comparable(loaded: &Loaded) -> String {
     let proxy = &loaded.proxy;
     let envelope = &proxy.envelope;
     let token = (&envelope.header, &envelope.update_header, &envelope.control_header, &envelope.issuer);
-    let line = (&proxy.cookie, &proxy.policy, token, envelope.lifetime, envelope.max_bytes, &proxy.trusted_proxies);
+    let line = (&proxy.cookie, &proxy.policy, token, envelope.lifetime, envelope.max_bytes, &proxy.trust);
     format!("{line:#?}{:#?}{:#?}", (proxy.scheme, &proxy.upstreams, &proxy.routes, &proxy.store), loaded.server)
 }
 
@@ -446,7 +494,7 @@ fn what_the_example_comments_out_is_sound_too() {
     let all = all.replace("session = false ", "session = true ");
     let loaded = folder.load(&all).unwrap();
     assert_eq!(loaded.proxy.routes.len(), 2);
-    assert!(loaded.server.admin.is_some() && loaded.server.application.is_some());
+    assert!(loaded.server.admin.is_some() && loaded.server.application.is_some() && loaded.server.identity.is_some());
 }
 
 #[test]

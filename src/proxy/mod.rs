@@ -33,7 +33,7 @@ use crate::{
     headers::Peer,
     session::settle::Outcome as Settled,
     store::{Store, lane::Lanes},
-    upstream::{Pool, Progress, Slots, tunnel},
+    upstream::{self, Pool, Progress, Slots, tunnel},
 };
 
 /// What the shards of one process share.
@@ -44,7 +44,7 @@ pub struct Common {
     /// Writers of one session, lined up.
     pub lanes: Arc<Lanes>,
     /// Connections that may be open to each upstream, in the order of [`Settings::upstreams`].
-    pub slots: Arc<[Slots]>,
+    slots: Arc<[(upstream::Settings, Slots)]>,
     /// Requests that go on without their browser, and tunnels.
     pub tasks: TaskTracker,
 }
@@ -55,13 +55,25 @@ impl Common {
     /// # Errors
     /// What the configuration should have found.
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        Ok(Self {
-            line: Arc::new(Line::new(settings)?),
-            lanes: Arc::default(),
-            slots: settings.upstreams.iter().map(|upstream| Slots::new(&upstream.connections)).collect(),
-            tasks: TaskTracker::new(),
-        })
+        let (lanes, tasks) = (Arc::default(), TaskTracker::new());
+        Ok(Self { line: Arc::new(Line::new(settings)?), lanes, slots: slots(settings, &[]), tasks })
     }
+
+    /// Prepares other settings for the same process. The lanes stay, for requests that began before write to the same
+    /// sessions, and so do the slots of upstreams that are the same.
+    ///
+    /// # Errors
+    /// What the configuration should have found.
+    pub fn renewed(&self, settings: &Settings) -> Result<Self, String> {
+        let slots = slots(settings, &self.slots);
+        Ok(Self { line: Arc::new(Line::new(settings)?), slots, ..self.clone() })
+    }
+}
+
+fn slots(settings: &Settings, before: &[(upstream::Settings, Slots)]) -> Arc<[(upstream::Settings, Slots)]> {
+    let same = |wanted: &upstream::Settings| before.iter().find(|(settings, _)| settings == wanted).cloned();
+    let all = settings.upstreams.iter().map(|upstream| &upstream.connections);
+    all.map(|wanted| same(wanted).unwrap_or_else(|| (wanted.clone(), Slots::new(wanted)))).collect()
 }
 
 /// One core's share of the work: its own pools and its own way to the store.
@@ -69,22 +81,27 @@ pub struct Shard {
     line: Arc<Line>,
     lanes: Arc<Lanes>,
     store: Store,
-    pools: Vec<Pool<body::Upload>>,
+    pools: Vec<Arc<Pool<body::Upload>>>,
     tokens: tokens::Tokens,
     tasks: TaskTracker,
 }
 
-type Answer = Response<Download>;
+/// What a browser is answered.
+pub type Answer = Response<Download>;
 
 impl Shard {
-    /// A shard that works with this store.
-    pub fn new(settings: &Settings, common: &Common, store: Store) -> Self {
-        let pools = settings.upstreams.iter().zip(common.slots.iter());
+    /// A shard that works with this store. It takes over the connections of the one before it to upstreams that are the
+    /// same.
+    pub fn new(settings: &Settings, common: &Common, store: Store, before: Option<&Self>) -> Self {
+        let pools = common.slots.iter().map(|(wanted, slots)| {
+            let same = before.and_then(|before| before.pools.iter().find(|pool| pool.settings() == wanted));
+            same.cloned().unwrap_or_else(|| Arc::new(Pool::new(wanted.clone(), slots.clone())))
+        });
         Self {
             line: Arc::clone(&common.line),
             lanes: Arc::clone(&common.lanes),
             store,
-            pools: pools.map(|(upstream, slots)| Pool::new(upstream.connections.clone(), slots.clone())).collect(),
+            pools: pools.collect(),
             tokens: tokens::Tokens::new(settings.upstreams.len()),
             tasks: common.tasks.clone(),
         }
@@ -92,19 +109,21 @@ impl Shard {
 
     /// Closes upstream connections that nobody needs; call it now and then.
     pub fn prune(&self) {
-        self.pools.iter().for_each(Pool::prune);
+        self.pools.iter().for_each(|pool| pool.prune());
     }
 
     /// Answers one request. If the returned future is dropped after the first poll, the request goes on in the
-    /// background: what was sent to the application is waited for, and its change saved.
-    pub fn serve(
+    /// background: what was sent to the application is waited for, and its change saved. `held` comes back with the
+    /// answer, and is kept for as long as the request goes on.
+    pub fn serve<H: Send + 'static>(
         self: &Arc<Self>,
         request: Request<Incoming>,
         peer: Peer,
-    ) -> impl Future<Output = Answer> + Send + use<> {
+        held: H,
+    ) -> impl Future<Output = (Answer, H)> + Send + use<H> {
         let shard = Arc::clone(self);
         let tasks = self.tasks.clone();
-        detach::Detachable::new(async move { shard.answer(request, peer).await }, tasks)
+        detach::Detachable::new(async move { (shard.answer(request, peer).await, held) }, tasks)
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Answer {
@@ -197,7 +216,7 @@ impl Shard {
         body: Incoming,
         upstream: usize,
         entry: &mut Entry,
-    ) -> Result<Response<crate::upstream::ResponseBody<body::Upload>>, Rejection> {
+    ) -> Result<Response<upstream::ResponseBody<body::Upload>>, Rejection> {
         if !body.is_end_stream() {
             crate::headers::frame_unknown_length(&mut head.headers);
         }
@@ -211,7 +230,7 @@ impl Shard {
 
     fn release(
         &self,
-        mut response: Response<crate::upstream::ResponseBody<body::Upload>>,
+        mut response: Response<upstream::ResponseBody<body::Upload>>,
         switching: Option<(OnUpgrade, OnUpgrade, HeaderValue)>,
     ) -> Answer {
         let line = Arc::clone(&self.line);

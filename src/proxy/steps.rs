@@ -72,6 +72,9 @@ impl Shard {
         }
         let authority = headers::authority_of(&head.uri, head.version, &head.headers)
             .map_err(|fault| Rejection::BadRequest(fault.to_string()))?;
+        if head.version == Version::HTTP_2 {
+            cookie::join_crumbs(&mut head.headers);
+        }
         if headers::passes_through_us(&head.headers) >= LOOP {
             return Err(Rejection::Loop);
         }
