@@ -1,6 +1,6 @@
 //! `cloakroom run`: settings → listeners → server, until a signal says stop; the settings anew when one says so.
 
-use std::path::PathBuf;
+use std::{fmt::Display, path::PathBuf};
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -62,9 +62,7 @@ pub(super) fn run(arguments: &RunArguments, log: &LogArguments) -> Result<(), Fa
                     made_up = loaded.made_up.clone();
                     renew(&mut server, loaded).await;
                 }
-                Err(faults) => faults.iter().for_each(|fault| {
-                    error!(target: "cloakroom::config", "{fault}; the old configuration stays");
-                }),
+                Err(faults) => refuse(faults.iter()),
             }
         }
         server.drain().await;
@@ -82,8 +80,16 @@ async fn renew(server: &mut Server, loaded: Loaded) {
     warn_of(&loaded);
     match server.renew(loaded.proxy, loaded.server).await {
         Ok(()) => info!(target: "cloakroom::config", "the new configuration is at work"),
-        Err(error) => error!(target: "cloakroom::config", "{error}; the old configuration stays"),
+        Err(error) => refuse([error]),
     }
+}
+
+/// Says everything that is wrong with a configuration that is not taken.
+fn refuse(faults: impl IntoIterator<Item: Display>) {
+    for fault in faults {
+        error!(target: "cloakroom::config", "{fault}");
+    }
+    error!(target: "cloakroom::config", "the old configuration stays");
 }
 
 /// The front desk's runtime: accepts, signals, admin and application listeners.

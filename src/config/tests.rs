@@ -417,11 +417,11 @@ fn random_keys_stay_when_the_configuration_is_read_again() {
     let folder = Folder::new();
     let first = folder.load(APP).unwrap();
     let path = folder.0.path().join("cloakroom.toml");
-    let again = |made_up| super::load_again(Some(&path), &Overrides::default(), &env, made_up).unwrap();
+    let again = |made_up| load_again(Some(&path), &Overrides::default(), &env, made_up).unwrap();
     let second = again(first.made_up.clone());
     assert_eq!(first.proxy.roots, second.proxy.roots);
     assert_eq!(first.proxy.envelope.keys[0].secret, second.proxy.envelope.keys[0].secret);
-    std::fs::write(&path, format!("{APP}[token]\nalgorithm = \"ES256\"\n")).unwrap();
+    fs::write(&path, format!("{APP}[token]\nalgorithm = \"ES256\"\n")).unwrap();
     let third = again(second.made_up);
     assert_eq!(first.proxy.roots, third.proxy.roots);
     assert!(first.proxy.envelope.keys[0].secret != third.proxy.envelope.keys[0].secret);
