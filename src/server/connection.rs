@@ -204,7 +204,7 @@ impl Client {
             () = self.ending.reached(&self.pace) => {}
         }
         // hyper would wait for a first request.
-        if self.pace.is_unused() {
+        if self.pace.is_unused() && !self.pace.is_multiplexed() {
             return;
         }
         finish(connection.as_mut());
@@ -212,6 +212,15 @@ impl Client {
             biased;
             result = connection.as_mut() => ended(result),
             () = self.pace.out_of_time(patience) => {}
+            () = self.still_unused() => {}
+        }
+    }
+
+    /// Resolves if no request ever came, after the time for a farewell.
+    async fn still_unused(&self) {
+        tokio::time::sleep(FAREWELL).await;
+        if !self.pace.is_unused() {
+            std::future::pending::<()>().await;
         }
     }
 }

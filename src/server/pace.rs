@@ -61,9 +61,10 @@ impl Pace {
         Arc::new(Self { state: Mutex::new(state), multiplexed: no(), overrun: no(), _place: place })
     }
 
-    /// It speaks HTTP/2.
+    /// It speaks HTTP/2: from now on bytes alone are no request.
     pub(super) fn multiplex(&self) {
         self.multiplexed.store(true, Ordering::Relaxed);
+        self.arrived();
     }
 
     pub(super) fn is_multiplexed(&self) -> bool {
@@ -103,9 +104,9 @@ impl Pace {
     pub(super) fn received(&self) {
         let multiplexed = self.is_multiplexed();
         self.change(|state| match state.phase {
-            Phase::Fresh => state.phase = Phase::Head,
+            Phase::Fresh if !multiplexed => state.phase = Phase::Head,
             Phase::Idle if !multiplexed => (state.phase, state.since) = (Phase::Head, Instant::now()),
-            Phase::Idle | Phase::Head | Phase::Busy => {}
+            Phase::Fresh | Phase::Idle | Phase::Head | Phase::Busy => {}
         });
     }
 

@@ -246,7 +246,12 @@ fn floods_of_control_frames_are_bounded_and_end_with_the_time() {
                 let (mut writer, mut reader, over) = (frames.twin(), frames.twin(), AtomicBool::new(false));
                 let flood = Frames::encoded(kind, 0, stream, payload).repeat(100);
                 thread::scope(|scope| {
-                    scope.spawn(|| while !over.load(Ordering::SeqCst) && writer.raw(&flood).is_ok() {});
+                    scope.spawn(|| {
+                        let mut going = true;
+                        while going && !over.load(Ordering::SeqCst) {
+                            going = writer.raw(&flood).is_ok();
+                        }
+                    });
                     if *reads {
                         let end = reader.next_of(&[Frame::GO_AWAY]);
                         assert!(end.is_some() || kind != Frame::PING, "no GOAWAY for {kind}");

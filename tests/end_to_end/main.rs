@@ -9,6 +9,7 @@ mod crowd;
 mod data;
 mod django;
 mod documentation;
+mod drain;
 mod endings;
 mod errors;
 mod hangups;

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 
@@ -224,7 +225,9 @@ fn reloads_under_load_fail_no_request() {
 fn keep_asking(proxy: &Proxy, client: usize, over: &AtomicBool, answered: &AtomicU64) {
     let mut connection = proxy.connect();
     let ticket = format!("Cookie: {TICKET}=none{client}\r\n");
-    while !over.load(Ordering::SeqCst) {
+    let begun = Instant::now();
+    // A failed test must end as well.
+    while !over.load(Ordering::SeqCst) && begun.elapsed() < Duration::from_secs(600) {
         connection.send(format!("GET / HTTP/1.1\r\nHost: localhost\r\n{ticket}\r\n").as_bytes()).expect("sending");
         connection.reply("GET").expect("an answer").passed(200);
         answered.fetch_add(1, Ordering::SeqCst);
