@@ -30,7 +30,7 @@
 //! | [`envelope`] | pure, the application's side: the token out, update and control in | `session` |
 //! | [`headers`] | pure: hop-by-hop and forwarding headers, spoofed names, caching | none |
 //! | [`route`] | pure: host and path to route and realm | none |
-//! | [`store`] | what holds for every store; memory and Redis; carrying a decision out | `session` |
+//! | [`store`] | what holds for every store; memory and Redis; carrying a decision out | `session`, `tls` |
 //! | [`upstream`] | connections to applications: pool, bodies, tunnels | none |
 //! | [`server`] | listeners, TLS, one runtime per core, drain, reload | `proxy`, `store`, `admin`, `application`, `headers`, `socket`, `tls` |
 //! | [`admin`] | health, for operators | `store`, `socket` |
@@ -55,8 +55,8 @@
 //!
 //! # How to add
 //!
-//! **A store.** A variant of [`store::Kind`], [`store::Depot`] and [`store::Store`], a file below `src/store`, its URL in
-//! `config/store.rs` (and its row out of `config/later.rs`). Every method of [`store::Store`] is matched without a
+//! **A store.** A variant of [`store::Kind`] and of the two enums in `store/shelf.rs`, a file below `src/store`, its URL in
+//! `config/store.rs` (and its row out of `config/later.rs`). Every method of the shelf is matched without a
 //! catch-all, so that the compiler names what is missing; `swap` must be atomic, and an error must never look like "not
 //! there".
 //!

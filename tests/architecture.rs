@@ -39,7 +39,7 @@ const ROOMS: &[Room] = &[
     room("socket", &[], &[]),
     room("cookie", &[], &[]),
     room("envelope", &["session"], &[]),
-    room("store", &["session"], &[]),
+    room("store", &["session"], &[("tls", "Redis may be reached over it")]),
     room("upstream", &[], &[]),
     room("proxy", &["route", "session", "cookie", "envelope", "headers", "store", "upstream"], &[]),
     room("admin", &[], &[("store", "/readyz asks it"), ("socket", "what it listens on")]),
@@ -68,7 +68,7 @@ const ROOMS: &[Room] = &[
     room(
         "config",
         // It fills every room's `Settings`.
-        &["cookie", "envelope", "headers", "proxy", "route", "server", "session", "store", "upstream", "socket", "tls"],
+        &["cookie", "envelope", "headers", "proxy", "route", "server", "session", "socket", "store", "tls", "upstream"],
         &[],
     ),
     room(

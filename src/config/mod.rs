@@ -22,6 +22,7 @@ mod section;
 mod server;
 mod session;
 mod store;
+mod tls;
 mod token;
 mod units;
 mod upstreams;
@@ -34,6 +35,8 @@ use file::Node;
 use routes::Surroundings;
 use secrets::Sources;
 use section::Section;
+
+use crate::store::seal::Roots;
 
 /// Command-line flags: each takes the place of what the file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -149,7 +152,7 @@ fn settings(
     let (server, listen, response_header_bytes) = server_settings(&root, sources);
     let cookie = cookie::cookie(root.required("cookie"));
     let policy = session::policy(root.required("session"), cookie.persistent);
-    let store = store::store(root.required("store"));
+    let store = store::store(root.required("store"), sources, policy.max_bytes);
     let keys = root.required("keys");
     let roots = token::roots(&keys, sources);
     keys.close();
@@ -161,7 +164,8 @@ fn settings(
     let routes = Surroundings { upstreams: &upstreams, on_failure: store.on_failure }.routes(&root);
     root.close();
     let (trust, scheme) = (listen.trust, listen.scheme);
-    let (cookie, store) = (cookie.settings?, store.settings);
+    let cookie = cookie.settings?;
+    let store = crate::store::Settings { roots: Roots(roots.clone()), ..store.settings };
     let proxy = crate::proxy::Settings { cookie, policy, envelope, roots, trust, scheme, upstreams, routes, store };
     Some((proxy, server))
 }

@@ -34,7 +34,7 @@ use crate::{
     application::Application,
     proxy::{self, Common},
     socket::BindError,
-    store::{Depot, Store},
+    store::{self, Depot, Store},
     tls::TlsError,
 };
 use connection::Ending;
@@ -103,7 +103,8 @@ impl std::error::Error for RenewError {}
 /// A process that serves.
 pub struct Server {
     settings: Settings,
-    proxy: Arc<proxy::Settings>,
+    /// What the store was made with.
+    at_start: store::Settings,
     common: Common,
     terms: Arc<Terms>,
     store: Store,
@@ -134,11 +135,12 @@ impl Server {
         let workers = workers.collect::<Result<Vec<_>, _>>().map_err(ServeError::Shard)?;
 
         let (store, Renewal { proxy, common, terms }) = (depot.open(), first);
+        let at_start = proxy.store.clone();
         let application = Application::new(Arc::clone(&common.line), Arc::clone(&common.lanes), store.clone());
         let mut server = Self {
             door: Arc::new(Door::new(workers, Places::new(settings.limits.connections))),
             settings,
-            proxy,
+            at_start,
             common,
             terms,
             store,
@@ -186,22 +188,25 @@ impl Server {
         for renewed in renewed {
             let _ = renewed.await;
         }
-        let Renewal { proxy, common, terms } = renewal;
+        let Renewal { common, terms, .. } = renewal;
         let (line, lanes) = (Arc::clone(&common.line), Arc::clone(&common.lanes));
         self.application.store(Arc::new(Application::new(line, lanes, self.store.clone())));
         self.door.places.resize(settings.limits.connections);
-        (self.settings, self.proxy, self.common, self.terms) = (settings, proxy, common, terms);
+        (self.settings, self.common, self.terms) = (settings, common, terms);
         Ok(())
     }
 
     /// The keys that differ and must not.
     fn fixed(&self, proxy: &proxy::Settings, settings: &Settings) -> Vec<&'static str> {
-        let same_store = crate::store::Settings { save_timeout: self.proxy.store.save_timeout, ..proxy.store.clone() };
+        let (before, after) = (&self.at_start, &proxy.store);
+        let place = |store: &store::Settings| (store.kind.clone(), store.prefix.clone(), store.timeout, store.encrypt);
         let keys = [
             ("listen.address", self.settings.listen == settings.listen),
             ("application.address", self.settings.application == settings.application),
             ("admin.address", self.settings.admin == settings.admin),
-            ("[store] (all but on_failure and save_timeout)", self.proxy.store == same_store),
+            ("[store] (all but on_failure and save_timeout)", place(before) == place(after)),
+            ("session.max_bytes to more than it was at start", after.value_bytes <= before.value_bytes),
+            ("keys.root beside store.encrypt", !before.encrypt || before.roots == after.roots),
         ];
         keys.into_iter().filter(|(_, same)| !same).map(|(key, _)| key).collect()
     }

@@ -18,12 +18,12 @@ use super::{
 use crate::{
     proxy::{Common, Settings, Shard},
     socket::Accepted,
-    store::{Depot, Store, memory::Memory},
+    store::{Depot, Store},
 };
 
 /// How often idle upstream connections are looked over.
 const PRUNE: Duration = Duration::from_secs(5);
-/// How often one of the memory store's maps is swept.
+/// How often some of what has expired is swept out of the store.
 const SWEEP: Duration = Duration::from_millis(100);
 
 /// What a worker is told.
@@ -53,7 +53,8 @@ pub(super) struct Worker {
 struct Task {
     store: Store,
     current: Arc<ArcSwap<Generation>>,
-    memory: Option<Arc<Memory>>,
+    /// One shard sweeps for all.
+    sweeps: Option<Depot>,
     ending: Ending,
     background: TaskTracker,
 }
@@ -73,10 +74,7 @@ impl Worker {
         let task = Task {
             store,
             current: Arc::new(ArcSwap::from_pointee(generation)),
-            memory: match depot {
-                Depot::Memory(memory) if index == 0 => Some(Arc::clone(memory)),
-                Depot::Memory(_) | Depot::Redis(_) => None,
-            },
+            sweeps: (index == 0).then(|| depot.clone()),
             ending: ending.clone(),
             background: first.common.tasks.clone(),
         };
@@ -139,9 +137,7 @@ impl Task {
                     None => break Duration::ZERO,
                 },
                 _ = prune.tick() => self.current.load().shard.prune(),
-                _ = sweep.tick(), if self.memory.is_some() => {
-                    self.memory.iter().for_each(|memory| memory.sweep());
-                }
+                _ = sweep.tick(), if self.sweeps.is_some() => self.sweeps.iter().for_each(Depot::sweep),
             }
         };
         connections.close();

@@ -2,11 +2,13 @@
 //!
 //! The index may lag: an entry may name a session that has ended or belongs to somebody else by now, and is cleaned when
 //! met. What must hold is that a revocation that was answered holds also for a session that was being made at that
-//! moment. So a session enters the index *before* it is written with a subject, and reads the subject's [`Epoch`]
+//! moment. So a session enters the index *before* it is written with a subject, and reads the subject's epochs
 //! before and after; a revocation raises the epoch first and walks the index then. Either the walk finds the session, or
 //! the session finds the epoch raised and gives up. Only what has ended for good leaves the index: a live session whose
 //! subject is another by now may be given this one again by another process at the same moment, and would then be
 //! missing. Its entry stays until the session ends, or until its deadline.
+
+use std::fmt;
 
 use tokio::task::JoinSet;
 use tracing::warn;
@@ -20,21 +22,38 @@ use crate::session::{
 /// Sessions of a subject that are looked at in one round trip, and ended side by side.
 const BATCH: usize = 64;
 
-/// Marks the last revocation of a subject; `None`: there was none lately.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Epoch(pub Option<u64>);
+/// What a store knows a subject by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Label([u8; 16]);
 
-impl Epoch {
+impl Label {
+    /// The first 16 bytes of a digest, which has no fewer.
+    pub(super) fn of(digest: &[u8]) -> Self {
+        Self(std::array::from_fn(|index| digest.get(index).copied().unwrap_or_default()))
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Marks the last revocation of a subject under each of its labels; `None`: there was none lately.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Epochs(pub(super) Vec<Option<u64>>);
+
+impl Epochs {
     /// Whether a revocation came between `self` and `later`. An epoch that was forgotten is no revocation.
-    fn was_raised(self, later: Epoch) -> bool {
-        later.0.is_some() && later != self
+    fn were_raised(&self, later: &Epochs) -> bool {
+        self.0.iter().zip(&later.0).any(|(before, after)| after.is_some() && after != before)
     }
 }
 
 /// A session that entered the index and is about to be written.
 pub(super) struct Entered {
     subject: String,
-    epoch: Epoch,
+    epochs: Epochs,
 }
 
 /// Enters a session in its subject's index if this write gives it one, or changes how long it may live.
@@ -49,16 +68,16 @@ pub(super) async fn enter(
     if base.is_some_and(|base| base.subject == next.subject && base.deadline == next.deadline) {
         return Ok(None);
     }
-    let epoch = store.enter_index(subject, handle, next.deadline).await?;
-    Ok(Some(Entered { subject: subject.clone(), epoch }))
+    let epochs = store.enter_index(subject, handle, next.deadline).await?;
+    Ok(Some(Entered { subject: subject.clone(), epochs }))
 }
 
 impl Entered {
     /// Whether the session that was just written may stay. If its subject was revoked meanwhile it is taken out again,
     /// also if somebody else has changed it by now.
     pub(super) async fn confirm(self, store: &Store, handle: &Handle, written: &Stored) -> Result<bool, StoreError> {
-        let now = store.epoch(&self.subject).await;
-        if now.as_ref().is_ok_and(|now| !self.epoch.was_raised(*now)) {
+        let now = store.epochs(&self.subject).await;
+        if now.as_ref().is_ok_and(|now| !self.epochs.were_raised(now)) {
             return Ok(true);
         }
         end(store, handle, &self.subject, Some(written.clone())).await?;

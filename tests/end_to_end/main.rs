@@ -24,6 +24,7 @@ mod overlaps;
 mod protocols;
 mod races;
 mod realms;
+mod redis;
 mod reload;
 mod revocations;
 mod slow;

@@ -26,7 +26,7 @@ pub(crate) use connection::{Connection, Reply};
 pub(crate) use frames::{Frame, Frames};
 pub(crate) use http2::{Http2, tls_client};
 pub(crate) use proxy::{Proxy, Said, cloakroom};
-pub(crate) use shared::{Gate, Relay, Stop, Turnstile, free_port, let_pass, until};
+pub(crate) use shared::{Authority, Gate, Redis, Relay, Stop, Turnstile, free_port, let_pass, until};
 pub(crate) use upstream::SCRIPT;
 pub(crate) use wire::{Framing, Headers, Wire, folded, parse_head};
 pub(crate) use world::{Store, World, both_stores, world};
