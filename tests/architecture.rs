@@ -39,9 +39,9 @@ const ROOMS: &[Room] = &[
     room("cookie", &[], &[]),
     room("envelope", &["session"], &[]),
     room("store", &["session"], &[]),
-    room("upstream", &[], &[]),
+    room("upstream", &[], &[("tls", "servers behind https://")]),
     room("proxy", &["route", "session", "cookie", "envelope", "headers", "store", "upstream"], &[]),
-    room("admin", &[], &[("store", "/readyz asks it")]),
+    room("admin", &[], &[("store", "/readyz asks it"), ("upstream", "/readyz asks it")]),
     room(
         "application",
         &[],
@@ -66,7 +66,7 @@ const ROOMS: &[Room] = &[
         "config",
         // It fills every room's `Settings`.
         &["cookie", "envelope", "headers", "proxy", "route", "server", "session", "store", "upstream"],
-        &[],
+        &[("tls", "PEM files")],
     ),
     room("cli", &["config", "server"], &[("telemetry", "starts the log"), ("envelope", "`keys new` makes token keys")]),
     room("main", &["cli"], &[]),

@@ -21,6 +21,7 @@ mod section;
 mod server;
 mod session;
 mod store;
+mod tls;
 mod token;
 mod units;
 mod upstreams;
@@ -138,7 +139,7 @@ fn settings(
     let token = token::token(root.required("token"), sources);
     let (envelope, roots) = token::with_keys(token, roots, store.outlives_process, report);
     let applications = root.required("upstreams");
-    let upstreams = upstreams::upstreams(&applications, response_header_bytes);
+    let upstreams = upstreams::upstreams(&applications, response_header_bytes, sources);
     complain_of_number(&upstreams, &applications);
     let routes = Surroundings { upstreams: &upstreams, on_failure: store.on_failure }.routes(&root);
     root.close();

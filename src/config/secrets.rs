@@ -1,7 +1,7 @@
 //! Secrets: `{ file = "..." }` or `{ env = "NAME" }`, never inline.
 //!
 //! The bytes are taken as they are, less one newline at the end. What is short or looks like a sample is refused.
-//! Nothing here prints a secret; faults name where it should have come from.
+//! Files of certificates are read here as well. Nothing here prints a secret; faults name where it should have come from.
 
 use std::{
     fs::File,
@@ -18,7 +18,9 @@ use super::{
 use crate::envelope::{Algorithm, generate};
 
 const LEAST: usize = 32;
-const MOST: u64 = 64 * 1024;
+const LONGEST: usize = 64 * 1024;
+/// Of any file: a bundle of all public authorities has a quarter of it.
+const MOST: u64 = 1024 * 1024;
 const MAKE: &str = "make one with: cloakroom keys new";
 
 /// Where secrets are looked for.
@@ -112,9 +114,14 @@ impl Sources<'_> {
     }
 
     fn file(&self, node: &Node, report: &Report) -> Option<Vec<u8>> {
+        sound(self.bytes(node, report, &format!("; {MAKE}"))?, node, report)
+    }
+
+    /// What is in the file that is named here, at most a mebibyte and a byte more of it.
+    pub(super) fn bytes(&self, node: &Node, report: &Report, hint: &str) -> Option<Vec<u8>> {
         let path = units::text(node, report)?;
-        match read(&self.folder.join(&path.meant)) {
-            Ok(bytes) => sound(bytes, node, report),
+        match read(&self.path(&path.meant)) {
+            Ok(bytes) => Some(bytes),
             Err(error) => {
                 let problem = format!("cannot read \"{}\": {error}", path.typed);
                 let folder = match self.folder.as_os_str().is_empty() {
@@ -122,11 +129,15 @@ impl Sources<'_> {
                     false => self.folder,
                 };
                 let folder = folder.display();
-                let cure =
-                    format!("write the path of a file that this user may read (relative to \"{folder}\"); {MAKE}");
+                let cure = format!("write the path of a file that this user may read (relative to \"{folder}\"){hint}");
                 units::fault(node, report, &problem, &cure)
             }
         }
+    }
+
+    /// A path as the configuration means it.
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        self.folder.join(path)
     }
 
     fn variable(&self, node: &Node, report: &Report) -> Option<Vec<u8>> {
@@ -175,7 +186,7 @@ fn sound(mut bytes: Vec<u8>, node: &Node, report: &Report) -> Option<Vec<u8>> {
     let problem = match bytes.len() {
         0 => "holds an empty secret".to_owned(),
         short if short < LEAST => format!("holds a secret of {short} bytes; {LEAST} are the least"),
-        long if long as u64 > MOST => "holds more than 64 KiB, which is no secret".to_owned(),
+        long if long > LONGEST => "holds more than 64 KiB, which is no secret".to_owned(),
         _ if is_sample(&bytes) => "holds a sample, not a secret".to_owned(),
         _ => return Some(bytes),
     };

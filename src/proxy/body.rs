@@ -16,19 +16,46 @@ use hyper::body::Incoming;
 use super::{access::Entry, line::Line};
 use crate::{
     headers::strip_trailers,
-    upstream::{Progress, ResponseBody},
+    upstream::{Payload, Progress, ResponseBody},
 };
 
 /// A browser's request body on its way to the application.
 pub(super) struct Upload {
-    incoming: Incoming,
+    /// `None`: there is none.
+    incoming: Option<Incoming>,
     line: Arc<Line>,
     progress: Progress,
 }
 
 impl Upload {
-    pub(super) fn new(incoming: Incoming, line: Arc<Line>, progress: Progress) -> Self {
+    pub(super) fn new(incoming: Incoming, line: Arc<Line>) -> Self {
+        let (incoming, progress) = (Some(incoming).filter(|incoming| !incoming.is_end_stream()), Progress::default());
+        if incoming.is_none() {
+            progress.done();
+        }
         Self { incoming, line, progress }
+    }
+
+    fn note(&self, frame: Option<&Result<Frame<Bytes>, hyper::Error>>) {
+        match frame {
+            Some(Ok(_)) => self.progress.step(),
+            Some(Err(_)) => self.progress.broken(),
+            None => {}
+        }
+        if frame.is_none() || self.is_end_stream() {
+            self.progress.done();
+        }
+    }
+}
+
+impl Payload for Upload {
+    fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    fn again(&self) -> Option<Self> {
+        let (line, progress) = (Arc::clone(&self.line), self.progress.clone());
+        self.incoming.is_none().then_some(Self { incoming: None, line, progress })
     }
 }
 
@@ -37,17 +64,18 @@ impl Body for Upload {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
-        self.progress.step();
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(incoming).poll_frame(cx));
+        self.note(frame.as_ref());
         Poll::Ready(frame.map(|frame| frame.map(|frame| clean(frame, &self.line))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
     }
 }
 

@@ -12,6 +12,7 @@ mod rejection;
 mod settings;
 mod steps;
 mod tokens;
+mod watch;
 
 use std::{sync::Arc, time::Instant};
 
@@ -31,9 +32,9 @@ pub use steps::unix_now;
 
 use crate::{
     headers::Peer,
-    session::settle::Outcome as Settled,
+    session::{Handle, settle::Outcome as Settled},
     store::{Store, lane::Lanes},
-    upstream::{Pool, Progress, Slots, tunnel},
+    upstream::{Flow, Fleet, Pool, ResponseBody, tunnel},
 };
 
 /// What the shards of one process share.
@@ -43,14 +44,14 @@ pub struct Common {
     pub line: Arc<Line>,
     /// Writers of one session, lined up.
     pub lanes: Arc<Lanes>,
-    /// Connections that may be open to each upstream, in the order of [`Settings::upstreams`].
-    pub slots: Arc<[Slots]>,
+    /// The servers of each upstream, in the order of [`Settings::upstreams`].
+    pub fleets: Arc<[Arc<Fleet>]>,
     /// Requests that go on without their browser, and tunnels.
     pub tasks: TaskTracker,
 }
 
 impl Common {
-    /// Prepares the settings for work.
+    /// Prepares the settings for work. Call it within a runtime: upstreams are checked there.
     ///
     /// # Errors
     /// What the configuration should have found.
@@ -58,7 +59,7 @@ impl Common {
         Ok(Self {
             line: Arc::new(Line::new(settings)?),
             lanes: Arc::default(),
-            slots: settings.upstreams.iter().map(|upstream| Slots::new(&upstream.connections)).collect(),
+            fleets: settings.upstreams.iter().map(|upstream| Fleet::new(&upstream.connections)).collect::<Result<_, _>>()?,
             tasks: TaskTracker::new(),
         })
     }
@@ -79,12 +80,11 @@ type Answer = Response<Download>;
 impl Shard {
     /// A shard that works with this store.
     pub fn new(settings: &Settings, common: &Common, store: Store) -> Self {
-        let pools = settings.upstreams.iter().zip(common.slots.iter());
         Self {
             line: Arc::clone(&common.line),
             lanes: Arc::clone(&common.lanes),
             store,
-            pools: pools.map(|(upstream, slots)| Pool::new(upstream.connections.clone(), slots.clone())).collect(),
+            pools: common.fleets.iter().map(Pool::new).collect(),
             tokens: tokens::Tokens::new(settings.upstreams.len()),
             tasks: common.tasks.clone(),
         }
@@ -155,7 +155,7 @@ impl Shard {
         if self.line.cookie.strip() {
             crate::cookie::strip(&mut head.headers, self.line.cookie.name());
         }
-        let upgrade = admitted.address(&mut head, application);
+        let upgrade = admitted.address(&mut head);
         let mut response = self.send(head, body, route.upstream, entry).await?;
         let switching = steps::take_upgrade(&mut response, upgrade)?;
         let plan = match visitor {
@@ -174,7 +174,7 @@ impl Shard {
             entry.session = steps::handle_of(&plan).or(entry.session);
             self.put_ticket(response.headers_mut(), &plan, route);
         }
-        Ok(self.release(response, switching))
+        Ok(self.release(response, switching, entry.session))
     }
 
     fn reject(&self, rejection: &Rejection, form: Form, entry: &mut Entry) -> Answer {
@@ -197,30 +197,33 @@ impl Shard {
         body: Incoming,
         upstream: usize,
         entry: &mut Entry,
-    ) -> Result<Response<crate::upstream::ResponseBody<body::Upload>>, Rejection> {
+    ) -> Result<Response<ResponseBody<body::Upload>>, Rejection> {
         if !body.is_end_stream() {
             crate::headers::frame_unknown_length(&mut head.headers);
         }
-        let progress = Progress::default();
-        let upload = body::Upload::new(body, Arc::clone(&self.line), progress.clone());
+        let upload = body::Upload::new(body, Arc::clone(&self.line));
         let begun = Instant::now();
-        let sent = self.pools[upstream].send(Request::from_parts(head, upload), Some(&progress)).await;
+        let sent = self.pools[upstream].send(Request::from_parts(head, upload)).await;
         entry.upstream = begun.elapsed();
         Ok(sent?)
     }
 
     fn release(
         &self,
-        mut response: Response<crate::upstream::ResponseBody<body::Upload>>,
+        mut response: Response<ResponseBody<body::Upload>>,
         switching: Option<(OnUpgrade, OnUpgrade, HeaderValue)>,
+        session: Option<Handle>,
     ) -> Answer {
         let line = Arc::clone(&self.line);
         *response.version_mut() = Version::HTTP_11;
         let Some((browser, application, protocol)) = switching else {
             return response.map(|body| Download::from_application(body, line));
         };
-        self.tasks.spawn(tunnel(browser, application));
-        let mut response = response.map(|_| Download::nothing(line));
+        let (head, body) = response.into_parts();
+        let flow = Flow::default();
+        let end = self.end_of(session, flow.clone());
+        self.tasks.spawn(tunnel(browser, application, flow, end, body));
+        let mut response = Response::from_parts(head, Download::nothing(line));
         response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("upgrade"));
         response.headers_mut().insert(http::header::UPGRADE, protocol);
         response

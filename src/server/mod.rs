@@ -165,7 +165,7 @@ pub async fn run(
     let draining = Arc::new(AtomicBool::new(false));
     let mut side = JoinSet::new();
     if let Some(listener) = listeners.admin {
-        let admin = Arc::new(Admin::new(store.clone(), Arc::clone(&draining)));
+        let admin = Arc::new(Admin::new(store.clone(), Arc::clone(&common.fleets), Arc::clone(&draining)));
         side.spawn(admin::serve(listener, move |request| Arc::clone(&admin).answer(request)));
     }
     if let Some(listener) = listeners.application {
