@@ -16,7 +16,11 @@ mod watch;
 
 use std::{sync::Arc, time::Instant};
 
-use http::{HeaderValue, Request, Response, Version, request::Parts};
+use http::{
+    HeaderValue, Request, Response, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH, UPGRADE},
+    request::Parts,
+};
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tokio_util::task::TaskTracker;
@@ -155,7 +159,7 @@ impl Shard {
         if self.line.cookie.strip() {
             crate::cookie::strip(&mut head.headers, self.line.cookie.name());
         }
-        let upgrade = admitted.address(&mut head);
+        let (asked, upgrade) = (head.version, admitted.address(&mut head));
         let mut response = self.send(head, body, route.upstream, entry).await?;
         let switching = steps::take_upgrade(&mut response, upgrade)?;
         let plan = match visitor {
@@ -174,7 +178,10 @@ impl Shard {
             entry.session = steps::handle_of(&plan).or(entry.session);
             self.put_ticket(response.headers_mut(), &plan, route);
         }
-        Ok(self.release(response, switching, entry.session))
+        Ok(match switching {
+            Some(switching) => self.join(response, switching, entry.session),
+            None => self.release(response, asked),
+        })
     }
 
     fn reject(&self, rejection: &Rejection, form: Form, entry: &mut Entry) -> Answer {
@@ -208,24 +215,30 @@ impl Shard {
         Ok(sent?)
     }
 
-    fn release(
-        &self,
-        mut response: Response<ResponseBody<body::Upload>>,
-        switching: Option<(OnUpgrade, OnUpgrade, HeaderValue)>,
-        session: Option<Handle>,
-    ) -> Answer {
+    fn release(&self, mut response: Response<ResponseBody<body::Upload>>, asked: Version) -> Answer {
         let line = Arc::clone(&self.line);
         *response.version_mut() = Version::HTTP_11;
-        let Some((browser, application, protocol)) = switching else {
-            return response.map(|body| Download::from_application(body, line));
-        };
-        let (head, body) = response.into_parts();
+        let has_length = || response.headers().contains_key(CONTENT_LENGTH);
+        if response.status() == StatusCode::NOT_MODIFIED && asked < Version::HTTP_2 && has_length() {
+            return response.map(|_| Download::withheld(line));
+        }
+        response.map(|body| Download::from_application(body, line))
+    }
+
+    /// Releases a `101`, and the bytes behind it.
+    fn join(
+        &self,
+        response: Response<ResponseBody<body::Upload>>,
+        (browser, application, protocol): (OnUpgrade, OnUpgrade, HeaderValue),
+        session: Option<Handle>,
+    ) -> Answer {
+        let (mut head, body) = response.into_parts();
         let flow = Flow::default();
         let end = self.end_of(session, flow.clone());
         self.tasks.spawn(tunnel(browser, application, flow, end, body));
-        let mut response = Response::from_parts(head, Download::nothing(line));
-        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("upgrade"));
-        response.headers_mut().insert(http::header::UPGRADE, protocol);
-        response
+        head.version = Version::HTTP_11;
+        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers.insert(UPGRADE, protocol);
+        Response::from_parts(head, Download::nothing(Arc::clone(&self.line)))
     }
 }
