@@ -112,7 +112,8 @@ impl Proxy {
         &self.ledger
     }
 
-    fn address(&self) -> SocketAddr {
+    /// Where browsers ask.
+    pub(crate) fn address(&self) -> SocketAddr {
         self.running.lock().expect("proxy").as_ref().expect("a running proxy").address
     }
 
