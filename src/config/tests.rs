@@ -170,7 +170,10 @@ const ROWS: &[Row] = &[
         "[upstreams.\"a b\"]\nservers = [\"http://h\"]\n[[routes]]\nupstream = \"app\"",
         &[(3, "upstreams.a b", "is not a name")],
     ),
-    ("tls = { ca = \"ca.pem\" }", &[(3, "upstreams.app.tls", "no server begins with https:"), (3, "upstreams.app.tls.ca", "cannot read")]),
+    (
+        "tls = { ca = \"ca.pem\" }",
+        &[(3, "upstreams.app.tls", "no server begins with https:"), (3, "upstreams.app.tls.ca", "cannot read")],
+    ),
     ("balance = \"random\"", &[(3, "upstreams.app.balance", "write \"round-robin\" or \"least-connections\"")]),
     ("protocol = \"http3\"", &[(3, "upstreams.app.protocol", "write \"http1\" or \"h2\"")]),
     ("health = {}", &[(3, "upstreams.app.health.path", "write path = \"/healthz\"")]),
@@ -180,7 +183,10 @@ const ROWS: &[Row] = &[
     ("health = { path = \"/\", interval = 5 }", &[(3, "upstreams.app.health.interval", "missing unit")]),
     ("health = { path = \"/\", timeout = \"6s\" }", &[(3, "upstreams.app.health.timeout", "longer than interval")]),
     ("health = { path = \"/\", healthy_after = 0 }", &[(3, "upstreams.app.health.healthy_after", "out of bounds")]),
-    ("[upstreams.b]\nservers = [\"http://h\", \"http://h:80\"]\n[[routes]]\nupstream = \"b\"", &[(4, "upstreams.b.servers", "has http://h:80 twice")]),
+    (
+        "[upstreams.b]\nservers = [\"http://h\", \"http://h:80\"]\n[[routes]]\nupstream = \"b\"",
+        &[(4, "upstreams.b.servers", "has http://h:80 twice")],
+    ),
     ("may = [\"rotate\", \"fly\"]", &[(3, "upstreams.app.may[1]", "write some of rotate")]),
     ("forward = [\"user\"]", &[(3, "upstreams.app.forward[0]", "is not a JSON Pointer")]),
     ("may_write = \"/user\"", &[(3, "upstreams.app.may_write", "not a list")]),

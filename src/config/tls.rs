@@ -41,6 +41,8 @@ fn identity(section: &Section<'_>, sources: &Sources<'_>) -> Option<Identity> {
 fn understood<T>(found: Result<T, TlsError>, node: &Node, report: &Report, wanted: &str) -> Option<T> {
     match found {
         Ok(found) => Some(found),
-        Err(error) => units::fault(node, report, &error.to_string(), &format!("write the path of a PEM file with {wanted}")),
+        Err(error) => {
+            units::fault(node, report, &error.to_string(), &format!("write the path of a PEM file with {wanted}"))
+        }
     }
 }

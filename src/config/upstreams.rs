@@ -46,7 +46,8 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn upstream(&self, name: &str, node: &Node, report: &Report) -> UpstreamSettings {
-        if name.is_empty() || name.len() > 64 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        {
             report.fault(
                 &node.place,
                 "is not a name for an upstream",
@@ -82,7 +83,12 @@ impl Reader<'_> {
                 0 => units::fault(node, report, "is empty", CURE),
                 count if count > MOST_SERVERS => {
                     let problem = format!("has {count} servers; {MOST_SERVERS} are the most");
-                    units::fault(node, report, &problem, "put a name with several addresses, or another balancer, in between")
+                    units::fault(
+                        node,
+                        report,
+                        &problem,
+                        "put a name with several addresses, or another balancer, in between",
+                    )
                 }
                 _ => Some(servers),
             }
@@ -126,7 +132,11 @@ impl Reader<'_> {
         let place = section.place_of("tls");
         let encrypts = servers.value.iter().any(|server| matches!(server, Server::Https { .. }));
         if table.is_some() && !encrypts && servers.is_given() {
-            section.report.fault(&place, "has no meaning: no server begins with https:", "remove it, or write \"https://host\"");
+            section.report.fault(
+                &place,
+                "has no meaning: no server begins with https:",
+                "remove it, or write \"https://host\"",
+            );
         }
         tls::client(table, self.sources).unwrap_or(Client { trust: Trust::System, identity: None })
     }
@@ -157,7 +167,9 @@ fn health(section: Section<'_>) -> Health {
     let path = section.optional("path", |node, report| {
         let text = &units::text(node, report)?.meant;
         let path = text.parse::<PathAndQuery>().ok().filter(|_| text.starts_with('/') && !text.contains('#'));
-        path.or_else(|| units::fault(node, report, "is not a path", "write the path of a health check, such as \"/healthz\""))
+        path.or_else(|| {
+            units::fault(node, report, "is not a path", "write the path of a health check, such as \"/healthz\"")
+        })
     });
     if path.origin == Origin::Default && !section.is_broken() {
         section.report.fault(&path.place, "is missing", "write path = \"/healthz\"");

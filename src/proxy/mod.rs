@@ -38,7 +38,7 @@ use crate::{
     headers::Peer,
     session::{Handle, settle::Outcome as Settled},
     store::{Store, lane::Lanes},
-    upstream::{Flow, Fleet, Pool, ResponseBody, tunnel},
+    upstream::{Fleet, Flow, Pool, ResponseBody, tunnel},
 };
 
 /// What the shards of one process share.
@@ -63,7 +63,11 @@ impl Common {
         Ok(Self {
             line: Arc::new(Line::new(settings)?),
             lanes: Arc::default(),
-            fleets: settings.upstreams.iter().map(|upstream| Fleet::new(&upstream.connections)).collect::<Result<_, _>>()?,
+            fleets: settings
+                .upstreams
+                .iter()
+                .map(|upstream| Fleet::new(&upstream.connections))
+                .collect::<Result<_, _>>()?,
             tasks: TaskTracker::new(),
         })
     }

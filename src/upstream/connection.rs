@@ -109,12 +109,7 @@ impl Drop for Place {
 /// nobody knows what would come next on it.
 pub(super) enum Hold<B: Payload> {
     /// A connection of its own, to be given back.
-    Single {
-        connection: Option<Single<B>>,
-        shelf: Arc<Shelf<B>>,
-        progress: Progress,
-        _load: Option<Load>,
-    },
+    Single { connection: Option<Single<B>>, shelf: Arc<Shelf<B>>, progress: Progress, _load: Option<Load> },
     /// A stream of a connection.
     Stream { _place: Place, _load: Option<Load> },
 }

@@ -92,7 +92,9 @@ impl Dialer {
         let stream = connector.connect(name.clone(), stream).await?;
         match (self.protocol, stream.get_ref().1.alpn_protocol()) {
             (Protocol::Http2, Some(b"h2")) | (Protocol::Http1, _) => Ok(Box::new(stream)),
-            (Protocol::Http2, _) => Err(io::Error::other("the server does not offer h2 within TLS (upstreams.*.protocol)")),
+            (Protocol::Http2, _) => {
+                Err(io::Error::other("the server does not offer h2 within TLS (upstreams.*.protocol)"))
+            }
         }
     }
 }

@@ -82,7 +82,12 @@ impl<B: Payload> Line<B> {
             Self::Stream(mut shared, place) => {
                 shape(&mut request, member, terms.host);
                 let answer = within(terms.patience, &progress, shared.sender.try_send_request(request)).await;
-                received(answer, Hold::Stream { _place: place, _load: load }, spare, &progress)
+                let received = received(answer, Hold::Stream { _place: place, _load: load }, spare, &progress);
+                received.map_err(|setback| match shared.sender.is_closed() {
+                    true => setback,
+                    // One stream was reset; the server is there.
+                    false => Setback { course: Course::Other, ..setback },
+                })
             }
         }
     }
@@ -116,7 +121,9 @@ fn setback<B>(mut unsent: TrySendError<Request<B>>, spare: Option<Request<B>>, p
         return Setback { error: SendError::RequestBody, again: None, course: Course::Other };
     }
     match message {
-        Some(message) => Setback { error: SendError::Failed(error), again: Some(Box::new(message)), course: Course::Unsent },
+        Some(message) => {
+            Setback { error: SendError::Failed(error), again: Some(Box::new(message)), course: Course::Unsent }
+        }
         None if error.is_parse() || error.is_user() => {
             Setback { error: SendError::Failed(error), again: None, course: Course::Other }
         }

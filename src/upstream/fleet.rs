@@ -112,7 +112,7 @@ impl Fleet {
 
     /// A request could not be sent to this server, or it closed a fresh connection without an answer.
     pub(super) fn failed(&self, member: &Member, error: &SendError) {
-        let out = member.standing.failed(self.now());
+        let Some(out) = member.standing.failed(self.now()) else { return };
         let (upstream, server) = (&*self.settings.name, &member.server);
         warn!(target: "cloakroom::upstream", upstream, %server, ?out, %error, "a server failed");
     }

@@ -94,6 +94,12 @@ impl Member {
         shelves.push(shelf);
     }
 
+    pub(super) fn close_a_spare_if_full(&self) {
+        if !self.has_slot() {
+            self.close_a_spare();
+        }
+    }
+
     /// Closes an idle connection of some shard, so that its slot becomes free.
     pub(super) fn close_a_spare(&self) {
         let shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);

@@ -15,6 +15,7 @@ use super::{
     connection::{Shared, Single},
     exchange::{Course, Line, Setback, Terms, host_of, spare},
     fleet::Tried,
+    member::Member,
     shelf::{Shelf, Won},
 };
 
@@ -89,28 +90,35 @@ impl<B: Payload> Pool<B> {
                 }
             };
             let copy = if *repeats > 0 { spare(&request) } else { None };
-            let setback = match line.exchange(request, copy, terms, (shelf, fleet.begin(member))).await {
+            match line.exchange(request, copy, terms, (shelf, fleet.begin(member))).await {
                 Ok(response) => {
                     fleet.answered(member);
                     return Ok(response);
                 }
-                Err(setback) => setback,
-            };
-            match setback {
-                Setback { course: Course::Closed | Course::Unsent, .. } if used == Taste::Fresh => {
-                    fleet.failed(member, &setback.error);
-                    *repeats = repeats.saturating_sub(1);
-                    return Err(setback);
-                }
-                Setback { again: Some(again), course, .. } => {
-                    request = *again;
-                    if course == Course::Closed {
-                        taste = Taste::Fresh;
-                        *repeats -= 1;
-                    }
-                }
-                setback => return Err(setback),
+                Err(setback) => request = self.repeat(setback, used, member, repeats)?,
             }
+            taste = Taste::Fresh;
+        }
+    }
+
+    /// What to send to the same server again, on a fresh connection.
+    fn repeat(
+        &self,
+        setback: Setback<B>,
+        used: Taste,
+        member: &Member,
+        repeats: &mut usize,
+    ) -> Result<Request<B>, Setback<B>> {
+        if setback.course != Course::Unsent {
+            *repeats = repeats.saturating_sub(1);
+        }
+        match setback {
+            Setback { course: Course::Closed | Course::Unsent, .. } if used == Taste::Fresh => {
+                self.fleet.failed(member, &setback.error);
+                Err(setback)
+            }
+            Setback { again: Some(again), .. } if used == Taste::Any => Ok(*again),
+            setback => Err(setback),
         }
     }
 
@@ -118,7 +126,7 @@ impl<B: Payload> Pool<B> {
     async fn line(&self, shelf: &Arc<Shelf<B>>, taste: Taste) -> Result<(Line<B>, Taste), SendError> {
         match self.fleet.settings.protocol {
             Protocol::Http1 => self.single(shelf, taste).await.map(|(single, used)| (Line::Single(single), used)),
-            Protocol::Http2 => self.stream(shelf).await,
+            Protocol::Http2 => self.stream(shelf, taste).await,
         }
     }
 
@@ -140,15 +148,17 @@ impl<B: Payload> Pool<B> {
         Ok((Single::begin(stream, &self.fleet.settings).await?, Taste::Fresh))
     }
 
-    async fn stream(&self, shelf: &Arc<Shelf<B>>) -> Result<(Line<B>, Taste), SendError> {
-        if let Some((shared, place)) = shelf.place() {
+    async fn stream(&self, shelf: &Arc<Shelf<B>>, taste: Taste) -> Result<(Line<B>, Taste), SendError> {
+        let open = || shelf.place().filter(|_| taste == Taste::Any);
+        if let Some((shared, place)) = open() {
             return Ok((Line::Stream(shared, place), Taste::Any));
         }
         let opened = async {
             let _alone = shelf.opening.acquire().await;
-            if let Some((shared, place)) = shelf.place() {
+            if let Some((shared, place)) = open() {
                 return Ok((Line::Stream(shared, place), Taste::Any));
             }
+            shelf.member.close_a_spare_if_full();
             let slot = shelf.member.slot().await;
             let stream = shelf.member.dialer.dial(Some(slot)).await.map_err(SendError::Unreachable)?;
             let shared = Shared::begin(stream, &self.fleet.settings).await?;

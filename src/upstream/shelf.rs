@@ -146,7 +146,16 @@ impl<B: Payload> Shelf<B> {
 impl<B: Payload> Spare for Shelf<B> {
     fn close_one(&self) -> bool {
         let spare = lock(&self.idle).pop();
-        spare.map(|idle| idle.connection.close()).is_some()
+        let quiet = || {
+            let mut shared = lock(&self.shared);
+            let at = shared.iter().position(|idle| idle.connection.streams() == 0)?;
+            Some(shared.swap_remove(at))
+        };
+        match spare {
+            Some(idle) => idle.connection.close(),
+            None => return quiet().is_some(),
+        }
+        true
     }
 }
 

@@ -1,8 +1,9 @@
 //! How a server stands: whether it may be asked. Two judges: its health checks, and the requests that went to it.
 //!
 //! A connection that cannot be made, or a fresh one that is closed before an answer, puts a server out for a second, and
-//! twice as long each further time, up to a minute. Then one request at a time tries it; the first answer puts it back.
-//! What an application answers is no failure, not even a 5xx. All of it is a few atomics: the hot path reads one.
+//! twice as long each further time, up to a minute; what fails while it is out anyhow counts no more. Then one request at
+//! a time tries it; the first answer puts it back. What an application answers is no failure, not even a 5xx. All of it
+//! is a few atomics: the hot path reads one.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -32,6 +33,7 @@ pub(super) enum Fitness {
 pub(super) struct Standing {
     failures: AtomicU32,
     out_until: AtomicU64,
+    trial: AtomicBool,
     down: AtomicBool,
     checks: AtomicU32,
 }
@@ -57,15 +59,21 @@ impl Standing {
     pub(super) fn take_trial(&self, now: u64) -> bool {
         let until = self.out_until.load(Relaxed);
         let next = now + millis(FIRST);
-        until <= now && self.out_until.compare_exchange(until, next, Relaxed, Relaxed).is_ok()
+        let taken = until <= now && self.out_until.compare_exchange(until, next, Relaxed, Relaxed).is_ok();
+        self.trial.fetch_or(taken, Relaxed);
+        taken
     }
 
-    /// A request failed; says how long the server is out.
-    pub(super) fn failed(&self, now: u64) -> Duration {
-        let failures = self.failures.fetch_add(1, Relaxed);
+    /// A request failed; says for how long that puts the server out, if it was not out already.
+    pub(super) fn failed(&self, now: u64) -> Option<Duration> {
+        let (failures, is_trial) = (self.failures.load(Relaxed), self.trial.swap(false, Relaxed));
+        if failures > 0 && !is_trial && now < self.out_until.load(Relaxed) {
+            return None;
+        }
+        self.failures.fetch_add(1, Relaxed);
         let out = FIRST.saturating_mul(1 << failures.min(6)).min(LONGEST);
         self.out_until.store(now + millis(out), Relaxed);
-        out
+        Some(out)
     }
 
     /// A request was answered; whether the server was out before.
@@ -113,11 +121,24 @@ mod tests {
 
     #[test]
     fn each_further_failure_puts_it_out_for_twice_as_long_up_to_a_minute() {
-        let standing = Standing::default();
-        let out: Vec<u64> = (0..9).map(|_| standing.failed(0).as_secs()).collect();
-        assert_eq!(out, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        let (standing, mut now) = (Standing::default(), 0);
+        let mut fail = || {
+            let out = standing.failed(now).expect("it was not out").as_secs();
+            now += out * 1000;
+            out
+        };
+        assert_eq!([(); 9].map(|()| fail()), [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert!(standing.answered());
-        assert_eq!(standing.failed(0).as_secs(), 1);
+        assert_eq!(standing.failed(now), Some(FIRST));
+    }
+
+    #[test]
+    fn many_failures_at_once_are_one() {
+        let standing = Standing::default();
+        assert_eq!(standing.failed(0), Some(FIRST));
+        assert_eq!((standing.failed(0), standing.failed(999)), (None, None));
+        assert!(standing.take_trial(1_000));
+        assert_eq!((standing.failed(1_001), standing.failed(1_002)), (Some(FIRST * 2), None));
     }
 
     #[test]

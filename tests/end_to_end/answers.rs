@@ -65,7 +65,10 @@ fn what_is_only_untidy_is_passed_on_tidy() {
         assert_eq!(same.headers.all("content-length"), ["2"]);
         let both =
             tidy("HTTP/1.1 200 OK\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n");
-        assert_eq!((both.headers.all("content-length"), both.headers.all("transfer-encoding")), (vec![], vec!["chunked"]));
+        assert_eq!(
+            (both.headers.all("content-length"), both.headers.all("transfer-encoding")),
+            (vec![], vec!["chunked"])
+        );
         let bare = tidy("HTTP/1.1 200 OK\nX: 1\nContent-Length: 2\n\nok");
         assert_eq!(bare.headers.all("x"), ["1"]);
         let until_close = tidy("HTTP/1.1 200 OK\r\n\r\nok");
@@ -216,7 +219,8 @@ fn an_answer_other_than_101_makes_no_tunnel() {
             Some(_) if heard.headers.first("sec-websocket-version") == Some("777") => {
                 heard.send("HTTP/1.1 426 Upgrade Required\r\nSec-WebSocket-Version: 13\r\nContent-Length: 0\r\n\r\n")
             }
-            Some(_) => heard.send("HTTP/1.1 200 OK\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nno"),
+            Some(_) => heard
+                .send("HTTP/1.1 200 OK\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nno"),
             None => heard.ok("plain"),
         });
         let proxy = w.proxy_with(&format!("upstreams.app.servers = [{:?}]", backend.url()));
@@ -244,7 +248,8 @@ fn a_wish_for_h2c_is_never_passed_on() {
         });
         let proxy = w.proxy_with(&format!("upstreams.app.servers = [{:?}]", backend.url()));
         for wish in ["h2c", "H2C", "h2c, TLS/1.0"] {
-            let head = format!("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {wish}\r\nHTTP2-Settings: AAMAAABk\r\n");
+            let head =
+                format!("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {wish}\r\nHTTP2-Settings: AAMAAABk\r\n");
             assert_eq!(upgrading(&proxy, &head).reply("GET").expect("an answer").passed(200).text(), "plain");
         }
         assert_eq!(*wishes.lock().expect("wishes"), [";;", ";;", ";;"]);

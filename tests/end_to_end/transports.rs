@@ -86,15 +86,14 @@ async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, speaks: Sp
     let io = TokioIo::new(stream);
     let _ = match speaks {
         Speaks::Http1 => hyper::server::conn::http1::Builder::new().serve_connection(io, service).await,
-        Speaks::H2 => hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await,
+        Speaks::H2 => {
+            hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await
+        }
     };
 }
 
 /// Answers with a body in two parts and trailers, one of which is ours.
-async fn answer(
-    request: Request<Incoming>,
-    seen: Arc<Mutex<Vec<Seen>>>,
-) -> Result<Response<Parts>, Infallible> {
+async fn answer(request: Request<Incoming>, seen: Arc<Mutex<Vec<Seen>>>) -> Result<Response<Parts>, Infallible> {
     let (head, body) = request.into_parts();
     let collected = body.collect().await;
     let (body, trailers) = match collected {
@@ -105,7 +104,13 @@ async fn answer(
         Err(_) => return Ok(Response::new(Parts(Vec::new().into_iter()))),
     };
     let host = head.headers.get("host").map(|host| host.to_str().unwrap_or_default().to_owned());
-    seen.lock().expect("application").push(Seen { uri: head.uri.to_string(), host, headers: head.headers, body, trailers });
+    seen.lock().expect("application").push(Seen {
+        uri: head.uri.to_string(),
+        host,
+        headers: head.headers,
+        body,
+        trailers,
+    });
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     trailers.insert("x-session-update", HeaderValue::from_static("{\"in\":\"trailers\"}"));
@@ -202,12 +207,16 @@ fn an_application_behind_tls_is_served_if_its_certificate_is_good() {
         // Another name, another authority, none of our own.
         encrypted(w, port, "127.0.0.1", "").get("/", Answer::ok()).refused(502, "upstream-unavailable");
         let stranger = Application::start(Speaks::Http1, Some(certified(w, "stranger", "localhost")));
-        encrypted(w, stranger.address.port(), "localhost", "").get("/", Answer::ok()).refused(502, "upstream-unavailable");
+        encrypted(w, stranger.address.port(), "localhost", "")
+            .get("/", Answer::ok())
+            .refused(502, "upstream-unavailable");
         let system = format!("[upstreams.app]\nservers = [\"https://localhost:{port}\"]");
         w.browser(&w.proxy_with(&system)).get("/", Answer::ok()).refused(502, "upstream-unavailable");
         // Nothing is ever sent in the clear instead.
         let plain = Backend::named("plain");
-        encrypted(w, plain.address().port(), "127.0.0.1", "").get("/", Answer::ok()).refused(502, "upstream-unavailable");
+        encrypted(w, plain.address().port(), "127.0.0.1", "")
+            .get("/", Answer::ok())
+            .refused(502, "upstream-unavailable");
         assert!(plain.heard().iter().all(|first| !first.contains("HTTP/1.1")), "{:?}", plain.heard());
         assert_eq!(stranger.seen.lock().expect("application").len(), 0);
     });
@@ -246,7 +255,8 @@ fn http2_is_spoken_with_prior_knowledge_and_on_one_connection() {
                 app.address
             );
             let browser = w.browser_at(&w.proxy_with(&config), "http", "shop.localhost");
-            let reply = browser.ask(Ask::post("/path?x=1", "a body").header("TE", "trailers"), Answer::ok()).passed(200);
+            let reply =
+                browser.ask(Ask::post("/path?x=1", "a body").header("TE", "trailers"), Answer::ok()).passed(200);
             assert_eq!(reply.text(), "one two");
             assert_eq!(reply.trailers.all("grpc-status"), ["0"]);
             assert_eq!(reply.headers.all("trailer"), ["grpc-status"]);
@@ -308,8 +318,7 @@ fn trailers_pass_both_ways_but_ours_do_not() {
         for speaks in [Speaks::Http1, Speaks::H2] {
             let app = Application::start(speaks, None);
             let protocol = if speaks == Speaks::H2 { "h2" } else { "http1" };
-            let config =
-                format!("[upstreams.app]\nservers = [\"http://{}\"]\nprotocol = \"{protocol}\"", app.address);
+            let config = format!("[upstreams.app]\nservers = [\"http://{}\"]\nprotocol = \"{protocol}\"", app.address);
             let browser = w.browser(&w.proxy_with(&config));
             let ask = Ask::of("POST", "/").header("Transfer-Encoding", "chunked").header("TE", "trailers");
             let ask = ask.header("Trailer", "X-Sum, X-Session, X_Session_Update");
@@ -317,7 +326,10 @@ fn trailers_pass_both_ways_but_ours_do_not() {
             let body = "5\r\nfirst\r\n0\r\nX-Sum: 5\r\nX-Session: forged\r\nX_Session_Update: {}\r\nHost: evil\r\n\r\n";
             exchange.send(body.as_bytes()).expect("sending a body");
             let reply = exchange.reply().passed(200);
-            assert_eq!((reply.text().as_str(), reply.trailers.iter().collect::<Vec<_>>()), ("one two", vec![("grpc-status", "0")]));
+            assert_eq!(
+                (reply.text().as_str(), reply.trailers.iter().collect::<Vec<_>>()),
+                ("one two", vec![("grpc-status", "0")])
+            );
             assert_eq!(reply.headers.all("trailer"), ["grpc-status"]);
             let seen = app.last();
             assert_eq!(seen.trailers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x-sum"]);

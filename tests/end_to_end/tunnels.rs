@@ -73,7 +73,8 @@ impl Tunnel {
     fn dig(proxy: &Proxy, ticket: Option<&str>) -> Self {
         let cookie = ticket.map(|ticket| format!("Cookie: {TICKET}={ticket}\r\n")).unwrap_or_default();
         let mut connection = proxy.connect();
-        let head = format!("GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: echo\r\n{cookie}\r\n");
+        let head =
+            format!("GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: echo\r\n{cookie}\r\n");
         connection.send(head.as_bytes()).expect("sending");
         let reply = connection.head().expect("an answer");
         assert_eq!((reply.status, reply.header("upgrade")), (101, Some("echo")));
@@ -233,8 +234,7 @@ fn a_store_that_is_away_closes_no_tunnel() {
 fn a_tunnel_is_a_connection_to_its_server_until_it_ends() {
     world(Store::Memory, |w| {
         let echo = Echo::start("");
-        let proxy =
-            echo.proxy(w, "upstreams.echo.max_connections = 1\nupstreams.echo.connect_timeout = \"300ms\"");
+        let proxy = echo.proxy(w, "upstreams.echo.max_connections = 1\nupstreams.echo.connect_timeout = \"300ms\"");
         let tunnel = Tunnel::dig(&proxy, None);
         let browser = w.browser(&proxy);
         browser.get("/ws", Answer::ok()).refused(503, "unavailable");
