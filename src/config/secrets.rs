@@ -114,11 +114,20 @@ impl Sources<'_> {
     }
 
     fn file(&self, node: &Node, report: &Report) -> Option<Vec<u8>> {
-        sound(self.bytes(node, report, &format!("; {MAKE}"))?, node, report)
+        sound(self.read(node, &format!("; {MAKE}"), report)?, node, report)
     }
 
-    /// What is in the file that is named here, at most a mebibyte and a byte more of it.
-    pub(super) fn bytes(&self, node: &Node, report: &Report, hint: &str) -> Option<Vec<u8>> {
+    /// What a file in PEM holds: certificates, or a key to one.
+    pub(super) fn pem(&self, node: &Node, report: &Report) -> Option<Vec<u8>> {
+        let bytes = self.read(node, "", report)?;
+        let fits = bytes.len() as u64 <= MOST;
+        fits.then_some(bytes).or_else(|| {
+            let cure = "name a file in PEM with what belongs there and nothing else";
+            units::fault(node, report, "holds more than 1 MiB", cure)
+        })
+    }
+
+    fn read(&self, node: &Node, more: &str, report: &Report) -> Option<Vec<u8>> {
         let path = units::text(node, report)?;
         match read(&self.path(&path.meant)) {
             Ok(bytes) => Some(bytes),
@@ -129,7 +138,7 @@ impl Sources<'_> {
                     false => self.folder,
                 };
                 let folder = folder.display();
-                let cure = format!("write the path of a file that this user may read (relative to \"{folder}\"){hint}");
+                let cure = format!("write the path of a file that this user may read (relative to \"{folder}\"){more}");
                 units::fault(node, report, &problem, &cure)
             }
         }

@@ -13,7 +13,7 @@ use crate::tls::{Client, Identity, TlsError, Trust};
 pub(super) fn client(section: Option<Section<'_>>, sources: &Sources<'_>) -> Option<Client> {
     let section = section?;
     let trust = section.read("ca", Trust::System, |node, report| {
-        understood(Trust::own(&sources.bytes(node, report, "")?), node, report, "certificates of authorities")
+        understood(Trust::own(&sources.pem(node, report)?), node, report, "certificates of authorities")
     });
     let identity = identity(&section, sources);
     section.close();
@@ -21,7 +21,7 @@ pub(super) fn client(section: Option<Section<'_>>, sources: &Sources<'_>) -> Opt
 }
 
 fn identity(section: &Section<'_>, sources: &Sources<'_>) -> Option<Identity> {
-    let bytes = |key: &'static str| section.optional(key, |node, report| sources.bytes(node, report, ""));
+    let bytes = |key: &'static str| section.optional(key, |node, report| sources.pem(node, report));
     let (chain, key) = (bytes("certificate"), bytes("key"));
     let alone = |here: &Typed<_>, there: &Typed<_>, other: &str| {
         let both = there.is_given() || !here.is_given();

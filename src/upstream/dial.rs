@@ -22,7 +22,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{Protocol, Server, Settings};
 
-/// A peer that has gone without a word is noticed: by default after a minute and a half.
+/// A server that has gone without a word is noticed after a minute and a half, also in a tunnel where nothing moves.
 const QUIET: Duration = Duration::from_secs(60);
 const PROBES: Duration = Duration::from_secs(10);
 
