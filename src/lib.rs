@@ -30,7 +30,7 @@
 //! | [`envelope`] | pure, the application's side: the token out, update and control in | `session` |
 //! | [`headers`] | pure: hop-by-hop and forwarding headers, spoofed names, caching | none |
 //! | [`route`] | pure: host and path to route and realm | none |
-//! | [`store`] | what holds for every store; memory and Redis; carrying a decision out | `session` |
+//! | [`store`] | what holds for every store; memory and Redis; carrying a decision out | `session`, `tls` |
 //! | [`upstream`] | connections to applications: which server, pool, bodies, tunnels | `tls` |
 //! | [`server`] | sockets, one runtime per core, drain | `proxy`, `store`, `admin`, `application`, `headers` |
 //! | [`admin`] | health, for operators | `store`, `upstream` |

@@ -38,7 +38,7 @@ const ROOMS: &[Room] = &[
     room("tls", &[], &[]),
     room("cookie", &[], &[]),
     room("envelope", &["session"], &[]),
-    room("store", &["session"], &[]),
+    room("store", &["session"], &[("tls", "Redis may be reached over it")]),
     room("upstream", &[], &[("tls", "servers behind https://")]),
     room("proxy", &["route", "session", "cookie", "envelope", "headers", "store", "upstream"], &[]),
     room("admin", &[], &[("store", "/readyz asks it"), ("upstream", "/readyz asks it")]),
@@ -65,8 +65,8 @@ const ROOMS: &[Room] = &[
     room(
         "config",
         // It fills every room's `Settings`.
-        &["cookie", "envelope", "headers", "proxy", "route", "server", "session", "store", "upstream"],
-        &[("tls", "PEM files")],
+        &["cookie", "envelope", "headers", "proxy", "route", "server", "session", "store", "tls", "upstream"],
+        &[],
     ),
     room("cli", &["config", "server"], &[("telemetry", "starts the log"), ("envelope", "`keys new` makes token keys")]),
     room("main", &["cli"], &[]),

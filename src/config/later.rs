@@ -1,6 +1,6 @@
 //! What the contract describes and this version does not have yet: one list, one row each.
 //!
-//! Such a key is a fault that says so, never a silent no-op; what equals today's behaviour (`encrypt = false`) may
+//! Such a key is a fault that says so, never a silent no-op; what equals today's behaviour (`near_cache = false`) may
 //! be written. Whoever builds the thing removes its row and reads the key.
 
 use super::{
@@ -26,8 +26,7 @@ const LATER: &[(&str, Later)] = &[
     ("application.address", Later::Begins(&["unix:"])),
     ("admin.address", Later::Begins(&["unix:"])),
     ("admin.token", Later::Key),
-    ("store.url", Later::Begins(&["file:", "rediss:", "redis+unix:", "redis+sentinel:", "redis+cluster:"])),
-    ("store.encrypt", Later::On),
+    ("store.url", Later::Begins(&["file:", "redis+sentinel:", "redis+cluster:"])),
     ("store.near_cache", Later::On),
     ("store.wait_replicas", Later::Key),
     ("upstreams.*.affinity", Later::On),

@@ -34,6 +34,8 @@ use routes::Surroundings;
 use secrets::Sources;
 use section::Section;
 
+use crate::store::seal::Roots;
+
 /// Command-line flags: each takes the place of what the file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
@@ -132,7 +134,7 @@ fn settings(
     let (server, listen, response_header_bytes) = server_settings(&root);
     let cookie = cookie::cookie(root.required("cookie"));
     let policy = session::policy(root.required("session"), cookie.persistent);
-    let store = store::store(root.required("store"));
+    let store = store::store(root.required("store"), sources, policy.max_bytes);
     let keys = root.required("keys");
     let roots = token::roots(&keys, sources);
     keys.close();
@@ -144,7 +146,8 @@ fn settings(
     let routes = Surroundings { upstreams: &upstreams, on_failure: store.on_failure }.routes(&root);
     root.close();
     let (trusted_proxies, scheme) = (listen.trusted_proxies, listen.scheme);
-    let (cookie, store) = (cookie.settings?, store.settings);
+    let cookie = cookie.settings?;
+    let store = crate::store::Settings { roots: Roots(roots.clone()), ..store.settings };
     let proxy =
         crate::proxy::Settings { cookie, policy, envelope, roots, trusted_proxies, scheme, upstreams, routes, store };
     Some((proxy, server))

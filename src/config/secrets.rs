@@ -1,7 +1,7 @@
 //! Secrets: `{ file = "..." }` or `{ env = "NAME" }`, never inline.
 //!
-//! The bytes are taken as they are, less one newline at the end. What is short or looks like a sample is refused.
-//! Files of certificates are read here as well. Nothing here prints a secret; faults name where it should have come from.
+//! The bytes are taken as they are, less one newline at the end. A key that is short or looks like a sample is refused.
+//! Nothing here prints a secret; faults name where it should have come from.
 
 use std::{
     fs::File,
@@ -18,9 +18,9 @@ use super::{
 use crate::envelope::{Algorithm, generate};
 
 const LEAST: usize = 32;
-const LONGEST: usize = 64 * 1024;
-/// Of any file: a bundle of all public authorities has a quarter of it.
-const MOST: u64 = 1024 * 1024;
+const MOST: u64 = 64 * 1024;
+/// The authorities of a system are a quarter of that.
+const MOST_PEM: u64 = 1024 * 1024;
 const MAKE: &str = "make one with: cloakroom keys new";
 
 /// Where secrets are looked for.
@@ -81,23 +81,54 @@ pub(super) fn or_random(
     vec![Key { id: None, secret: secret.into_bytes(), place: keys.place }]
 }
 
+/// What a secret is for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    /// A key of ours: long, and made by a machine.
+    Key,
+    /// A password that somebody else has chosen: of any length.
+    Password,
+}
+
+impl Purpose {
+    /// The bytes less one newline at the end, if they can serve.
+    fn judge(self, bytes: Vec<u8>, node: &Node, report: &Report) -> Option<Vec<u8>> {
+        let bytes = without_newline(bytes);
+        match self {
+            Self::Key => sound(bytes, node, report),
+            Self::Password => password(bytes, node, report),
+        }
+    }
+
+    /// What is said beside a file that cannot be read.
+    fn advice(self) -> String {
+        match self {
+            Self::Key => format!("; {MAKE}"),
+            Self::Password => String::new(),
+        }
+    }
+}
+
 impl Sources<'_> {
     fn key(&self, node: &Node, pattern: &'static str, report: &Report) -> Option<Key> {
-        if matches!(node.value, Value::Text(_)) {
-            let cure =
-                "write { file = \"...\" } or { env = \"NAME\" }, and replace the secret: others may have read it";
-            return units::fault(node, report, "is a secret inside the configuration", cure);
-        }
-        let section = Section::open(node, pattern, report);
+        let section = table(node, pattern, report)?;
         let id = if pattern == super::token::KEYS { section.optional("id", key_id) } else { absent(&section) };
-        let secret = self.secret(&section);
+        let secret = self.secret(&section, Purpose::Key);
         section.close();
         Some(Key { id: id.value, secret: secret?, place: node.place.clone() })
     }
 
-    fn secret(&self, section: &Section<'_>) -> Option<Vec<u8>> {
-        let file = section.optional("file", |node, report| self.file(node, report));
-        let env = section.optional("env", |node, report| self.variable(node, report));
+    /// A password, which is text.
+    pub(super) fn password(&self, node: &Node, pattern: &'static str, report: &Report) -> Option<String> {
+        let section = table(node, pattern, report)?;
+        let password = self.secret(&section, Purpose::Password);
+        section.close();
+        String::from_utf8(password?).ok()
+    }
+
+    fn secret(&self, section: &Section<'_>, purpose: Purpose) -> Option<Vec<u8>> {
+        let file = section.optional("file", |node, report| self.file(node, purpose, report));
+        let env = section.optional("env", |node, report| self.variable(node, purpose, report));
         match (file.origin, env.origin) {
             (Origin::Default, Origin::Default) if !section.is_broken() => {
                 let cure = "write { file = \"...\" } or { env = \"NAME\" }";
@@ -113,52 +144,50 @@ impl Sources<'_> {
         }
     }
 
-    fn file(&self, node: &Node, report: &Report) -> Option<Vec<u8>> {
-        sound(self.read(node, &format!("; {MAKE}"), report)?, node, report)
+    fn file(&self, node: &Node, purpose: Purpose, report: &Report) -> Option<Vec<u8>> {
+        purpose.judge(self.read(node, MOST, &purpose.advice(), report)?, node, report)
     }
 
-    /// What a file in PEM holds: certificates, or a key to one.
+    /// The certificates or the key in the file that is named here.
     pub(super) fn pem(&self, node: &Node, report: &Report) -> Option<Vec<u8>> {
-        let bytes = self.read(node, "", report)?;
-        let fits = bytes.len() as u64 <= MOST;
-        fits.then_some(bytes).or_else(|| {
-            let cure = "name a file in PEM with what belongs there and nothing else";
-            units::fault(node, report, "holds more than 1 MiB", cure)
-        })
-    }
-
-    fn read(&self, node: &Node, more: &str, report: &Report) -> Option<Vec<u8>> {
-        let path = units::text(node, report)?;
-        match read(&self.path(&path.meant)) {
-            Ok(bytes) => Some(bytes),
-            Err(error) => {
-                let problem = format!("cannot read \"{}\": {error}", path.typed);
-                let folder = match self.folder.as_os_str().is_empty() {
-                    true => Path::new("."),
-                    false => self.folder,
-                };
-                let folder = folder.display();
-                let cure = format!("write the path of a file that this user may read (relative to \"{folder}\"){more}");
-                units::fault(node, report, &problem, &cure)
-            }
+        let bytes = self.read(node, MOST_PEM, "", report)?;
+        match bytes.len() as u64 > MOST_PEM {
+            true => units::fault(node, report, "holds more than 1 MiB", "name a file in PEM"),
+            false => Some(bytes),
         }
     }
 
-    /// A path as the configuration means it.
-    pub(super) fn path(&self, path: &str) -> PathBuf {
-        self.folder.join(path)
+    /// What is in the file that is named here: up to one byte more than `most`.
+    fn read(&self, node: &Node, most: u64, advice: &str, report: &Report) -> Option<Vec<u8>> {
+        let path = units::text(node, report)?;
+        let wrong = |error: std::io::Error| {
+            let folder = if self.folder.as_os_str().is_empty() { Path::new(".") } else { self.folder };
+            let folder = folder.display();
+            let cure = format!("write the path of a file that this user may read (relative to \"{folder}\"){advice}");
+            report.fault(&node.place, format!("cannot read \"{}\": {error}", path.typed), cure);
+        };
+        read(&self.folder.join(&path.meant), most).map_err(wrong).ok()
     }
 
-    fn variable(&self, node: &Node, report: &Report) -> Option<Vec<u8>> {
+    fn variable(&self, node: &Node, purpose: Purpose, report: &Report) -> Option<Vec<u8>> {
         let name = units::text(node, report)?;
         match (self.env)(&name.meant) {
-            Some(value) => sound(value.into_bytes(), node, report),
+            Some(value) => purpose.judge(value.into_bytes(), node, report),
             None => {
                 let problem = format!("the environment variable {} is not set", name.typed);
                 units::fault(node, report, &problem, "set it, or write { file = \"...\" }")
             }
         }
     }
+}
+
+/// The table that says where a secret is: it is never written in the configuration itself.
+fn table<'a>(node: &'a Node, pattern: &'static str, report: &'a Report) -> Option<Section<'a>> {
+    if matches!(node.value, Value::Text(_)) {
+        let cure = "write { file = \"...\" } or { env = \"NAME\" }, and replace the secret: others may have read it";
+        return units::fault(node, report, "is a secret inside the configuration", cure);
+    }
+    Some(Section::open(node, pattern, report))
 }
 
 fn absent(section: &Section<'_>) -> Typed<Option<String>> {
@@ -175,27 +204,41 @@ fn key_id(node: &Node, report: &Report) -> Option<String> {
     }
 }
 
-fn read(path: &PathBuf) -> std::io::Result<Vec<u8>> {
+fn read(path: &PathBuf, most: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = File::open(path)?;
     if !file.metadata()?.is_dir() {
-        file.take(MOST + 1).read_to_end(&mut bytes)?;
+        file.take(most + 1).read_to_end(&mut bytes)?;
         return Ok(bytes);
     }
     Err(std::io::ErrorKind::IsADirectory.into())
 }
 
-fn sound(mut bytes: Vec<u8>, node: &Node, report: &Report) -> Option<Vec<u8>> {
+fn without_newline(mut bytes: Vec<u8>) -> Vec<u8> {
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
         if bytes.last() == Some(&b'\r') {
             bytes.pop();
         }
     }
+    bytes
+}
+
+fn password(bytes: Vec<u8>, node: &Node, report: &Report) -> Option<Vec<u8>> {
+    let problem = match bytes.len() {
+        0 => "holds an empty password",
+        long if long as u64 > MOST => "holds more than 64 KiB, which is no password",
+        _ if std::str::from_utf8(&bytes).is_err() => "holds no UTF-8",
+        _ => return Some(bytes),
+    };
+    units::fault(node, report, problem, "put the password there, and nothing else")
+}
+
+fn sound(bytes: Vec<u8>, node: &Node, report: &Report) -> Option<Vec<u8>> {
     let problem = match bytes.len() {
         0 => "holds an empty secret".to_owned(),
         short if short < LEAST => format!("holds a secret of {short} bytes; {LEAST} are the least"),
-        long if long > LONGEST => "holds more than 64 KiB, which is no secret".to_owned(),
+        long if long as u64 > MOST => "holds more than 64 KiB, which is no secret".to_owned(),
         _ if is_sample(&bytes) => "holds a sample, not a secret".to_owned(),
         _ => return Some(bytes),
     };

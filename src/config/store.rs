@@ -1,23 +1,25 @@
 //! `[store]`: where sessions are kept. A store URL may hold a password: no message quotes it.
 
-use redis::IntoConnectionInfo;
-
 use super::{
     faults::Report,
     file::Node,
+    secrets::Sources,
     section::{Origin, Section, Typed, contradiction},
-    units,
+    tls, units,
 };
 use crate::{
     proxy::OnStoreFailure,
-    store::{Kind, Settings},
+    store::{
+        Kind, Settings,
+        redis::{Password, Target},
+    },
 };
 
 const MAX_SESSIONS: usize = 1_000_000;
 pub(super) const ON_FAILURE: &[(&str, OnStoreFailure)] =
     &[("reject", OnStoreFailure::Reject), ("anonymous", OnStoreFailure::Anonymous)];
 
-/// What `[store]` says to the store and to the line.
+/// What `[store]` says to the store and to the line. The roots of `[keys]` are not in it yet.
 pub(super) struct Store {
     pub(super) settings: Settings,
     pub(super) on_failure: OnStoreFailure,
@@ -29,17 +31,19 @@ pub(super) struct Store {
 #[derive(PartialEq, Eq)]
 enum Url {
     Memory,
-    Redis(String),
+    Redis(Target),
 }
 
-/// Reads `[store]`.
-pub(super) fn store(section: Section<'_>) -> Store {
+/// Reads `[store]`; `value_bytes`: how large a session may be.
+pub(super) fn store(section: Section<'_>, sources: &Sources<'_>, value_bytes: usize) -> Store {
     let default = Settings::default();
     let url = section.read("url", Url::Memory, url);
     let max_sessions = section.count("max_sessions", MAX_SESSIONS, usize::MAX / 1024);
     let in_memory = url.value == Url::Memory;
     let problem = "max_sessions is for memory: only, other stores have limits of their own";
     contradiction(section.report, (&max_sessions, &url), in_memory || !max_sessions.is_given(), problem, "remove it");
+    let url = with_password(&section, url, sources);
+    let url = with_tls(&section, url, sources);
     let timeout = section.duration("timeout", default.timeout);
     let save_timeout = section.duration("save_timeout", default.save_timeout);
     let problem = "save_timeout is shorter than timeout, so that no save could wait for its first answer";
@@ -51,8 +55,15 @@ pub(super) fn store(section: Section<'_>) -> Store {
         section.report.warn("store.url is memory: (sessions are lost when this process ends)");
     }
     let outlives_process = !in_memory && url.origin == Origin::Given;
-    let settings =
-        Settings { kind: kind(url, max_sessions), prefix, timeout: timeout.value, save_timeout: save_timeout.value };
+    let settings = Settings {
+        kind: kind(url, max_sessions),
+        prefix,
+        timeout: timeout.value,
+        save_timeout: save_timeout.value,
+        value_bytes,
+        encrypt: section.flag("encrypt", default.encrypt).value,
+        roots: default.roots,
+    };
     section.close();
     Store { settings, on_failure, outlives_process }
 }
@@ -60,26 +71,70 @@ pub(super) fn store(section: Section<'_>) -> Store {
 fn kind(url: Typed<Url>, max_sessions: Typed<usize>) -> Kind {
     match url.value {
         Url::Memory => Kind::Memory { max_sessions: max_sessions.value },
-        Url::Redis(url) => Kind::Redis { url },
+        Url::Redis(target) => Kind::Redis(Box::new(target)),
     }
 }
 
 fn url(node: &Node, report: &Report) -> Option<Url> {
     let text = units::text(node, report)?.meant.as_str();
-    let cure = "write \"redis://[user:password@]host:port/db\", or \"memory:\"";
+    if let Some(target) = Target::parse(text) {
+        return match target {
+            Ok(target) => Some(Url::Redis(target)),
+            Err(unfit) => units::fault(node, report, unfit.problem, unfit.cure),
+        };
+    }
     match text.split_once(':').map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest)) {
         Some((scheme, "")) if scheme == "memory" => Some(Url::Memory),
         Some((scheme, _)) if scheme == "memory" => {
             units::fault(node, report, "has something after memory:", "write \"memory:\"")
         }
-        Some((scheme, rest)) if scheme == "redis" && rest.starts_with("//") => {
-            let sound = text.into_connection_info().is_ok();
-            sound
-                .then(|| Url::Redis(text.to_owned()))
-                .or_else(|| units::fault(node, report, "is not a Redis URL", cure))
+        _ => {
+            let cure = "write \"redis://[user:password@]host:port/db\", or \"memory:\"";
+            units::fault(node, report, "names no store that Cloakroom knows", cure)
         }
-        _ => units::fault(node, report, "names no store that Cloakroom knows", cure),
     }
+}
+
+/// `store.password`: instead of one in the URL.
+fn with_password(section: &Section<'_>, url: Typed<Url>, sources: &Sources<'_>) -> Typed<Url> {
+    let password = section.optional("password", |node, report| sources.password(node, "store.password", report));
+    let (fits, has_password) = match &url.value {
+        Url::Memory => (false, false),
+        Url::Redis(target) => (true, target.has_password()),
+    };
+    let is_absent = !password.is_given();
+    contradiction(section.report, (&password, &url), is_absent || fits, "is for Redis only", "remove it");
+    let problem = "stands beside a password in store.url";
+    contradiction(section.report, (&password, &url), is_absent || !has_password, problem, "leave one of them");
+    match (url.value, password.value) {
+        (Url::Redis(target), Some(password)) => {
+            Typed { value: Url::Redis(target.with_password(Password::new(password))), ..url }
+        }
+        (Url::Redis(target), None) if target.lacks_password() && password.origin == Origin::Default => {
+            let cure = "write user:password@, or password = { file = \"...\" } beside it";
+            section.report.fault(&url.place, "names a user without a password", cure);
+            Typed { value: Url::Redis(target), origin: Origin::Faulty, ..url }
+        }
+        (value, _) => Typed { value, ..url },
+    }
+}
+
+/// `store.tls`: how TLS is spoken with a `rediss://` URL.
+fn with_tls(section: &Section<'_>, url: Typed<Url>, sources: &Sources<'_>) -> Typed<Url> {
+    let Some(table) = section.table("tls", "store.tls") else { return url };
+    let place = table.place.clone();
+    let Some(client) = tls::client(Some(table), sources) else { return url };
+    let is_sound = url.is_sound();
+    let value = match url.value {
+        Url::Redis(target) if target.is_encrypted() => Url::Redis(target.with_tls(client)),
+        value => {
+            if is_sound {
+                section.report.fault(&place, "is for rediss:// only", "write rediss:// in store.url, or remove tls");
+            }
+            value
+        }
+    };
+    Typed { value, ..url }
 }
 
 fn prefix(node: &Node, report: &Report) -> Option<String> {

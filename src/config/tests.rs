@@ -48,6 +48,41 @@ fn env(name: &str) -> Option<String> {
     }
 }
 
+fn redis(url: &str) -> crate::store::Kind {
+    crate::store::Kind::Redis(Box::new(crate::store::redis::Target::parse(url).unwrap().unwrap()))
+}
+
+/// As [`ROWS`], beside keys.
+const REDIS: &[Row] = &[
+    ("[store]\nurl = \"redis://h/0#insecure\"", &[(4, "store.url", "remove what begins with ? or #")]),
+    ("[store]\nurl = \"rediss://h/0?protocol=3\"", &[(4, "store.url", "remove what begins with ? or #")]),
+    ("[store]\nurl = \"redis://h/-1\"", &[(4, "store.url", "names a database below 0")]),
+    ("[store]\nurl = \"redis+unix://run/redis.sock\"", &[(4, "store.url", "no path that begins with a slash")]),
+    ("[store]\nurl = \"redis+unix:///run/redis.sock?x=1\"", &[(4, "store.url", "behind the path")]),
+    ("[store]\nurl = \"redis://ada@h/0\"", &[(4, "store.url", "names a user without a password")]),
+    ("[store]\nurl = \"redis://ada@h/0\"\npassword = {}", &[(5, "store.password", "names neither a file nor")]),
+    ("[store]\nurl = \"redis://h/0\"\npassword = \"x\"", &[(5, "store.password", "inside the configuration")]),
+    (
+        "[store]\nurl = \"redis://:x@h/0\"\npassword = { env = \"PASSWORD\" }",
+        &[(5, "store.password", "stands beside a password in store.url")],
+    ),
+    (
+        "[store]\nurl = \"redis://h/0\"\npassword = { file = \"empty.key\" }",
+        &[(5, "store.password.file", "holds an empty password")],
+    ),
+    (
+        "[store]\nurl = \"redis://h/0\"\npassword = { file = \"none.key\" }",
+        &[(5, "store.password.file", "cannot read \"none.key\"")],
+    ),
+    ("[store]\npassword = { env = \"PASSWORD\" }", &[(4, "store.password", "is for Redis only")]),
+    ("[store]\ntls = {}", &[(4, "store.tls", "is for rediss:// only")]),
+    ("[store]\nurl = \"redis://h/0\"\ntls = {}", &[(5, "store.tls", "is for rediss:// only")]),
+    (
+        "[store]\nurl = \"rediss://h/0\"\ntls = { ca = \"none.pem\" }",
+        &[(5, "store.tls.ca", "cannot read \"none.pem\"")],
+    ),
+];
+
 fn places(faults: &Faults) -> Vec<(Option<usize>, &str)> {
     faults.iter().map(|fault| (fault.line, fault.key.as_str())).collect()
 }
@@ -204,16 +239,23 @@ const ROWS: &[Row] = &[
 
 #[test]
 fn every_rule_has_its_fault_line_key_and_cure() {
-    let folder = Folder::new();
-    for (text, expected) in ROWS {
-        let faults = folder.load(&format!("{APP}{text}\n")).expect_err(text);
-        let lines = expected.iter().map(|(line, key, _)| ((*line > 0).then_some(*line), *key));
-        assert_eq!(places(&faults), lines.collect::<Vec<_>>(), "{text}\n{faults}");
-        for (fault, (_, _, part)) in faults.iter().zip(*expected) {
-            let shown = fault.to_string();
-            assert!(shown.contains(part), "{text}\n{shown}\nhas no {part}");
-            assert!(!shown.contains("hunter2") && !fault.cure.is_empty(), "{shown}");
-        }
+    ROWS.iter().for_each(|row| complains(row, ""));
+}
+
+#[test]
+fn every_rule_for_redis_has_its_fault_line_key_and_cure() {
+    let keys = "[keys]\nroot = [{ file = \"root.key\" }]\n[token]\nkeys = [{ file = \"token.key\" }]";
+    REDIS.iter().for_each(|row| complains(row, keys));
+}
+
+fn complains((text, expected): &Row, beside: &str) {
+    let faults = Folder::new().load(&format!("{APP}{text}\n{beside}\n")).expect_err(text);
+    let lines = expected.iter().map(|(line, key, _)| ((*line > 0).then_some(*line), *key));
+    assert_eq!(places(&faults), lines.collect::<Vec<_>>(), "{text}\n{faults}");
+    for (fault, (_, _, part)) in faults.iter().zip(*expected) {
+        let shown = fault.to_string();
+        assert!(shown.contains(part), "{text}\n{shown}\nhas no {part}");
+        assert!(!shown.contains("hunter2") && !fault.cure.is_empty(), "{shown}");
     }
 }
 
@@ -276,12 +318,12 @@ fn a_server_behind_tls_is_met_as_the_files_say() {
     folder.write("other.pem", &other.signing_key.serialize_pem());
     for (table, place, part) in [
         ("{ ca = \"none.pem\" }", "upstreams.app.tls.ca", "cannot read \"none.pem\""),
-        ("{ ca = \"key.pem\" }", "upstreams.app.tls.ca", "holds no certificate in PEM; write the path of a PEM file"),
+        ("{ ca = \"key.pem\" }", "upstreams.app.tls.ca", "holds no certificate in PEM; name a file"),
         ("{ cert = \"ca.pem\" }", "upstreams.app.tls.cert", "unknown key"),
-        ("{ certificate = \"ca.pem\" }", "upstreams.app.tls.certificate", "of no use without key"),
-        ("{ key = \"key.pem\" }", "upstreams.app.tls.key", "of no use without certificate"),
+        ("{ certificate = \"ca.pem\" }", "upstreams.app.tls.certificate", "of no use alone; add key"),
+        ("{ key = \"key.pem\" }", "upstreams.app.tls.key", "of no use alone; add certificate"),
         ("{ certificate = \"ca.pem\", key = \"ca.pem\" }", "upstreams.app.tls.key", "holds no private key"),
-        ("{ certificate = \"ca.pem\", key = \"other.pem\" }", "upstreams.app.tls.certificate", "cannot be used"),
+        ("{ certificate = \"ca.pem\", key = \"other.pem\" }", "upstreams.app.tls.key", "cannot be used"),
         ("\"ca.pem\"", "upstreams.app.tls", "is a string, not a table"),
     ] {
         let text = format!("[upstreams.app]\nservers = [\"https://h\"]\ntls = {table}");
@@ -302,11 +344,8 @@ fn what_a_later_version_brings_is_a_fault_that_says_so() {
         "[admin]\naddress = \"unix:/run/c.sock\"",
         "[admin]\naddress = \"127.0.0.1:1\"\ntoken = { file = \"t\" }",
         "[store]\nurl = \"file:x\"",
-        "[store]\nurl = \"rediss://h\"",
-        "[store]\nurl = \"redis+unix:///h\"",
         "[store]\nurl = \"redis+sentinel://h/m/0\"",
         "[store]\nurl = \"redis+cluster://h\"",
-        "[store]\nencrypt = true",
         "[store]\nnear_cache = true",
         "[store]\nwait_replicas = 1",
         "affinity = true",
@@ -331,7 +370,7 @@ fn what_a_later_version_brings_is_a_fault_that_says_so() {
 #[test]
 fn later_keys_may_say_what_holds_today() {
     let harmless = "affinity = false\n[listen]\nproxy_protocol = false\n\
-        [store]\nencrypt = false\nnear_cache = false\n[token]\nalgorithm = \"HS256\"\n[[routes]]\nkeep_captured = false\n";
+        [store]\nnear_cache = false\n[token]\nalgorithm = \"HS256\"\n[[routes]]\nkeep_captured = false\n";
     assert!(Folder::new().load(&format!("{APP}{harmless}")).is_ok());
     let wrong = Folder::new().load(&format!("{APP}affinity = 1\n")).unwrap_err();
     assert_eq!(places(&wrong), [(Some(3), "upstreams.app.affinity")]);
@@ -429,7 +468,7 @@ fn secrets_lose_one_newline_and_nothing_else() {
     assert_eq!(loaded.proxy.roots[0], b"vJ8yq2Wn0TzL5uXcR1bE7hKdM3sGpA6f");
     assert_eq!(loaded.proxy.roots[1], env("SECRET").unwrap().trim_end().as_bytes());
     assert_eq!(loaded.proxy.envelope.keys[0].secret, b"Qm4ZtY9xVb2LrN7wCk5HsJ1gDf8PuE3a");
-    assert_eq!(loaded.proxy.store.kind, crate::store::Kind::Redis { url: "redis://:hunter2@h/0".to_owned() });
+    assert_eq!(loaded.proxy.store.kind, redis("redis://:hunter2@h/0"));
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
 }
 
@@ -462,7 +501,8 @@ fn the_example_is_the_defaults() {
     let minimal = load(None, &Overrides { upstream, ..Overrides::default() }, &env).unwrap();
     assert_eq!(comparable(&example), comparable(&minimal));
     assert_eq!(minimal.proxy.policy, crate::session::Policy::default());
-    assert_eq!(minimal.proxy.store, crate::store::Settings::default());
+    let default = crate::store::Settings { roots: minimal.proxy.store.roots.clone(), ..Default::default() };
+    assert_eq!(minimal.proxy.store, default);
     assert_eq!(minimal.proxy.upstreams[0].rights, crate::session::rights::Rights::default());
 }
 
@@ -499,11 +539,18 @@ fn what_the_example_comments_out_is_sound_too() {
     let all = EXAMPLE.lines().filter_map(code).collect::<Vec<_>>().join("\n");
     let all = all.replace("/run/secrets/token-k1", "token.key").replace("/run/secrets/root", "root.key");
     let all = all.replace("TOKEN_KEY", "SECRET").replace("__Host-session", "session");
-    let all = all.replace("session = false ", "session = true ").replace("http://127", "https://127");
+    let all = all
+        .replace("session = false ", "session = true ")
+        .replace("/run/secrets/redis", "token.key")
+        .replace("http://127", "https://127");
+    // What is for one kind of store only stands beside one of that kind.
+    let all = all.replace("url = \"memory:\"", "url = \"rediss://h/0\"").replace("max_sessions = 1000000", "");
     let made = rcgen::generate_simple_self_signed(["h".to_owned()]).unwrap();
-    folder.write("ca.pem", &made.cert.pem());
-    folder.write("client.pem", &made.cert.pem());
-    folder.write("client.key", &made.signing_key.serialize_pem());
+    for (name, text) in
+        [("ca.pem", made.cert.pem()), ("cert.pem", made.cert.pem()), ("key.pem", made.signing_key.serialize_pem())]
+    {
+        folder.write(name, &text);
+    }
     let loaded = folder.load(&all).unwrap();
     assert_eq!(loaded.proxy.routes.len(), 2);
     assert!(loaded.server.admin.is_some() && loaded.server.application.is_some());

@@ -111,7 +111,7 @@ impl Reader<'_> {
             let sound = !path.is_empty() && path.len() < SOCKET_PATH && !path.ends_with('/');
             let cure = format!("write \"unix:/run/app.sock\", at most {} bytes", SOCKET_PATH - 1);
             return match sound {
-                true => Some(Server::Unix(self.sources.path(path))),
+                true => Some(Server::Unix(self.sources.folder.join(path))),
                 false => units::fault(node, report, "is not the path of a Unix socket", &cure),
             };
         }

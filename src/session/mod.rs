@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`ticket`] what the browser carries, [`record`] what the store keeps, [`document`] and
 //! [`patch`] the data and its changes, [`control`] the verbs, [`rights`] who may say them, [`policy`] the
-//! configured rules, [`mod@settle`] the decision table.
+//! configured rules, [`mod@settle`] the decision table; [`root`] derives keys.
 
 pub mod change;
 pub mod control;
@@ -12,6 +12,7 @@ pub mod patch;
 pub mod policy;
 pub mod record;
 pub mod rights;
+pub mod root;
 pub mod settle;
 pub mod ticket;
 pub mod time;

@@ -5,9 +5,19 @@
 //! L | T        live session | tombstone
 //! 16 hex       version
 //! 16 hex       nonce of the last write
-//! =            the body is plain JSON (other marks are reserved for sealed bodies)
-//! {...}        the body
+//! = | #        the body is plain | sealed (other marks are reserved)
+//! {...}        a plain body: JSON
 //! ```
+//! A sealed body (`store.encrypt`) is not JSON but
+//! ```text
+//! 8 bytes      which key: HKDF-SHA256(root, "record key id 1"); no secret
+//! 12 bytes     random
+//! n + 16       AES-256-GCM-SIV(HKDF-SHA256(root, "record 1")) of the plain body, and its tag
+//! ```
+//! where the handle and everything before the random bytes (stamp, mark, which key) are authenticated with it: a record that is moved
+//! to another key, or given another stamp, does not open. Sealing is the store's business (`store::seal`); what it cannot
+//! open counts as a record that cannot be read.
+//!
 //! The first 34 bytes are the [`Stamp`]: a compare-and-set compares them and nothing else, and so does a touch. The
 //! body of a live session ends with its data as the exact text that was stored. `writes` holds the nonces of the last
 //! eight writes, newest first, so that a writer whose acknowledgement was lost recognises its own work when it tries
@@ -26,6 +36,10 @@ use super::{Policy, Timestamp, ticket::SecretHash};
 
 /// Length of a [`Stamp`] in bytes.
 pub const STAMP_LEN: usize = 34;
+/// Stands behind the stamp of a record whose body is sealed.
+pub const SEALED: u8 = b'#';
+/// Stands behind the stamp of a record whose body is plain.
+pub const PLAIN: u8 = b'=';
 /// How many writes a record remembers.
 pub const WRITES: usize = 8;
 /// How many retired secrets a record remembers.

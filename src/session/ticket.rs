@@ -7,9 +7,11 @@
 
 use std::fmt;
 
-use aws_lc_rs::{digest, hkdf, hmac};
+use aws_lc_rs::{digest, hmac};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use zeroize::Zeroize;
+
+use super::root;
 
 const LOCATOR: usize = 16;
 const SECRET: usize = 32;
@@ -21,10 +23,13 @@ pub const TICKET_LEN: usize = 107;
 pub const HANDLE_LEN: usize = 43;
 
 /// Public name of a session: base64url(SHA-256(locator)). Store key, logs, token claim; nobody gets in with it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Handle([u8; HANDLE_LEN]);
 
 impl Handle {
+    /// Comes before every handle, and is none.
+    pub const LEAST: Self = Self([0; HANDLE_LEN]);
+
     /// The handle whose text this is, if it has the form of one.
     pub fn parse(text: &str) -> Option<Self> {
         let raw = URL_SAFE_NO_PAD.decode(text).ok().filter(|raw| raw.len() == 32)?;
@@ -192,13 +197,7 @@ fn mac(key: &hmac::Key, raw: &[u8], realm: &str) -> hmac::Tag {
 }
 
 fn derive(root: &[u8]) -> hmac::Key {
-    let mut bytes = [0; 32];
-    let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"cloakroom").extract(root);
-    let filled = prk.expand(&[b"ticket 1"], hkdf::HKDF_SHA256).and_then(|okm| okm.fill(&mut bytes));
-    debug_assert!(filled.is_ok(), "32 bytes are what HKDF-SHA256 gives");
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
-    bytes.zeroize();
-    key
+    hmac::Key::new(hmac::HMAC_SHA256, &root::derive::<32>(root, "ticket 1")[..])
 }
 
 #[cfg(test)]

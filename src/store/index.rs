@@ -23,7 +23,7 @@ use crate::session::{
 const BATCH: usize = 64;
 
 /// What a store knows a subject by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Label([u8; 16]);
 
 impl Label {

@@ -7,43 +7,39 @@
 //! connection did not last. A request that finds no connection waits for the next one, within its own time.
 
 use std::{
-    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
-use redis::{AsyncConnectionConfig, ConnectionAddr, RedisFuture, aio::MultiplexedConnection, io::AsyncDNSResolver};
 use tokio::{
-    net::lookup_host,
     sync::{Notify, watch},
-    time::{Instant, sleep_until, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tracing::{debug, info, warn};
 
-use super::StoreError;
+use super::{
+    StoreError,
+    redis::{Complaints, Dialer, Wire},
+};
 
-/// From one attempt to connect to the next, of all links of one process: at most ten a second.
-const APART: Duration = Duration::from_millis(100);
+/// From one attempt to connect to the next, of all links of one process: at most ten in any second.
+const APART: Duration = Duration::from_millis(110);
 /// A link waits up to so much longer, so that it is not always the same one that comes first.
 const JITTER: Duration = Duration::from_millis(25);
 /// A connection that broke sooner was none: its link does not follow another one's success but waits for its turn.
 const FLEETING: Duration = Duration::from_millis(500);
-/// A name may take longer to look up than a connection to make: resolvers ask again after seconds.
-const LOOK_UP: Duration = Duration::from_secs(10);
-/// Requests that may wait in a connection's queue; the library's 50 is less than one shard has in flight.
-const QUEUE: usize = 4096;
 
 /// What the links of one process share.
 pub(super) struct Reach {
-    client: redis::Client,
-    patience: Duration,
+    dialer: Dialer,
     last_attempt: Mutex<Option<Instant>>,
     revived: Notify,
+    complaints: Complaints,
 }
 
 impl Reach {
-    pub(super) fn new(client: redis::Client, patience: Duration) -> Self {
-        Self { client, patience, last_attempt: Mutex::default(), revived: Notify::new() }
+    pub(super) fn new(dialer: Dialer) -> Self {
+        Self { dialer, last_attempt: Mutex::default(), revived: Notify::new(), complaints: Complaints::default() }
     }
 
     /// Returns when the caller may make the next attempt.
@@ -63,76 +59,60 @@ impl Reach {
         }
         next
     }
-
-    async fn connect(&self) -> Result<MultiplexedConnection, String> {
-        let mut config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(QUEUE);
-        if let ConnectionAddr::Tcp(host, port) = self.client.get_connection_info().addr() {
-            config = config.set_dns_resolver(Addresses::of(host, *port).await?);
-        }
-        match timeout(self.patience, self.client.get_multiplexed_async_connection_with_config(&config)).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("no answer in time".to_owned()),
-        }
-    }
-}
-
-/// Where a name leads. It is looked up before the connection's time begins to count, and not given up half-way: an
-/// abandoned look-up would go on in a thread of its own, and the next one beside it.
-struct Addresses(Vec<SocketAddr>);
-
-impl Addresses {
-    async fn of(host: &str, port: u16) -> Result<Self, String> {
-        match timeout(LOOK_UP, lookup_host((host, port))).await {
-            Ok(Ok(found)) => Ok(Self(found.collect())),
-            Ok(Err(error)) => Err(format!("the store's name cannot be looked up: {error}")),
-            Err(_) => Err("the store's name cannot be looked up in time".to_owned()),
-        }
-    }
-}
-
-impl AsyncDNSResolver for Addresses {
-    fn resolve<'a, 'b: 'a>(
-        &'a self,
-        _: &'b str,
-        _: u16,
-    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
-        Box::pin(async { Ok(Box::new(self.0.iter().copied()) as Box<dyn Iterator<Item = SocketAddr> + Send>) })
-    }
 }
 
 /// One connection out of many that a link had.
 #[derive(Clone)]
 pub(super) struct Connection {
-    pub(super) wire: MultiplexedConnection,
+    pub(super) wire: Wire,
     generation: u64,
+}
+
+/// What a link has.
+enum State {
+    /// No connection.
+    Broken,
+    /// A connection that works, as far as is known.
+    Sound(Connection),
+    /// A connection that leads to the wrong server, as it seems. It serves until there is another one.
+    Doubted(Connection),
+}
+
+impl State {
+    fn connection(&self) -> Option<&Connection> {
+        match self {
+            Self::Broken => None,
+            Self::Sound(connection) | Self::Doubted(connection) => Some(connection),
+        }
+    }
+
+    fn is(&self, generation: u64) -> bool {
+        self.connection().is_some_and(|current| current.generation == generation)
+    }
 }
 
 /// A shard's link.
 #[derive(Clone)]
 pub(super) struct Link {
-    state: Arc<watch::Sender<Option<Connection>>>,
+    state: Arc<watch::Sender<State>>,
 }
 
 impl Link {
     /// A link that begins to connect at once. Its supervisor ends with the last clone.
     pub(super) fn open(reach: Arc<Reach>) -> Self {
-        let state = Arc::new(watch::Sender::new(None));
+        let state = Arc::new(watch::Sender::new(State::Broken));
         tokio::spawn(supervise(reach, Arc::downgrade(&state)));
         Self { state }
     }
 
     /// A connection that nobody has declared broken yet.
     pub(super) async fn connection(&self, deadline: Instant) -> Result<Connection, StoreError> {
-        if let Some(connection) = &*self.state.borrow() {
+        if let Some(connection) = self.state.borrow().connection() {
             return Ok(connection.clone());
         }
         let mut state = self.state.subscribe();
-        match timeout_at(deadline, state.wait_for(Option::is_some)).await {
-            Ok(Ok(found)) => found.clone().ok_or(StoreError::Disconnected),
+        match timeout_at(deadline, state.wait_for(|state| state.connection().is_some())).await {
+            Ok(Ok(found)) => found.connection().cloned().ok_or(StoreError::Disconnected),
             Ok(Err(_)) | Err(_) => Err(StoreError::Disconnected),
         }
     }
@@ -140,61 +120,89 @@ impl Link {
     /// Says that this connection is of no use any more.
     pub(super) fn broken(&self, connection: &Connection) {
         self.state.send_if_modified(|state| {
-            let current = state.as_ref().is_some_and(|state| state.generation == connection.generation);
+            let current = state.is(connection.generation);
             if current {
-                *state = None;
+                *state = State::Broken;
             }
             current
         });
     }
+
+    /// Says that this connection is better made anew, for the name may lead elsewhere by now.
+    pub(super) fn doubted(&self, connection: &Connection) {
+        self.state.send_if_modified(|state| match state {
+            State::Sound(current) if current.generation == connection.generation => {
+                *state = State::Doubted(current.clone());
+                true
+            }
+            State::Sound(_) | State::Doubted(_) | State::Broken => false,
+        });
+    }
 }
 
-async fn supervise(reach: Arc<Reach>, state: Weak<watch::Sender<Option<Connection>>>) {
+async fn supervise(reach: Arc<Reach>, state: Weak<watch::Sender<State>>) {
     let Some(mut changes) = state.upgrade().map(|state| state.subscribe()) else { return };
     let mut supervisor = Supervisor { reach, state, follows: true };
     for generation in 1.. {
         let Some(wire) = supervisor.connect().await else { return };
         let Some(state) = supervisor.state.upgrade() else { return };
-        info!(target: "cloakroom::store", generation, "connected to the store");
-        state.send_replace(Some(Connection { wire, generation }));
+        state.send_replace(State::Sound(Connection { wire, generation }));
         supervisor.reach.revived.notify_waiters();
         let begun = Instant::now();
         drop(state);
-        if changes.wait_for(Option::is_none).await.is_err() {
+        let Ok(is_doubted) = changes
+            .wait_for(|state| !matches!(state, State::Sound(_)))
+            .await
+            .map(|state| matches!(*state, State::Doubted(_)))
+        else {
             return;
+        };
+        if is_doubted {
+            supervisor.reach.dialer.turn_elsewhere();
         }
-        supervisor.follows = begun.elapsed() >= FLEETING;
+        supervisor.follows = !is_doubted && begun.elapsed() >= FLEETING;
     }
 }
 
 struct Supervisor {
     reach: Arc<Reach>,
-    state: Weak<watch::Sender<Option<Connection>>>,
+    state: Weak<watch::Sender<State>>,
     /// Whether it may connect out of turn when another link got through.
     follows: bool,
 }
 
 impl Supervisor {
     /// Tries until it works; `None` once nobody holds the link any more.
-    async fn connect(&mut self) -> Option<MultiplexedConnection> {
+    async fn connect(&mut self) -> Option<Wire> {
         let reach = Arc::clone(&self.reach);
         let mut revived = reach.revived.notified();
-        let mut is_first = true;
         while self.state.strong_count() > 0 {
             tokio::select! {
                 () = reach.turn() => {}
                 () = revived, if self.follows => {}
             }
             revived = reach.revived.notified();
-            match reach.connect().await {
-                Ok(wire) => return Some(wire),
-                Err(reason) if is_first => {
+            match reach.dialer.dial().await {
+                Ok(wire) => {
+                    self.report_success();
+                    return Some(wire);
+                }
+                Err(reason) if reach.complaints.is_news(&reason) => {
                     warn!(target: "cloakroom::store", reason, "the store cannot be reached; trying on");
                 }
                 Err(reason) => debug!(target: "cloakroom::store", reason, "the store still cannot be reached"),
             }
-            is_first = false;
         }
         None
+    }
+
+    /// A link whose connections do not last says so once and not ten times a second.
+    fn report_success(&self) {
+        if self.follows {
+            self.reach.complaints.settle();
+            info!(target: "cloakroom::store", "connected to the store");
+        } else {
+            debug!(target: "cloakroom::store", "connected to the store again");
+        }
     }
 }

@@ -20,7 +20,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use index::Epochs;
-use seal::Seals;
+use seal::{Roots, Seals};
 use shelf::{Shelf, Shelves};
 
 use crate::session::{
@@ -37,10 +37,7 @@ pub enum Kind {
         max_sessions: usize,
     },
     /// One Redis or Valkey server.
-    Redis {
-        /// `redis://[user:pass@]host:port/db`
-        url: String,
-    },
+    Redis(Box<redis::Target>),
 }
 
 /// What the store is told (contract section 8).
@@ -54,6 +51,12 @@ pub struct Settings {
     pub timeout: Duration,
     /// Bounds a whole save with its retries.
     pub save_timeout: Duration,
+    /// How large a session's data may be: a server that begins to send more than that can make is not listened to.
+    pub value_bytes: usize,
+    /// Whether records are sealed when they are written.
+    pub encrypt: bool,
+    /// What records are sealed with, and subjects labelled.
+    pub roots: Roots,
 }
 
 impl Default for Settings {
@@ -63,6 +66,9 @@ impl Default for Settings {
             prefix: "cloakroom:".to_owned(),
             timeout: Duration::from_millis(250),
             save_timeout: Duration::from_secs(2),
+            value_bytes: 64 * 1024,
+            encrypt: false,
+            roots: Roots::default(),
         }
     }
 }
@@ -70,7 +76,7 @@ impl Default for Settings {
 /// A value as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The value.
+    /// The value; a [`Store`] gives it in plain.
     pub bytes: Bytes,
     /// What is left of its life.
     pub left: Duration,
@@ -112,6 +118,10 @@ pub enum StoreError {
     Nonsense,
     /// `memory:` holds `store.max_sessions` sessions.
     Full,
+    /// A record is sealed with a key that this process does not have.
+    UnknownKey,
+    /// A record cannot be sealed.
+    Unsealed,
 }
 
 impl fmt::Display for StoreError {
@@ -122,6 +132,10 @@ impl fmt::Display for StoreError {
             Self::Refused(code) => write!(f, "the store refused with {code}"),
             Self::Nonsense => f.write_str("the store's answer makes no sense"),
             Self::Full => f.write_str("the store is full (store.max_sessions)"),
+            Self::UnknownKey => f.write_str(
+                "a record is sealed with a key that is not in keys.root (a root must stay listed as long as a session can live)",
+            ),
+            Self::Unsealed => f.write_str("a record cannot be sealed"),
         }
     }
 }
@@ -139,9 +153,10 @@ impl Depot {
     /// Prepares the store that the settings name; connects to nothing yet.
     ///
     /// # Errors
-    /// The URL is not one.
+    /// TLS cannot be spoken as the settings say, or there is no root to encrypt with.
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        Ok(Self { shelves: Shelves::new(settings)?, seals: Arc::new(Seals::new()) })
+        let seals = Seals::new(&settings.roots, settings.encrypt)?;
+        Ok(Self { shelves: Shelves::new(settings)?, seals: Arc::new(seals) })
     }
 
     /// This shard's way to the store. Call it within the shard's runtime: a link keeps a task there.
@@ -181,7 +196,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if any of them could not be read.
     pub async fn load(&self, handles: &[Handle]) -> Result<Vec<Option<Entry>>, StoreError> {
-        self.shelf.load(handles).await
+        let mut entries = self.shelf.load(handles).await?;
+        for (handle, entry) in handles.iter().zip(&mut entries) {
+            *entry = self.opened(handle, entry.take())?;
+        }
+        Ok(entries)
     }
 
     /// Stores `value` for `ttl` if what is stored has the stamp `expected` (`None`: if nothing is stored).
@@ -195,7 +214,9 @@ impl Store {
         value: &Stored,
         ttl: Duration,
     ) -> Result<Swap, StoreError> {
-        self.shelf.swap(handle, expected, Bytes::from(value.encode()), ttl).await
+        let value = self.seals.seal(handle, value)?;
+        let swap = self.shelf.swap(handle, expected, value, ttl).await?;
+        self.opened_swap(handle, swap)
     }
 
     /// Extends the life of a session to `ttl` from now if what is stored has the stamp `expected`: that of the record
@@ -213,27 +234,51 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; after [`StoreError::Timeout`] and [`StoreError::Disconnected`] it may have been carried out.
     pub async fn remove(&self, handle: &Handle, expected: &Stamp) -> Result<Swap, StoreError> {
-        self.shelf.remove(handle, expected).await
+        let swap = self.shelf.remove(handle, expected).await?;
+        self.opened_swap(handle, swap)
     }
 
     /// Enters a session in its subject's index until `deadline`, and reads the subject's epochs.
     async fn enter_index(&self, subject: &str, handle: &Handle, deadline: Timestamp) -> Result<Epochs, StoreError> {
-        self.shelf.enter_index(&self.seals.labels(subject), handle, deadline).await
+        self.shelf.enter_index(self.seals.labels(subject).all(), handle, deadline).await
     }
 
     /// Takes a session out of a subject's index.
     async fn leave_index(&self, subject: &str, handle: &Handle) -> Result<(), StoreError> {
-        self.shelf.leave_index(&self.seals.labels(subject), handle).await
+        self.shelf.leave_index(self.seals.labels(subject).all(), handle).await
     }
 
     /// The subject's epochs.
     async fn epochs(&self, subject: &str) -> Result<Epochs, StoreError> {
-        self.shelf.epochs(&self.seals.labels(subject)).await
+        self.shelf.epochs(self.seals.labels(subject).all()).await
     }
 
-    /// Sets the subject's epochs to a new one and then lists its index.
+    /// Sets the subject's epochs to a new one and then lists its index, under every label.
     async fn raise_epoch(&self, subject: &str, epoch: u64) -> Result<Vec<Handle>, StoreError> {
-        self.shelf.raise_epoch(&self.seals.labels(subject), epoch).await
+        let labels = self.seals.labels(subject);
+        let mut listed = self.shelf.raise_epoch(labels.shown(), epoch).await?;
+        if !labels.sought().is_empty() {
+            listed.extend(self.shelf.list_index(labels.sought()).await?);
+        }
+        Ok(listed)
+    }
+
+    /// What came from the shelf, in plain.
+    fn opened(&self, handle: &Handle, entry: Option<Entry>) -> Result<Option<Entry>, StoreError> {
+        let Some(Entry { bytes, left }) = entry else { return Ok(None) };
+        let opened = self.seals.open(handle, bytes);
+        let bytes = opened.inspect_err(|error| {
+            tracing::error!(target: "cloakroom::store", session = %handle, %error, "a stored record cannot be opened");
+        })?;
+        Ok(Some(Entry { bytes, left }))
+    }
+
+    fn opened_swap(&self, handle: &Handle, swap: Swap) -> Result<Swap, StoreError> {
+        Ok(match swap {
+            Swap::Done => Swap::Done,
+            Swap::Conflict(found) => Swap::Conflict(self.opened(handle, found)?),
+            Swap::Doubt(found) => Swap::Doubt(self.opened(handle, found)?),
+        })
     }
 
     /// Whether the store answers.

@@ -4,7 +4,16 @@
 //! decides). Nothing is merged in Lua: `cjson` damages big numbers and empty arrays. A swap that is repeated after a
 //! broken connection is safe, because a value that carries this write's stamp says that it was carried out.
 
+mod complaints;
+mod meter;
 mod subjects;
+mod target;
+mod wire;
+
+pub use target::{Password, Target, Unfit};
+
+pub(super) use complaints::Complaints;
+pub(super) use wire::{Dialer, Wire};
 
 use std::{
     sync::{
@@ -15,7 +24,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use redis::{Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, Script, Value};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, Script, ServerError, Value};
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
@@ -31,12 +40,20 @@ use crate::session::{
 
 /// The store's clock is asked again when the last answer is older than this.
 const CLOCK_AGE: Duration = Duration::from_secs(1);
+/// A connection that is found in the last fifth of a question's time would come too late for the answer: whoever waits
+/// for one gives up before, so that the browser has the error within the time that was promised.
+const LAST_PART: u32 = 5;
+/// What a value and the words around it measure beside the session's data.
+const BESIDE_DATA: u64 = 16 * 1024;
 
 /// How to reach the server; shared by the shards.
 pub struct Server {
     reach: Arc<Reach>,
     prefix: String,
     timeout: Duration,
+    /// What a reply to one command may measure.
+    largest: u64,
+    complaints: Complaints,
     swap: Program,
     touch: Program,
     remove: Program,
@@ -57,17 +74,15 @@ impl Program {
 }
 
 impl Server {
-    /// Prepares links to the server at `url`.
+    /// Prepares links to a server.
     ///
     /// # Errors
-    /// What is wrong with the URL.
-    pub fn new(url: &str, settings: &Settings) -> Result<Self, String> {
-        let wrong = |error: RedisError| error.category().to_owned();
-        let info = url.into_connection_info().map_err(wrong)?;
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
-        let client = redis::Client::open(info.set_tcp_settings(tcp)).map_err(wrong)?;
+    /// TLS cannot be spoken like this.
+    pub fn new(target: &Target, settings: &Settings) -> Result<Self, String> {
         Ok(Self {
-            reach: Arc::new(Reach::new(client, settings.timeout)),
+            reach: Arc::new(Reach::new(Dialer::new(target.clone(), settings.timeout)?)),
+            largest: settings.value_bytes as u64 + BESIDE_DATA,
+            complaints: Complaints::default(),
             prefix: settings.prefix.clone(),
             timeout: settings.timeout,
             swap: Program::new(SWAP.replace("STAMP_LEN", &STAMP_LEN.to_string())),
@@ -243,7 +258,7 @@ impl Redis {
             answer.repeated |= repeated;
         }
         match answer.replies.first() {
-            Some(Value::ServerError(error)) => Err(StoreError::Refused(error.code().to_owned())),
+            Some(Value::ServerError(error)) => Err(refused(error)),
             Some(_) | None => Ok(answer),
         }
     }
@@ -255,12 +270,16 @@ impl Redis {
         commands.iter().for_each(|command| {
             pipeline.add_command(command.clone());
         });
+        let largest = commands.len() as u64 * self.server.largest;
         let mut repeated = false;
         loop {
-            let mut connection = self.link.connection(deadline).await?;
-            let sent = send(&mut connection, &pipeline, commands.len());
-            let error = match timeout_at(deadline, sent).await {
-                Ok(Ok(replies)) if replies.len() == commands.len() => return Ok(Answer { replies, repeated }),
+            let mut connection = self.link.connection(deadline - self.server.timeout / LAST_PART).await?;
+            let asked = connection.wire.ask(&pipeline, commands.len(), largest);
+            let error = match timeout_at(deadline, asked).await {
+                Ok(Ok(replies)) if replies.len() == commands.len() => {
+                    self.look_at(&replies, &connection);
+                    return Ok(Answer { replies, repeated });
+                }
                 Ok(Ok(_)) => StoreError::Nonsense,
                 Ok(Err(error)) => match refusal(&error) {
                     Some(refused) => return Err(refused),
@@ -274,6 +293,17 @@ impl Redis {
                 return Err(error);
             }
             repeated = true;
+        }
+    }
+
+    /// Tells the operator what the server refuses, and the link if it seems to lead to the wrong one.
+    fn look_at(&self, replies: &[Value], connection: &Connection) {
+        for reply in replies {
+            let Value::ServerError(error) = reply else { continue };
+            self.server.complaints.refused(&code(error));
+            if matches!(error.code(), "READONLY" | "MASTERDOWN" | "NOAUTH" | "WRONGPASS") {
+                self.link.doubted(connection);
+            }
         }
     }
 }
@@ -316,13 +346,20 @@ impl Answer {
 /// The reply, unless it is the server's refusal.
 fn value_of(reply: Value) -> Result<Value, StoreError> {
     match reply {
-        Value::ServerError(error) => Err(StoreError::Refused(error.code().to_owned())),
+        Value::ServerError(error) => Err(refused(&error)),
         reply => Ok(reply),
     }
 }
 
-async fn send(connection: &mut Connection, pipeline: &Pipeline, count: usize) -> Result<Vec<Value>, RedisError> {
-    connection.wire.send_packed_commands(pipeline, 0, count).await
+/// The first word of a refusal, if it is one: a server may say anything.
+fn code(error: &ServerError) -> String {
+    let code = error.code();
+    let is_code = (1..=32).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+    if is_code { code.to_owned() } else { "ERR".to_owned() }
+}
+
+fn refused(error: &ServerError) -> StoreError {
+    StoreError::Refused(code(error))
 }
 
 /// The server's own word, as opposed to a connection that failed.
@@ -340,14 +377,14 @@ fn refusal(error: &RedisError) -> Option<StoreError> {
 fn entry(value: Option<Value>, life: Option<Value>) -> Result<Option<Entry>, StoreError> {
     let left = match life {
         Some(Value::Int(left)) => Duration::from_millis(u64::try_from(left).unwrap_or_default()),
-        Some(Value::ServerError(error)) => return Err(StoreError::Refused(error.code().to_owned())),
+        Some(Value::ServerError(error)) => return Err(refused(&error)),
         _ => return Err(StoreError::Nonsense),
     };
     match value {
         Some(Value::Nil) | Some(Value::Boolean(false)) => Ok(None),
         Some(Value::BulkString(bytes)) => Ok(Some(Entry { bytes: bytes.into(), left })),
         Some(Value::ServerError(error)) if error.code() == "WRONGTYPE" => Ok(Some(Entry { bytes: Bytes::new(), left })),
-        Some(Value::ServerError(error)) => Err(StoreError::Refused(error.code().to_owned())),
+        Some(Value::ServerError(error)) => Err(refused(&error)),
         _ => Err(StoreError::Nonsense),
     }
 }

@@ -25,7 +25,7 @@ impl Shelves {
     pub(super) fn new(settings: &Settings) -> Result<Self, String> {
         Ok(match &settings.kind {
             Kind::Memory { max_sessions } => Self::Memory(Arc::new(memory::Memory::new(*max_sessions))),
-            Kind::Redis { url } => Self::Redis(Arc::new(redis::Server::new(url, settings)?)),
+            Kind::Redis(target) => Self::Redis(Arc::new(redis::Server::new(target, settings)?)),
         })
     }
 
@@ -140,6 +140,14 @@ impl Shelf {
         match self {
             Self::Memory(memory) => Ok(memory.raise_epoch(labels, epoch)),
             Self::Redis(redis) => redis.raise_epoch(labels, epoch).await,
+        }
+    }
+
+    /// No epoch is touched.
+    pub(super) async fn list_index(&self, labels: &[Label]) -> Result<Vec<Handle>, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.list_index(labels)),
+            Self::Redis(redis) => redis.list_index(labels).await,
         }
     }
 

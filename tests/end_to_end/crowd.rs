@@ -21,7 +21,7 @@ const CLIENTS: u64 = 8;
 const CONNECTIONS: usize = 6;
 
 /// An application that answers with the data that its token holds, and saves what the query says.
-fn mirror() -> String {
+pub(crate) fn mirror() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port for the mirror");
     let url = format!("http://{}", listener.local_addr().expect("the mirror's address"));
     thread::spawn(move || {
@@ -61,7 +61,7 @@ fn reflect(mut stream: TcpStream) -> Option<()> {
 }
 
 /// What a client asks with this ticket, and whether something is to be saved.
-fn request(ticket: Option<&str>, write: Option<&str>) -> Vec<u8> {
+pub(crate) fn request(ticket: Option<&str>, write: Option<&str>) -> Vec<u8> {
     let cookie = ticket.map(|ticket| format!("Cookie: a=b; {TICKET}={ticket}\r\n")).unwrap_or_default();
     let write = write.map(|update| format!("X-Write: {update}\r\n")).unwrap_or_default();
     format!("GET / HTTP/1.1\r\nHost: localhost\r\n{cookie}{write}\r\n").into_bytes()
@@ -73,7 +73,7 @@ fn ask(connection: &mut Connection, ticket: Option<&str>, write: Option<&str>) -
 }
 
 /// A session that knows its number, and its ticket.
-fn sign_in(proxy: &Proxy, number: usize) -> String {
+pub(crate) fn sign_in(proxy: &Proxy, number: usize) -> String {
     let reply = ask(&mut proxy.connect(), None, Some(&format!(r#"{{"who":{number},"n":0}}"#)));
     let line = reply.set_cookies().into_iter().find(|line| line.starts_with(TICKET)).expect("a ticket").to_owned();
     line.split(['=', ';']).nth(1).expect("a value").to_owned()
@@ -105,7 +105,7 @@ fn client(proxy: &Proxy, tickets: &[String], requests: u64, seed: u64, hung_up: 
     }
 }
 
-fn number(name: &str, otherwise: impl FnOnce() -> u64) -> u64 {
+pub(crate) fn number(name: &str, otherwise: impl FnOnce() -> u64) -> u64 {
     std::env::var(name).ok().map_or_else(otherwise, |text| text.parse().expect("a number in the environment"))
 }
 

@@ -21,6 +21,7 @@ mod outage;
 mod overlaps;
 mod races;
 mod realms;
+mod redis;
 mod revocations;
 mod streams;
 mod support;

@@ -16,7 +16,7 @@ mod round;
 mod support;
 mod world;
 
-use cloakroom::store::{Depot, Kind, Settings};
+use cloakroom::store::{Depot, Kind, Settings, redis::Target};
 use process::Process;
 use support::{Redis, Turnstile};
 use world::World;
@@ -62,7 +62,8 @@ async fn ten_thousand_operations_of_two_processes_on_one_redis_are_those_of_the_
     let server = Redis::start();
     // One of them is slow, so that the steps of the other come between its own.
     let slow = Turnstile::dawdling_before(server.port(), 1);
-    let process = |url: String| Process::new(depot(Kind::Redis { url }).open());
+    let target = |url: &str| Target::parse(url).expect("a URL of Redis").expect("a sound URL");
+    let process = |url: String| Process::new(depot(Kind::Redis(Box::new(target(&url)))).open());
     let world = run("redis", vec![process(slow.url()), process(server.url())]).await;
     let keys: Vec<String> = server.command(&["KEYS", &format!("{PREFIX}s:*")]);
     for key in keys {

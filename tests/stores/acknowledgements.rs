@@ -15,8 +15,8 @@ use cloakroom::{
 
 use crate::{
     bench::{LONG, Process, handle, handle_of, issued, live},
-    double::{Command, Deed, Double, hold},
-    support::Redis,
+    double::{Deed, Double, hold},
+    support::{Command, Redis},
 };
 
 const PATIENT: Duration = Duration::from_secs(20);

@@ -20,6 +20,8 @@ use cloakroom::{
         Depot, Kind, Settings, Store, StoreError, Swap,
         commit::{CommitError, Presented, Request, Session, commit},
         lane::Lanes,
+        redis::Target,
+        seal::Roots,
     },
 };
 
@@ -31,9 +33,12 @@ pub(crate) const LONG: Duration = Duration::from_secs(1_000);
 /// What the busy machine may add to a limit.
 pub(crate) const SLACK: Duration = Duration::from_millis(750);
 
-/// Makes a test for each store of a function that takes a bench.
+/// Makes a test for each store of a function that takes a bench; after `sealed:` also for those that encrypt.
 macro_rules! every_store {
-    ($($(#[$note:meta])* async fn $name:ident($bench:ident) $body:block)+) => {$(
+    (sealed: $($tests:tt)+) => {
+        crate::bench::every_store! { @ { memory redis sealed_memory sealed_redis } $($tests)+ }
+    };
+    (@ $stores:tt $($(#[$note:meta])* async fn $name:ident($bench:ident) $body:block)+) => {$(
         $(#[$note])*
         #[cfg(test)]
         mod $name {
@@ -42,23 +47,30 @@ macro_rules! every_store {
 
             async fn test($bench: &Bench) $body
 
-            #[tokio::test]
-            async fn in_memory() {
-                test(&Bench::memory()).await;
-            }
+            crate::bench::on_each! $stores
+        }
+    )+};
+    ($($tests:tt)+) => {
+        crate::bench::every_store! { @ { memory redis } $($tests)+ }
+    };
+}
+pub(crate) use every_store;
 
-            #[tokio::test]
-            async fn in_redis() {
-                test(&Bench::redis()).await;
-            }
+/// Makes a test of the function `test` for each of these benches.
+macro_rules! on_each {
+    {$($store:ident)+} => {$(
+        #[tokio::test]
+        async fn $store() {
+            test(&Bench::$store()).await;
         }
     )+};
 }
-pub(crate) use every_store;
+pub(crate) use on_each;
 
 /// A store and one process that works with it.
 pub(crate) struct Bench {
     pub(crate) server: Option<Redis>,
+    settings: Settings,
     depot: Depot,
     pub(crate) process: Process,
 }
@@ -69,27 +81,43 @@ impl Bench {
     }
 
     pub(crate) fn memory_for(max_sessions: usize) -> Self {
-        Self::over(None, Kind::Memory { max_sessions })
+        Self::over(None, in_memory(max_sessions))
     }
 
     pub(crate) fn redis() -> Self {
         let server = Redis::start();
-        let url = server.url();
-        Self::over(Some(server), Kind::Redis { url })
+        let settings = at(&server.url());
+        Self::over(Some(server), settings)
     }
 
-    fn over(server: Option<Redis>, kind: Kind) -> Self {
-        let depot = depot(kind, Duration::from_secs(5));
+    pub(crate) fn sealed_memory() -> Self {
+        Self::over(None, sealing(&[1], in_memory(1_000)))
+    }
+
+    pub(crate) fn sealed_redis() -> Self {
+        let server = Redis::start();
+        let settings = sealing(&[1], at(&server.url()));
+        Self::over(Some(server), settings)
+    }
+
+    fn over(server: Option<Redis>, settings: Settings) -> Self {
+        let depot = Depot::new(&settings).expect("a depot");
         let process = Process::new(depot.open());
-        Self { server, depot, process }
+        Self { server, settings, depot, process }
     }
 
     /// Another process with the same store: nothing else is shared.
     pub(crate) fn another_process(&self) -> Process {
         match &self.server {
-            Some(server) => Process::at(&server.url(), Duration::from_secs(5)),
+            Some(_) => Process::of(&self.settings),
             None => Process::new(self.depot.open()),
         }
+    }
+
+    /// A process with other settings, and the same Redis at this address.
+    pub(crate) fn process_with(&self, url: &str, change: impl FnOnce(Settings) -> Settings) -> Process {
+        assert!(self.server.is_some(), "a store in memory has one process");
+        Process::of(&change(Settings { kind: redis(url), ..self.settings.clone() }))
     }
 
     /// Another shard of the same process.
@@ -101,6 +129,34 @@ impl Bench {
     pub(crate) async fn gone(&self, handle: &Handle) {
         eventually("the value to expire", async || self.process.stored(handle).await.is_none().then_some(())).await;
     }
+}
+
+/// The server at this URL.
+pub(crate) fn target(url: &str) -> Target {
+    Target::parse(url).expect("a URL of Redis").expect("a sound URL")
+}
+
+pub(crate) fn redis(url: &str) -> Kind {
+    Kind::Redis(Box::new(target(url)))
+}
+
+fn in_memory(max_sessions: usize) -> Settings {
+    Settings { kind: Kind::Memory { max_sessions }, prefix: PREFIX.to_owned(), ..Settings::default() }
+}
+
+fn at(url: &str) -> Settings {
+    Settings { kind: redis(url), prefix: PREFIX.to_owned(), timeout: Duration::from_secs(5), ..Settings::default() }
+}
+
+/// These settings with `store.encrypt`, and roots of this byte each.
+pub(crate) fn sealing(roots: &[u8], settings: Settings) -> Settings {
+    Settings { encrypt: true, ..listing(roots, settings) }
+}
+
+/// These settings with these roots, but without `store.encrypt`.
+pub(crate) fn listing(roots: &[u8], settings: Settings) -> Settings {
+    let roots = Roots(roots.iter().map(|root| vec![*root; 32]).collect());
+    Settings { encrypt: false, roots, ..settings }
 }
 
 pub(crate) fn depot(kind: Kind, timeout: Duration) -> Depot {
@@ -123,7 +179,21 @@ impl Process {
 
     /// A process that reaches Redis at this URL.
     pub(crate) fn at(url: &str, timeout: Duration) -> Self {
-        Self::new(depot(Kind::Redis { url: url.to_owned() }, timeout).open())
+        Self::to(target(url), timeout)
+    }
+
+    /// A process that reaches Redis like this.
+    pub(crate) fn to(target: Target, timeout: Duration) -> Self {
+        Self::of(&Settings {
+            kind: Kind::Redis(Box::new(target)),
+            prefix: PREFIX.to_owned(),
+            timeout,
+            ..Settings::default()
+        })
+    }
+
+    fn of(settings: &Settings) -> Self {
+        Self::new(Depot::new(settings).expect("a depot").open())
     }
 
     pub(crate) fn with(&self, change: impl FnOnce(&mut Policy)) -> Self {
@@ -165,6 +235,17 @@ impl Process {
     /// Makes a session and loads it.
     pub(crate) async fn visit(&self, data: &str) -> Presented {
         self.present(&self.create(data).await).await
+    }
+
+    /// As [`Process::visit`], where the store may refuse.
+    pub(crate) async fn try_visit(&self, data: &str) -> Result<Presented, CommitError> {
+        let ticket = issued(&self.save(&Presented::Nobody, data, "persistent=?0").await?);
+        let handle = ticket.locator.handle();
+        let stored = self.store.load(&[handle]).await.map_err(CommitError::Store)?.pop().flatten();
+        match stored.and_then(|entry| entry.decode(&handle)) {
+            Some(Stored::Live(record)) => Ok(Presented::Loaded(Box::new(Session { ticket, handle, record }))),
+            Some(Stored::Tombstone(_)) | None => Ok(Presented::Nobody),
+        }
     }
 
     pub(crate) async fn stored(&self, handle: &Handle) -> Option<Stored> {

@@ -36,6 +36,7 @@ async fn assert_all_there(process: &Process, visitor: &Presented, count: usize) 
 }
 
 every_store! {
+    sealed:
     async fn a_hundred_commits_that_began_with_the_same_record_all_survive(bench) {
         let visitor = bench.process.visit(r#"{"first":true}"#).await;
         save_all(std::slice::from_ref(&bench.process), &visitor, 0..100).await;

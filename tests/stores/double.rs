@@ -4,7 +4,7 @@
 //! real server and to pass its answer on, byte for byte.
 
 use std::{
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufReader, Write},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
@@ -12,12 +12,12 @@ use std::{
         mpsc,
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
 
-use crate::support::PATIENCE;
+use crate::support::{Command, PATIENCE, let_pass, read_answer, read_command};
 
 /// What becomes of a command.
 pub(crate) enum Deed {
@@ -33,34 +33,16 @@ pub(crate) enum Deed {
     Say(Vec<u8>),
     /// These bytes, and from then on nothing more on this connection.
     SayAndHush(Vec<u8>),
+    /// These bytes, one every now and then.
+    Drip(Vec<u8>),
+    /// The first bytes, and then the others again and again, as long as anybody listens.
+    Flood(&'static [u8], &'static [u8]),
 }
+
+/// A flood ends at last: more than any answer measures.
+pub(crate) const FLOOD: usize = 256 * 1024 * 1024;
 
 type Rule = Box<dyn FnMut(&Command) -> Deed + Send>;
-
-/// What a client said.
-pub(crate) struct Command(Vec<Vec<u8>>);
-
-impl Command {
-    /// `EVALSHA`, `GET` ...
-    pub(crate) fn name(&self) -> String {
-        self.0.first().map(|name| String::from_utf8_lossy(name).to_ascii_uppercase()).unwrap_or_default()
-    }
-
-    /// Runs a script, by its text or its digest.
-    pub(crate) fn is_script(&self) -> bool {
-        self.name().starts_with("EVAL")
-    }
-
-    fn raw(&self) -> Vec<u8> {
-        let mut raw = format!("*{}\r\n", self.0.len()).into_bytes();
-        for word in &self.0 {
-            raw.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-            raw.extend_from_slice(word);
-            raw.extend_from_slice(b"\r\n");
-        }
-        raw
-    }
-}
 
 /// The double. Dropping it breaks every connection.
 pub(crate) struct Double {
@@ -72,6 +54,7 @@ struct Stage {
     target: Option<u16>,
     rule: Mutex<Rule>,
     arrivals: Mutex<Vec<Instant>>,
+    floods: Mutex<Vec<usize>>,
     streams: Mutex<Vec<TcpStream>>,
     closed: AtomicBool,
 }
@@ -94,6 +77,7 @@ impl Double {
             target,
             rule: Mutex::new(Box::new(|_| Deed::Forward)),
             arrivals: Mutex::default(),
+            floods: Mutex::default(),
             streams: Mutex::default(),
             closed: AtomicBool::new(false),
         });
@@ -123,6 +107,11 @@ impl Double {
     /// From now on it is the real server's faithful double.
     pub(crate) fn behave(&self) {
         self.rule(|_| Deed::Forward);
+    }
+
+    /// How many bytes of each flood found a listener, those in the sockets included.
+    pub(crate) fn floods(&self) -> Vec<usize> {
+        self.stage.floods.lock().expect("double").clone()
     }
 
     /// When connections were opened.
@@ -166,6 +155,22 @@ impl Stage {
                     client.write_all(&answer)?;
                     io::copy(&mut heard, &mut io::sink())?;
                 }
+                Deed::Drip(answer) => {
+                    for byte in answer {
+                        client.write_all(&[byte])?;
+                        let_pass(Duration::from_millis(50));
+                    }
+                }
+                Deed::Flood(first, others) => {
+                    client.write_all(first)?;
+                    let others = others.repeat(64 * 1024 / others.len());
+                    let mut said = 0;
+                    while said < FLOOD && client.write_all(&others).is_ok() {
+                        said += others.len();
+                    }
+                    self.floods.lock().expect("double").push(said);
+                    return Ok(());
+                }
             }
         }
         Ok(())
@@ -178,41 +183,8 @@ impl Stage {
             *original = Some(BufReader::new(TcpStream::connect(("127.0.0.1", target))?));
         }
         let original = original.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        original.get_mut().write_all(&command.raw())?;
-        let mut answer = Vec::new();
-        read_value(original, &mut answer, &mut Vec::new())?;
-        Ok(answer)
-    }
-}
-
-fn read_command(from: &mut impl BufRead) -> io::Result<Option<Command>> {
-    if from.fill_buf()?.is_empty() {
-        return Ok(None);
-    }
-    let mut words = Vec::new();
-    read_value(from, &mut Vec::new(), &mut words)?;
-    Ok(Some(Command(words)))
-}
-
-/// One RESP2 value: its bytes, and the bulk strings in it.
-fn read_value(from: &mut impl BufRead, raw: &mut Vec<u8>, words: &mut Vec<Vec<u8>>) -> io::Result<()> {
-    let start = raw.len();
-    if from.read_until(b'\n', raw)? == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    let line = String::from_utf8_lossy(&raw[start..]).trim_end().to_owned();
-    let count: i64 = line.get(1..).and_then(|digits| digits.parse().ok()).unwrap_or(-1);
-    match line.as_bytes().first() {
-        Some(b'*') => (0..count).try_for_each(|_| read_value(from, raw, words)),
-        Some(b'$') if count >= 0 => {
-            let mut word = vec![0; usize::try_from(count).unwrap_or_default() + 2];
-            from.read_exact(&mut word)?;
-            raw.extend_from_slice(&word);
-            word.truncate(word.len() - 2);
-            words.push(word);
-            Ok(())
-        }
-        _ => Ok(()),
+        original.get_mut().write_all(&command.raw)?;
+        read_answer(original)
     }
 }
 

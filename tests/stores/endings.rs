@@ -34,6 +34,7 @@ fn is_tombstone(stored: Option<Stored>) -> bool {
 }
 
 every_store! {
+    sealed:
     async fn a_slow_write_does_not_bring_a_destroyed_session_back(bench) {
         let slow = bench.process.visit(r#"{"a":1}"#).await;
         let plan = bench.another_process().save(&slow, "", "destroy").await.unwrap();

@@ -1,14 +1,22 @@
 //! What an operator sees in Redis: names with the prefix, an expiry on every key, and values of other hands.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use cloakroom::{
     session::Handle,
-    store::{Swap, commit::Presented},
+    store::{Swap, commit::Presented, index},
 };
 
 use crate::{
-    bench::{Bench, LONG, PREFIX, handle, handle_of, live, tombstone},
+    bench::{Bench, LONG, PREFIX, Process, handle, handle_of, issued, live, tombstone},
     support::Redis,
 };
 
@@ -126,4 +134,78 @@ async fn a_session_whose_record_was_damaged_has_ended_and_stays_damaged() {
         }
         assert_eq!(server(&bench).command::<String>(&["GET", &key]), damage);
     }
+}
+
+/// Runs as one step of the server's: nothing can come between its looks.
+const IMMORTAL: &str = "\
+local found = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  if redis.call('PTTL', key) < 0 then found[#found + 1] = key end
+end
+return found";
+
+/// Somebody logs in, comes back, writes, logs out, and is logged out by others.
+async fn lives(process: Process, subject: String) {
+    for turn in 0..25 {
+        let visitor = process.visit(r#"{"a":1}"#).await;
+        let control = format!("rotate, subject=\"{subject}\"");
+        let plan = process.save(&visitor, r#"{"b":2}"#, &control).await;
+        let Ok(plan) = plan else { continue }; // revoked by a neighbour of the same subject
+        let visitor = process.present(&issued(&plan)).await;
+        let Presented::Loaded(session) = &visitor else { continue };
+        let _ = process.store.touch(&session.handle, &session.record.stamp(), 2 * LONG).await;
+        let _ = process.save(&visitor, r#"{"c":3}"#, "lifetime=500").await;
+        match turn % 3 {
+            0 => drop(process.save(&visitor, "", "destroy").await),
+            1 => drop(index::revoke(&process.store, &subject, None).await),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn at_no_moment_is_there_a_key_without_an_expiry() {
+    let server = Arc::new(Redis::start());
+    let watch = server.watch();
+    let done = Arc::new(AtomicBool::new(false));
+    let auditor = thread::spawn({
+        let (server, done) = (Arc::clone(&server), Arc::clone(&done));
+        move || {
+            let mut looks = 0;
+            while !done.load(Ordering::Relaxed) {
+                let immortal: Vec<String> = server.command(&["EVAL", IMMORTAL, "0"]);
+                assert_eq!(immortal, Vec::<String>::new());
+                looks += 1;
+            }
+            looks
+        }
+    });
+    let visitors = (0..12).map(|n| {
+        let process = Process::at(&server.url(), Duration::from_secs(10));
+        tokio::spawn(lives(process, format!("subject {}", n % 4)))
+    });
+    for visitor in visitors.collect::<Vec<_>>() {
+        visitor.await.expect("a life");
+    }
+    done.store(true, Ordering::Relaxed);
+    assert!(auditor.join().expect("no key without an expiry") > 10);
+    // What writes says how long, or stands in a script that does.
+    let mut seen = BTreeSet::new();
+    for line in watch.lines() {
+        let words: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
+        let name = words.first().copied().unwrap_or_default().to_ascii_uppercase();
+        let in_script = line.contains(" lua] ");
+        match name.as_str() {
+            "SET" => assert!(words.contains(&"PX"), "{line}"),
+            "ZADD" => assert!(in_script, "{line}"),
+            _ => {}
+        }
+        seen.insert(name);
+    }
+    let writers = ["SET", "ZADD", "DEL", "PEXPIRE", "ZREM", "ZREMRANGEBYSCORE"];
+    assert!(writers.iter().all(|name| seen.contains(*name)), "{seen:?}");
+    let others = ["EVALSHA", "EVAL", "GET", "GETRANGE", "PTTL", "TIME", "ZSCAN", "KEYS", "CLIENT", "AUTH", "ECHO", ""];
+    let unknown: Vec<_> =
+        seen.iter().filter(|name| !writers.contains(&name.as_str()) && !others.contains(&name.as_str())).collect();
+    assert!(unknown.is_empty(), "commands that nobody thought of: {unknown:?}");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::bench::{LONG, every_store, handle, live, tombstone};
 
 every_store! {
+    sealed:
     async fn several_sessions_are_read_at_once_in_the_order_asked_for(bench) {
         let known: Vec<_> = [live(1, r#"{"n":1}"#), tombstone(), live(3, r#"{"n":3}"#)]
             .into_iter().map(|value| (handle(), value)).collect();

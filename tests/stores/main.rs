@@ -14,7 +14,9 @@ mod loads;
 mod outages;
 mod pacing;
 mod refusals;
+mod seals;
 #[path = "../support/mod.rs"]
 mod support;
 mod swaps;
 mod touches;
+mod ways;

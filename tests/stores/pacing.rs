@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use cloakroom::store::{Kind, Store};
+use cloakroom::store::Store;
 
 use crate::{
-    bench::{depot, handle},
+    bench::{depot, handle, redis},
     double::{Deed, Double},
     support::Redis,
 };
@@ -39,7 +39,7 @@ fn busiest_second(arrivals: &[Instant]) -> usize {
 async fn attempts(shards: usize, fault: fn() -> Deed) {
     let double = Double::of_nobody();
     double.rule(move |_| fault());
-    let depot = depot(Kind::Redis { url: double.url() }, TIMEOUT);
+    let depot = depot(redis(&double.url()), TIMEOUT);
     let stores: Vec<_> = (0..shards).map(|_| depot.open()).collect();
     besiege(&stores, Duration::from_millis(2_500)).await;
     let arrivals = double.arrivals();
@@ -74,7 +74,7 @@ async fn a_server_that_greets_and_then_hangs_up_is_tried_ten_times_a_second_at_m
         let server = Redis::start();
         let double = Double::of(server.port());
         double.rule(|command| if command.name() == "CLIENT" { Deed::Forward } else { Deed::Break });
-        let depot = depot(Kind::Redis { url: double.url() }, TIMEOUT);
+        let depot = depot(redis(&double.url()), TIMEOUT);
         let stores: Vec<_> = (0..shards).map(|_| depot.open()).collect();
         // In the beginning the other shards follow the first one that was greeted.
         besiege(&stores, Duration::from_millis(500)).await;
@@ -99,7 +99,7 @@ async fn a_server_that_greets_and_then_hangs_up_is_tried_ten_times_a_second_at_m
 #[tokio::test]
 async fn when_the_server_is_back_every_shard_works_within_its_timeout() {
     let server = Redis::durable();
-    let depot = depot(Kind::Redis { url: server.url() }, TIMEOUT);
+    let depot = depot(redis(&server.url()), TIMEOUT);
     let stores: Vec<_> = (0..8).map(|_| depot.open()).collect();
     for round in 0..3 {
         besiege(&stores, Duration::from_millis(600)).await;

@@ -10,6 +10,7 @@ use cloakroom::{
 use crate::bench::{LONG, every_store, handle, live, tombstone};
 
 every_store! {
+    sealed:
     async fn a_value_is_created_only_where_nothing_is(bench) {
         let (store, handle) = (&bench.process.store, handle());
         for there in [live(1, "{}"), tombstone()] {

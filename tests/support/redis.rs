@@ -1,8 +1,10 @@
 //! A private, real redis-server that can be frozen, killed, restarted and watched.
 
+use std::env;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -19,32 +21,38 @@ use super::ports::free_port;
 pub(crate) struct Redis {
     folder: TempDir,
     port: u16,
-    /// Whether every write is on disk before it is acknowledged.
-    durable: bool,
+    /// What the program is told beside its port and its folder.
+    settings: Vec<String>,
     child: Mutex<Child>,
 }
 
 impl Redis {
     /// A server that forgets everything when it ends.
     pub(crate) fn start() -> Self {
-        Self::with_durability(false)
+        Self::with(|_| vec![])
     }
 
     /// A server that comes back with everything that it acknowledged.
     pub(crate) fn durable() -> Self {
-        Self::with_durability(true)
+        Self::with(|_| ["--appendonly", "yes", "--appendfsync", "always"].map(str::to_owned).into())
     }
 
-    fn with_durability(durable: bool) -> Self {
+    /// A server that is told more; `settings` is given its folder.
+    pub(crate) fn with(settings: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let folder = TempDir::new().expect("a folder for Redis");
+        let settings = settings(folder.path());
         for _ in 0..5 {
             let port = free_port();
-            let mut child = spawn(&folder, port, durable);
+            let mut child = spawn(&folder, port, &settings);
             if listens(&mut child, port) {
-                return Self { folder, port, durable, child: Mutex::new(child) };
+                return Self { folder, port, settings, child: Mutex::new(child) };
             }
         }
         panic!("redis-server does not start: {}", log(&folder));
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -79,7 +87,7 @@ impl Redis {
     pub(crate) fn restart(&self) {
         self.kill();
         until("redis-server to come back", || {
-            let mut child = spawn(&self.folder, self.port, self.durable);
+            let mut child = spawn(&self.folder, self.port, &self.settings);
             let listening = listens(&mut child, self.port);
             *self.child.lock().expect("redis") = child;
             listening.then_some(())
@@ -129,6 +137,16 @@ impl Watch {
     /// The names of the commands that clients have sent so far, upper case, in order; without those that only keep a
     /// connection, and without what scripts call.
     pub(crate) fn commands(&self) -> Vec<String> {
+        let lines = self.lines();
+        let names = lines.iter().filter(|line| !line.contains(" lua] ")).filter_map(|line| line.split('"').nth(1));
+        let names = names.map(str::to_ascii_uppercase);
+        names
+            .filter(|name| !["ECHO", "PING", "CLIENT", "HELLO", "INFO", "SELECT", "SCRIPT"].contains(&name.as_str()))
+            .collect()
+    }
+
+    /// Everything that was shown so far, as it was shown.
+    pub(crate) fn lines(&self) -> Vec<String> {
         let marker = format!("marker-{:016x}", rand::random::<u64>());
         let mut connection = connection(self.port).expect("a connection to Redis");
         let _: String = redis::cmd("ECHO").arg(&marker).query(&mut connection).expect("an echo");
@@ -136,12 +154,7 @@ impl Watch {
             let lines = self.lines.lock().expect("watch");
             lines.iter().any(|line| line.contains(&marker)).then(|| lines.clone())
         };
-        let lines = until("MONITOR to show everything", seen);
-        let names = lines.iter().filter(|line| !line.contains(" lua] ")).filter_map(|line| line.split('"').nth(1));
-        let names = names.map(str::to_ascii_uppercase);
-        names
-            .filter(|name| !["ECHO", "PING", "CLIENT", "HELLO", "INFO", "SELECT", "SCRIPT"].contains(&name.as_str()))
-            .collect()
+        until("MONITOR to show everything", seen)
     }
 
     /// Round trips to the store: `PTTL` and `TIME` travel with the command that they belong to.
@@ -150,30 +163,16 @@ impl Watch {
     }
 }
 
-fn spawn(folder: &TempDir, port: u16, durable: bool) -> Child {
+/// `CLOAKROOM_REDIS_SERVER` names another program than the one on the PATH. It may be one without TLS, so a server that
+/// is to speak it is always the latter.
+fn spawn(folder: &TempDir, port: u16, settings: &[String]) -> Child {
     let log = File::options().create(true).append(true).open(folder.path().join("log")).expect("the log of Redis");
-    let port = port.to_string();
-    let (appends, durability) = if durable { ("yes", "always") } else { ("no", "no") };
-    Command::new("redis-server")
-        .args([
-            "--port",
-            &port,
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            appends,
-            "--appendfsync",
-            durability,
-        ])
-        .arg("--dir")
-        .arg(folder.path())
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().expect("a second handle of the log"))
-        .stderr(log)
-        .spawn()
-        .expect("these tests need the program redis-server (package redis-server) on the PATH")
+    let other = env::var_os("CLOAKROOM_REDIS_SERVER").filter(|_| !settings.iter().any(|word| word == "--tls-port"));
+    let mut server = Command::new(other.unwrap_or_else(|| "redis-server".into()));
+    server.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+    server.arg("--dir").arg(folder.path()).args(settings).stdin(Stdio::null());
+    server.stdout(log.try_clone().expect("a second handle of the log")).stderr(log);
+    server.spawn().expect("these tests need the program redis-server (package redis-server) on the PATH")
 }
 
 /// Waits until the server answers; false if it ends instead.

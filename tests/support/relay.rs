@@ -1,9 +1,11 @@
-//! A TCP relay between the proxy and its store: the network that fails without telling anybody.
+//! A TCP relay between the proxy and its store: the network that fails without telling anybody, and the name that leads
+//! to another server after a fail-over.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Instant;
 
 /// A relay to a port of 127.0.0.1.
 pub(crate) struct Relay {
@@ -21,6 +23,8 @@ struct Line {
 struct State {
     silent: bool,
     closed: bool,
+    target: u16,
+    arrivals: Vec<Instant>,
     streams: Vec<TcpStream>,
 }
 
@@ -29,14 +33,18 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port for the relay");
         let port = listener.local_addr().expect("the relay's address").port();
         let line = Arc::new(Line::default());
+        line.state.lock().expect("relay").target = target;
         let acceptor = line.clone();
         thread::spawn(move || {
             while let Ok((client, _)) = listener.accept() {
-                if acceptor.state.lock().expect("relay").closed {
+                let mut state = acceptor.state.lock().expect("relay");
+                if state.closed {
                     return;
                 }
+                state.arrivals.push(Instant::now());
+                drop(state);
                 let line = acceptor.clone();
-                thread::spawn(move || line.connect(client, target));
+                thread::spawn(move || line.connect(client));
             }
         });
         Self { port, line }
@@ -44,6 +52,16 @@ impl Relay {
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// New connections are led to this port of 127.0.0.1; old ones stay where they are.
+    pub(crate) fn lead_to(&self, target: u16) {
+        self.line.state.lock().expect("relay").target = target;
+    }
+
+    /// When connections were opened.
+    pub(crate) fn arrivals(&self) -> Vec<Instant> {
+        self.line.state.lock().expect("relay").arrivals.clone()
     }
 
     /// From now on bytes vanish in both directions, and a connection whose bytes vanished is dead for good. New
@@ -76,11 +94,11 @@ impl Drop for Relay {
 }
 
 impl Line {
-    fn connect(self: Arc<Self>, client: TcpStream, target: u16) {
+    fn connect(self: Arc<Self>, client: TcpStream) {
         {
             let state = self.state.lock().expect("relay");
             let mut state = self.changed.wait_while(state, |state| state.silent && !state.closed).expect("relay");
-            let Ok(server) = TcpStream::connect(("127.0.0.1", target)) else { return };
+            let Ok(server) = TcpStream::connect(("127.0.0.1", state.target)) else { return };
             for stream in [&client, &server] {
                 let _ = stream.set_nodelay(true);
                 state.streams.extend(stream.try_clone());

@@ -1,7 +1,7 @@
 //! A turnstile before a real redis-server: it passes every command and answer on, and stops a chosen command until the
 //! test lets it through, so that what others do meanwhile comes between two chosen steps.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,6 +11,7 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::patience::{Gate, let_pass, until};
+use super::resp::{Command, read_answer, read_command};
 
 /// A command that can be stopped, told by its form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +27,14 @@ pub(crate) enum Stop {
 }
 
 impl Stop {
-    fn covers(self, words: &[Vec<u8>]) -> bool {
-        let word = |index: usize| words.get(index).map_or(&[][..], Vec::as_slice);
-        let is_script = word(0).to_ascii_uppercase().starts_with(b"EVAL");
+    fn covers(self, command: &Command) -> bool {
+        let word = |index: usize| command.words.get(index).map_or(&[][..], Vec::as_slice);
+        let (is_script, words) = (command.is_script(), &command.words);
         match self {
             Self::Swap => is_script && word(2) == b"1" && words.len() == 7,
             Self::Touch => is_script && word(2) == b"1" && words.len() == 6,
-            Self::Enter => is_script && word(2) == b"2",
-            Self::Epoch => word(0).eq_ignore_ascii_case(b"GET") && word(1).windows(3).any(|part| part == b":e:"),
+            Self::Enter => is_script && word(2) != b"1",
+            Self::Epoch => command.name() == "GET" && word(1).windows(3).any(|part| part == b":e:"),
         }
     }
 }
@@ -124,10 +125,8 @@ impl Line {
         }
         let (mut asked, mut answered) = (BufReader::new(client.try_clone()?), BufReader::new(server.try_clone()?));
         let mut delays = self.seed.map(StdRng::seed_from_u64);
-        while !asked.fill_buf()?.is_empty() {
-            let (mut raw, mut words) = (Vec::new(), Vec::new());
-            read_value(&mut asked, &mut raw, &mut words)?;
-            let gate = self.gate_for(&words);
+        while let Some(command) = read_command(&mut asked)? {
+            let gate = self.gate_for(&command);
             if let Some(gate) = &gate {
                 gate.pass();
             }
@@ -136,39 +135,16 @@ impl Line {
             {
                 let_pass(Duration::from_micros(delays.random_range(0..1_000)));
             }
-            server.write_all(&raw)?;
-            let mut answer = Vec::new();
-            read_value(&mut answered, &mut answer, &mut Vec::new())?;
-            client.write_all(&answer)?;
+            server.write_all(&command.raw)?;
+            client.write_all(&read_answer(&mut answered)?)?;
             self.answered.fetch_add(usize::from(gate.is_some()), Ordering::SeqCst);
         }
         Ok(())
     }
 
-    fn gate_for(&self, words: &[Vec<u8>]) -> Option<Gate> {
+    fn gate_for(&self, command: &Command) -> Option<Gate> {
         let mut held = self.held.lock().expect("turnstile");
-        let index = held.iter().position(|(stop, _)| stop.covers(words))?;
+        let index = held.iter().position(|(stop, _)| stop.covers(command))?;
         Some(held.remove(index).1)
-    }
-}
-
-/// One RESP2 value: its bytes, and the bulk strings in it.
-fn read_value(from: &mut impl BufRead, raw: &mut Vec<u8>, words: &mut Vec<Vec<u8>>) -> io::Result<()> {
-    let start = raw.len();
-    if from.read_until(b'\n', raw)? == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    let line = String::from_utf8_lossy(&raw[start..]).trim_end().to_owned();
-    let count: i64 = line.get(1..).and_then(|digits| digits.parse().ok()).unwrap_or(-1);
-    match line.as_bytes().first() {
-        Some(b'*') => (0..count).try_for_each(|_| read_value(from, raw, words)),
-        Some(b'$') if count >= 0 => {
-            let length = usize::try_from(count).unwrap_or_default();
-            let begin = raw.len();
-            from.take(length as u64 + 2).read_to_end(raw)?;
-            words.push(raw.get(begin..begin + length).ok_or(io::ErrorKind::UnexpectedEof)?.to_vec());
-            Ok(())
-        }
-        _ => Ok(()),
     }
 }

@@ -6,13 +6,12 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::value::RawValue;
 
-use super::{Nonce, Record, Retired, STAMP_LEN, Stamp, Stored, Tombstone, joined};
+use super::{Nonce, PLAIN, Record, Retired, SEALED, STAMP_LEN, Stamp, Stored, Tombstone, joined};
 use crate::session::{Timestamp, ticket::SecretHash, time::millis};
 
 const FORMAT: u8 = b'1';
 pub(super) const LIVE: u8 = b'L';
 pub(super) const TOMBSTONE: u8 = b'T';
-const PLAIN: u8 = b'=';
 
 impl Serialize for Nonce {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -57,8 +56,10 @@ impl<'de> Deserialize<'de> for Timestamp {
 pub enum RecordError {
     /// The fixed part is not one of ours, or of a later format.
     Stamp,
-    /// The body is sealed in a way that this version does not know.
-    Seal(u8),
+    /// The body is still sealed, although whoever reads records opens them first: its seal is broken.
+    Sealed,
+    /// The body is of a kind that this version does not know.
+    Mark(u8),
     /// The body is not what it should be. The position only: never the content.
     Body {
         /// Line and column in the body.
@@ -70,7 +71,8 @@ impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stamp => f.write_str("it does not begin like a record"),
-            Self::Seal(mark) => write!(f, "its body is sealed in an unknown way (0x{mark:02x})"),
+            Self::Sealed => f.write_str("its seal is broken: it was damaged, changed, or sealed for another session"),
+            Self::Mark(mark) => write!(f, "its body is of an unknown kind (0x{mark:02x})"),
             Self::Body { position: (line, column) } => write!(f, "its body cannot be read at {line}:{column}"),
         }
     }
@@ -124,7 +126,8 @@ impl Stored {
         }
         let body = match bytes.get(STAMP_LEN) {
             Some(&PLAIN) => &bytes[STAMP_LEN + 1..],
-            Some(&mark) => return Err(RecordError::Seal(mark)),
+            Some(&SEALED) => return Err(RecordError::Sealed),
+            Some(&mark) => return Err(RecordError::Mark(mark)),
             None => return Err(RecordError::Stamp),
         };
         match stamp.0[1] {
@@ -136,11 +139,16 @@ impl Stored {
 
     /// The value to store.
     pub fn encode(&self) -> Vec<u8> {
+        self.encode_behind(&[PLAIN])
+    }
+
+    /// The stamp, then `mark`, then the plain body: for whoever is about to seal it where it stands.
+    pub fn encode_behind(&self, mark: &[u8]) -> Vec<u8> {
         match self {
-            Self::Live(record) => record.encode(),
+            Self::Live(record) => record.encode(mark),
             Self::Tombstone(tombstone) => {
                 let body = TombstoneBody { retired: tombstone.retired.clone(), writes: older(&tombstone.writes) };
-                encode(TOMBSTONE, tombstone.version, &tombstone.writes, &body)
+                encode(&stamp(TOMBSTONE, tombstone.version, &tombstone.writes), mark, &body, 0)
             }
         }
     }
@@ -166,7 +174,7 @@ impl Record {
     }
 
     /// The data is the exact text, so it is written behind the rest and not through a serializer.
-    fn encode(&self) -> Vec<u8> {
+    fn encode(&self, mark: &[u8]) -> Vec<u8> {
         let body = LiveBody {
             secret: self.secret,
             retired: self.retired.clone(),
@@ -179,7 +187,7 @@ impl Record {
             subject: self.subject.clone(),
             data: None,
         };
-        let mut out = encode(LIVE, self.version, &self.writes, &body);
+        let mut out = encode(&self.stamp(), mark, &body, self.data.len());
         out.pop();
         out.extend_from_slice(b",\"data\":");
         out.extend_from_slice(self.data.as_bytes());
@@ -198,10 +206,11 @@ fn older(writes: &[Nonce]) -> Vec<Nonce> {
     writes.iter().skip(1).copied().collect()
 }
 
-fn encode(state: u8, version: u64, writes: &[Nonce], body: &impl Serialize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(512);
-    out.extend_from_slice(&stamp(state, version, writes).0);
-    out.push(PLAIN);
+/// `more`: how many bytes will follow.
+fn encode(stamp: &Stamp, mark: &[u8], body: &impl Serialize, more: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512 + more);
+    out.extend_from_slice(&stamp.0);
+    out.extend_from_slice(mark);
     let written = serde_json::to_writer(&mut out, body);
     debug_assert!(written.is_ok(), "a record serialises");
     out

@@ -17,6 +17,9 @@ use crate::{
 /// Longer than any save takes: the epoch matters while one is under way.
 const EPOCH_LIFE: Duration = Duration::from_secs(3600);
 
+/// Sessions of a subject that are listed in one reply, more or less: the server is not held up by a subject with many.
+const PAGE: usize = 1000;
+
 /// `KEYS`: index, epochs; `ARGV`: now, deadline, handle, life in milliseconds.
 const ENTER: &str = "\
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
@@ -66,25 +69,44 @@ impl Redis {
         epochs_of(self.ask(&commands, self.deadline()).await?.replies)
     }
 
-    /// The epochs are set before the indexes are read: one round trip, in this order.
+    /// The epochs are set before the indexes are read: in one round trip, unless there are many sessions.
     pub(in crate::store) async fn raise_epoch(&self, labels: &[Label], epoch: u64) -> Result<Vec<Handle>, StoreError> {
         let raise = |label| {
             let mut command = redis::cmd("SET");
             command.arg(self.epoch_key(label)).arg(epoch).arg("PX").arg(millis(EPOCH_LIFE));
             command
         };
-        let list = |label| Cmd::zrange(self.index_key(label), 0, -1);
-        let commands: Vec<Cmd> = labels.iter().map(raise).chain(labels.iter().map(list)).collect();
-        let replies = self.ask(&commands, self.deadline()).await?.replies;
+        self.walk(labels.iter().map(raise).collect(), labels).await
+    }
+
+    pub(in crate::store) async fn list_index(&self, labels: &[Label]) -> Result<Vec<Handle>, StoreError> {
+        self.walk(Vec::new(), labels).await
+    }
+
+    /// Lists these indexes; the first page of each comes in one round trip with some other commands, which go before.
+    /// Every page has its own time, and what was listed from the first page to the last is in one of them.
+    async fn walk(&self, mut commands: Vec<Cmd>, labels: &[Label]) -> Result<Vec<Handle>, StoreError> {
+        let others = commands.len();
+        commands.extend(labels.iter().map(|label| self.page(label, b"0")));
+        let mut replies = self.ask(&commands, self.deadline()).await?.replies;
+        let pages = replies.split_off(others);
+        replies.into_iter().try_for_each(|reply| value_of(reply).map(drop))?;
         let mut handles = Vec::new();
-        for (place, reply) in replies.into_iter().enumerate() {
-            match value_of(reply)? {
-                _ if place < labels.len() => {}
-                Value::Array(listed) => handles.extend(listed.iter().filter_map(handle_of)),
-                _ => return Err(StoreError::Nonsense),
+        for (label, page) in labels.iter().zip(pages) {
+            let mut next = listed(page, &mut handles)?;
+            while next != b"0" {
+                let page = self.ask(&[self.page(label, &next)], self.deadline()).await?.only()?;
+                next = listed(page, &mut handles)?;
             }
         }
         Ok(handles)
+    }
+
+    /// Asks for the part of a subject's index that begins at a cursor.
+    fn page(&self, label: &Label, cursor: &[u8]) -> Cmd {
+        let mut command = redis::cmd("ZSCAN");
+        command.arg(self.index_key(label)).arg(cursor).arg("COUNT").arg(PAGE);
+        command
     }
 
     fn index_key(&self, label: &Label) -> String {
@@ -94,6 +116,14 @@ impl Redis {
     fn epoch_key(&self, label: &Label) -> String {
         format!("{}e:{{{label}}}", self.server.prefix)
     }
+}
+
+/// Takes the handles out of a page (members and their scores in turn); returns the cursor of the next one.
+fn listed(page: Value, handles: &mut Vec<Handle>) -> Result<Vec<u8>, StoreError> {
+    let Value::Array(parts) = value_of(page)? else { return Err(StoreError::Nonsense) };
+    let [Value::BulkString(cursor), Value::Array(members)] = parts.as_slice() else { return Err(StoreError::Nonsense) };
+    handles.extend(members.iter().step_by(2).filter_map(handle_of));
+    Ok(cursor.clone())
 }
 
 fn handle_of(member: &Value) -> Option<Handle> {

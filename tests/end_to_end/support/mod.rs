@@ -24,6 +24,6 @@ pub(crate) use backend::Backend;
 pub(crate) use browser::{Ask, Browser, OurCookie, Pending, TICKET};
 pub(crate) use connection::{Connection, Reply};
 pub(crate) use proxy::{Proxy, Said, cloakroom};
-pub(crate) use shared::{Gate, Relay, Stop, Turnstile, free_port, let_pass, until};
+pub(crate) use shared::{Authority, Gate, Redis, Relay, Stop, Turnstile, free_port, let_pass, until};
 pub(crate) use wire::{Framing, Headers, Wire, folded, parse_head};
 pub(crate) use world::{Store, World, both_stores, world};
