@@ -31,9 +31,9 @@
 //! | [`headers`] | pure: hop-by-hop and forwarding headers, spoofed names, caching | none |
 //! | [`route`] | pure: host and path to route and realm | none |
 //! | [`store`] | what holds for every store; memory, file and Redis; carrying a decision out | `session`, `tls` |
-//! | [`upstream`] | connections to applications: pool, bodies, tunnels | none |
+//! | [`upstream`] | connections to applications: which server, pool, bodies, tunnels | `tls` |
 //! | [`server`] | sockets, a sentry before the parser, one runtime per core, drain | `proxy`, `store`, `admin`, `application`, `headers` |
-//! | [`admin`] | health, for operators | `store` |
+//! | [`admin`] | health, for operators | `store`, `upstream` |
 //! | [`application`] | keys and session data, for applications | `proxy`, `envelope`, `session`, `store` |
 //! | [`config`] | text to every room's `Settings`, all faults at once | the rooms whose settings it fills |
 //! | [`cli`] | what a person types; the demo shop | `config`, `server`, `telemetry`, `envelope`, `store`, `session`, `upstream` |

@@ -39,9 +39,9 @@ const ROOMS: &[Room] = &[
     room("cookie", &[], &[]),
     room("envelope", &["session"], &[]),
     room("store", &["session"], &[("tls", "Redis may be reached over it")]),
-    room("upstream", &[], &[]),
+    room("upstream", &[], &[("tls", "servers behind https://")]),
     room("proxy", &["route", "session", "cookie", "envelope", "headers", "store", "upstream"], &[]),
-    room("admin", &[], &[("store", "/readyz asks it")]),
+    room("admin", &[], &[("store", "/readyz asks it"), ("upstream", "/readyz asks it")]),
     room(
         "application",
         &[],

@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, task::JoinSet};
 use tracing::{debug, warn};
 
-use crate::store::Store;
+use crate::{store::Store, upstream::Fleet};
 
 /// A request on these listeners must be complete after this long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,13 +25,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What the admin listener knows.
 pub struct Admin {
     store: Store,
+    fleets: Arc<[Arc<Fleet>]>,
     draining: Arc<AtomicBool>,
 }
 
 impl Admin {
-    /// Looks at this store, and at whether the process is about to end.
-    pub fn new(store: Store, draining: Arc<AtomicBool>) -> Self {
-        Self { store, draining }
+    /// Looks at this store and these upstreams, and at whether the process is about to end.
+    pub fn new(store: Store, fleets: Arc<[Arc<Fleet>]>, draining: Arc<AtomicBool>) -> Self {
+        Self { store, fleets, draining }
     }
 
     /// Answers one request.
@@ -50,10 +51,19 @@ impl Admin {
         if self.draining.load(Ordering::Relaxed) {
             return text(StatusCode::SERVICE_UNAVAILABLE, "draining: the process is about to end\n");
         }
-        match self.store.ping().await {
-            Ok(()) => text(StatusCode::OK, "ready\n"),
-            Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("store: {error}\n")),
+        if let Err(error) = self.store.ping().await {
+            return text(StatusCode::SERVICE_UNAVAILABLE, &format!("store: {error}\n"));
         }
+        match self.no_upstream() {
+            Some(troubles) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("upstreams: {troubles}\n")),
+            None => text(StatusCode::OK, "ready\n"),
+        }
+    }
+
+    /// Why no upstream would answer; `None` while one is healthy.
+    fn no_upstream(&self) -> Option<String> {
+        let troubles: Option<Vec<String>> = self.fleets.iter().map(|fleet| fleet.trouble()).collect();
+        troubles.filter(|troubles| !troubles.is_empty()).map(|troubles| troubles.join(", "))
     }
 }
 

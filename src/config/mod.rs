@@ -141,7 +141,7 @@ fn settings(
     let token = token::token(root.required("token"), sources);
     let (envelope, roots) = token::with_keys(token, roots, store.outlives_process, report);
     let applications = root.required("upstreams");
-    let upstreams = upstreams::upstreams(&applications, response_header_bytes);
+    let upstreams = upstreams::upstreams(&applications, response_header_bytes, sources);
     complain_of_number(&upstreams, &applications);
     let routes = Surroundings { upstreams: &upstreams, on_failure: store.on_failure }.routes(&root);
     root.close();

@@ -26,8 +26,6 @@ pub(super) struct Route {
 pub struct Application {
     pub(super) audience: envelope::Audience,
     pub(super) rights: Rights,
-    pub(super) host: String,
-    pub(super) preserve_host: bool,
 }
 
 /// Everything that shapes the line.
@@ -144,12 +142,9 @@ impl Application {
     }
 
     fn new(settings: &super::settings::UpstreamSettings, envelope: &envelope::Settings) -> Self {
-        let connections = &settings.connections;
         Self {
-            audience: envelope::Audience::new(envelope, &connections.name, settings.rights.forward.clone()),
+            audience: envelope::Audience::new(envelope, &settings.connections.name, settings.rights.forward.clone()),
             rights: settings.rights.clone(),
-            host: connections.server.to_string(),
-            preserve_host: connections.preserve_host,
         }
     }
 }

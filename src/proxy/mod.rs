@@ -13,10 +13,14 @@ mod settings;
 mod steps;
 mod tokens;
 mod upload;
+mod watch;
 
 use std::{sync::Arc, time::Instant};
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header::ALLOW};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{ALLOW, CONNECTION, CONTENT_LENGTH, UPGRADE},
+};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tokio_util::{sync::DropGuard, task::TaskTracker};
 use tracing::{error, warn};
@@ -32,9 +36,9 @@ pub use upload::UploadLimits;
 
 use crate::{
     headers::{self, HeadFault, Peer},
-    session::settle::Outcome as Settled,
+    session::{Handle, settle::Outcome as Settled},
     store::{Store, lane::Lanes},
-    upstream::{Pool, ResponseBody, SendError, Slots, tunnel},
+    upstream::{Fleet, Flow, Pool, ResponseBody, SendError, tunnel},
 };
 
 /// What the shards of one process share.
@@ -44,14 +48,14 @@ pub struct Common {
     pub line: Arc<Line>,
     /// Writers of one session, lined up.
     pub lanes: Arc<Lanes>,
-    /// Connections that may be open to each upstream, in the order of [`Settings::upstreams`].
-    pub slots: Arc<[Slots]>,
+    /// The servers of each upstream, in the order of [`Settings::upstreams`].
+    pub fleets: Arc<[Arc<Fleet>]>,
     /// Requests that go on without their browser, and tunnels.
     pub tasks: TaskTracker,
 }
 
 impl Common {
-    /// Prepares the settings for work.
+    /// Prepares the settings for work. Call it within a runtime: upstreams are checked there.
     ///
     /// # Errors
     /// What the configuration should have found.
@@ -59,7 +63,11 @@ impl Common {
         Ok(Self {
             line: Arc::new(Line::new(settings)?),
             lanes: Arc::default(),
-            slots: settings.upstreams.iter().map(|upstream| Slots::new(&upstream.connections)).collect(),
+            fleets: settings
+                .upstreams
+                .iter()
+                .map(|upstream| Fleet::new(&upstream.connections))
+                .collect::<Result<_, _>>()?,
             tasks: TaskTracker::new(),
         })
     }
@@ -84,12 +92,11 @@ pub type Answer = Response<Download>;
 impl Shard {
     /// A shard that works with this store.
     pub fn new(settings: &Settings, common: &Common, store: Store) -> Self {
-        let pools = settings.upstreams.iter().zip(common.slots.iter());
         Self {
             line: Arc::clone(&common.line),
             lanes: Arc::clone(&common.lanes),
             store,
-            pools: pools.map(|(upstream, slots)| Pool::new(upstream.connections.clone(), slots.clone())).collect(),
+            pools: common.fleets.iter().map(Pool::new).collect(),
             tokens: tokens::Tokens::new(settings.upstreams.len()),
             tasks: common.tasks.clone(),
         }
@@ -174,7 +181,7 @@ impl Shard {
         if self.line.cookie.strip() {
             crate::cookie::strip(&mut head.headers, self.line.cookie.name());
         }
-        let upgrade = admitted.address(&mut head, application);
+        let (asked, upgrade) = (head.version, admitted.address(&mut head));
         let (mut response, unread) =
             self.send(Request::from_parts(head, upload), starter, route.upstream, entry).await?;
         let switching = steps::take_upgrade(&mut response, upgrade)?;
@@ -194,7 +201,10 @@ impl Shard {
             entry.session = steps::handle_of(&plan).or(entry.session);
             self.put_ticket(response.headers_mut(), &plan, route);
         }
-        Ok(self.release(response, switching, unread))
+        Ok(match switching {
+            Some(switching) => self.join(response, switching, entry.session),
+            None => self.release(response, asked).map(|body| body.giving_up(unread)),
+        })
     }
 
     /// Answers an `OPTIONS` that may go no further.
@@ -226,12 +236,12 @@ impl Shard {
         upstream: usize,
         entry: &mut Entry,
     ) -> Result<(Sent, Option<DropGuard>), Rejection> {
-        let (progress, fate) = (request.body().progress(), request.body().fate());
+        let fate = request.body().fate();
         if let Some(starter) = &starter {
             starter.hold(&mut request);
         }
         let begun = Instant::now();
-        let sent = self.pools[upstream].send(request, Some(&progress)).await;
+        let sent = self.pools[upstream].send(request).await;
         entry.upstream = begun.elapsed();
         match (sent, fate.fault()) {
             (Ok(response), _) => Ok((response, starter.map(upload::Starter::answered))),
@@ -240,21 +250,30 @@ impl Shard {
         }
     }
 
-    fn release(
-        &self,
-        mut response: Sent,
-        switching: Option<(OnUpgrade, OnUpgrade, HeaderValue)>,
-        unread: Option<DropGuard>,
-    ) -> Answer {
+    fn release(&self, mut response: Sent, asked: Version) -> Answer {
         let line = Arc::clone(&self.line);
         *response.version_mut() = Version::HTTP_11;
-        let Some((browser, application, protocol)) = switching else {
-            return response.map(|body| Download::from_application(body, line).giving_up(unread));
-        };
-        self.tasks.spawn(tunnel(browser, application));
-        let mut response = response.map(|_| Download::nothing(line));
-        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("upgrade"));
-        response.headers_mut().insert(http::header::UPGRADE, protocol);
-        response
+        let has_length = || response.headers().contains_key(CONTENT_LENGTH);
+        if response.status() == StatusCode::NOT_MODIFIED && asked < Version::HTTP_2 && has_length() {
+            return response.map(|_| Download::withheld(line));
+        }
+        response.map(|body| Download::from_application(body, line))
+    }
+
+    /// Releases a `101`, and the bytes behind it.
+    fn join(
+        &self,
+        response: Sent,
+        (browser, application, protocol): (OnUpgrade, OnUpgrade, HeaderValue),
+        session: Option<Handle>,
+    ) -> Answer {
+        let (mut head, body) = response.into_parts();
+        let flow = Flow::default();
+        let end = self.end_of(session, flow.clone());
+        self.tasks.spawn(tunnel(browser, application, flow, end, body));
+        head.version = Version::HTTP_11;
+        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers.insert(UPGRADE, protocol);
+        Response::from_parts(head, Download::nothing(Arc::clone(&self.line)))
     }
 }

@@ -171,7 +171,7 @@ pub async fn run(
     let advised = store.clone();
     side.spawn(async move { advised.advise().await });
     if let Some(listener) = listeners.admin {
-        let admin = Arc::new(Admin::new(store.clone(), Arc::clone(&draining)));
+        let admin = Arc::new(Admin::new(store.clone(), Arc::clone(&common.fleets), Arc::clone(&draining)));
         side.spawn(admin::serve(listener, move |request| Arc::clone(&admin).answer(request)));
     }
     if let Some(listener) = listeners.application {

@@ -2,6 +2,8 @@
 //! Redis. Each module is one topic of the contract; each test is one sentence of it. The support code holds the
 //! global invariants against every one of them.
 
+mod answers;
+mod balance;
 mod caches;
 mod canaries;
 mod configuration;
@@ -29,4 +31,6 @@ mod revocations;
 mod seals;
 mod streams;
 mod support;
+mod transports;
 mod trust;
+mod tunnels;

@@ -93,6 +93,11 @@ impl Connection {
         Ok(Self { wire: Wire::new(TcpStream::connect(address)?), ledger, heads: Vec::new() })
     }
 
+    /// The socket, once what passes on it is HTTP no longer.
+    pub(crate) fn stream(&self) -> &TcpStream {
+        self.wire.stream()
+    }
+
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.wire.send(bytes)
     }

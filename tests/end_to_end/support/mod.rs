@@ -5,6 +5,7 @@
 //! global invariants. Nothing here sleeps to synchronise: conditions are polled and [`Gate`]s are passed.
 
 mod answer;
+mod backend;
 mod browser;
 mod connection;
 mod exact;
@@ -20,6 +21,7 @@ mod wire;
 mod world;
 
 pub(crate) use answer::{Answer, Piece};
+pub(crate) use backend::Backend;
 pub(crate) use browser::{Ask, Browser, OurCookie, Pending, TICKET};
 pub(crate) use connection::{Connection, Reply};
 pub(crate) use mirror::mirror;

@@ -45,6 +45,7 @@ struct Running {
     child: Child,
     address: SocketAddr,
     application: SocketAddr,
+    admin: SocketAddr,
 }
 
 impl Proxy {
@@ -104,7 +105,7 @@ impl Proxy {
             Some(status) => Some(Err(status)),
             None => addresses.iter().all(|(_, address)| TcpStream::connect(address).is_ok()).then_some(Ok(())),
         })?;
-        Ok(Running { child, address: addresses[0].1, application: addresses[2].1 })
+        Ok(Running { child, address: addresses[0].1, application: addresses[2].1, admin: addresses[1].1 })
     }
 
     /// Where its configuration is.
@@ -116,13 +117,23 @@ impl Proxy {
         &self.ledger
     }
 
-    fn address(&self) -> SocketAddr {
+    /// Where browsers ask.
+    pub(crate) fn address(&self) -> SocketAddr {
         self.running.lock().expect("proxy").as_ref().expect("a running proxy").address
     }
 
     /// Where applications ask.
     pub(crate) fn application(&self) -> SocketAddr {
         self.running.lock().expect("proxy").as_ref().expect("a running proxy").application
+    }
+
+    /// What `/readyz` says.
+    pub(crate) fn readiness(&self) -> (u16, String) {
+        let admin = self.running.lock().expect("proxy").as_ref().expect("a running proxy").admin;
+        let mut connection = Connection::open(admin, self.ledger.clone()).expect("connecting to the admin listener");
+        connection.send(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("asking");
+        let reply = connection.reply("GET").expect("an answer of the admin listener");
+        (reply.status, reply.text())
     }
 
     /// A raw connection to the listener.
