@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Answer, Ask, Backend, Browser, Connection, Proxy, Store, TICKET, World, every_store, let_pass, until, world,
+    Answer, Ask, Backend, Browser, Connection, OurCookie, Proxy, Store, TICKET, World, every_store, let_pass, until,
+    world,
 };
 
 /// What the contract gives a tunnel after its session has ended, and a busy machine besides.
