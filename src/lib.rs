@@ -30,13 +30,13 @@
 //! | [`envelope`] | pure, the application's side: the token out, update and control in | `session` |
 //! | [`headers`] | pure: hop-by-hop and forwarding headers, spoofed names, caching | none |
 //! | [`route`] | pure: host and path to route and realm | none |
-//! | [`store`] | what holds for every store; memory and Redis; carrying a decision out | `session`, `tls` |
-//! | [`upstream`] | connections to applications: pool, bodies, tunnels | none |
-//! | [`server`] | listeners, TLS, one runtime per core, drain, reload | `proxy`, `store`, `admin`, `application`, `headers`, `socket`, `tls` |
-//! | [`admin`] | health, for operators | `store`, `socket` |
+//! | [`store`] | what holds for every store; memory, file and Redis; carrying a decision out | `session`, `tls` |
+//! | [`upstream`] | connections to applications: which server, pool, bodies, tunnels | `tls` |
+//! | [`server`] | listeners, TLS, a sentry before the parser, one runtime per core, drain, reload | `proxy`, `store`, `admin`, `application`, `headers`, `socket`, `tls`, `upstream` |
+//! | [`admin`] | health, for operators | `store`, `socket`, `upstream` |
 //! | [`application`] | keys and session data, for applications | `proxy`, `envelope`, `session`, `store` |
 //! | [`config`] | text to every room's `Settings`, all faults at once | the rooms whose settings it fills |
-//! | [`cli`] | what a person types; the demo shop | `config`, `server`, `telemetry` |
+//! | [`cli`] | what a person types; the demo shop | `config`, `server`, `telemetry`, `envelope`, `store`, `session`, `upstream` |
 //! | [`tls`] | certificates and keys to rustls configurations | none |
 //! | [`socket`] | addresses, listeners and connections: TCP or Unix sockets | none |
 //! | [`telemetry`] | how logs look | none |
@@ -50,7 +50,8 @@
 //! - The response head leaves only after the store has acknowledged.
 //! - A ticket exists in the browser and in memory. The store has hashes, logs have the handle.
 //! - Each core has a current-thread runtime with its own upstream pool and its own connection to Redis: a *shard*. Shards
-//!   share the prepared settings, the lanes that line up the writers of one session, and, of `memory:`, the sessions.
+//!   share the prepared settings, the lanes that line up the writers of one session, of `memory:` the sessions, and of
+//!   `file:` the one thread that writes.
 //! - Bodies are streamed. Nothing that a client or an application sends makes memory grow with its size.
 //!
 //! # How to add

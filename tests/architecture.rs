@@ -40,9 +40,13 @@ const ROOMS: &[Room] = &[
     room("cookie", &[], &[]),
     room("envelope", &["session"], &[]),
     room("store", &["session"], &[("tls", "Redis may be reached over it")]),
-    room("upstream", &[], &[]),
+    room("upstream", &[], &[("tls", "servers behind https://")]),
     room("proxy", &["route", "session", "cookie", "envelope", "headers", "store", "upstream"], &[]),
-    room("admin", &[], &[("store", "/readyz asks it"), ("socket", "what it listens on")]),
+    room(
+        "admin",
+        &[],
+        &[("store", "/readyz asks it"), ("socket", "what it listens on"), ("upstream", "/readyz asks it")],
+    ),
     room(
         "application",
         &[],
@@ -77,6 +81,9 @@ const ROOMS: &[Room] = &[
         &[
             ("telemetry", "starts the log"),
             ("envelope", "`keys new` makes token keys"),
+            ("store", "`sessions export` and `import` go to it directly, `check --connect` tries it"),
+            ("upstream", "`check --connect` tries it"),
+            ("session", "what they write and read"),
             ("socket", "says where the process listens"),
         ],
     ),

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,6 +21,7 @@ use tracing::{debug, warn};
 use crate::{
     socket::{Accepted, Listener, Socket},
     store::Store,
+    upstream::Fleet,
 };
 
 /// A request on these listeners must be complete after this long.
@@ -28,13 +30,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What the admin listener knows.
 pub struct Admin {
     store: Store,
+    fleets: Arc<ArcSwap<Vec<Arc<Fleet>>>>,
     draining: Arc<AtomicBool>,
 }
 
 impl Admin {
-    /// Looks at this store, and at whether the process is about to end.
-    pub fn new(store: Store, draining: Arc<AtomicBool>) -> Self {
-        Self { store, draining }
+    /// Looks at this store and these upstreams, and at whether the process is about to end.
+    pub fn new(store: Store, fleets: Arc<ArcSwap<Vec<Arc<Fleet>>>>, draining: Arc<AtomicBool>) -> Self {
+        Self { store, fleets, draining }
     }
 
     /// Answers one request.
@@ -53,10 +56,19 @@ impl Admin {
         if self.draining.load(Ordering::Relaxed) {
             return text(StatusCode::SERVICE_UNAVAILABLE, "draining: the process is about to end\n");
         }
-        match self.store.ping().await {
-            Ok(()) => text(StatusCode::OK, "ready\n"),
-            Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("store: {error}\n")),
+        if let Err(error) = self.store.ping().await {
+            return text(StatusCode::SERVICE_UNAVAILABLE, &format!("store: {error}\n"));
         }
+        match self.no_upstream() {
+            Some(troubles) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("upstreams: {troubles}\n")),
+            None => text(StatusCode::OK, "ready\n"),
+        }
+    }
+
+    /// Why no upstream would answer; `None` while one is healthy.
+    fn no_upstream(&self) -> Option<String> {
+        let troubles: Option<Vec<String>> = self.fleets.load().iter().map(|fleet| fleet.trouble()).collect();
+        troubles.filter(|troubles| !troubles.is_empty()).map(|troubles| troubles.join(", "))
     }
 }
 

@@ -5,6 +5,7 @@ mod check;
 pub mod demo;
 mod keys;
 mod run;
+mod sessions;
 mod showcase;
 
 use std::{
@@ -51,11 +52,19 @@ enum Command {
         #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
         listen: SocketAddr,
     },
-    /// Report every fault of a configuration; exit 0 or 78
+    /// Report every fault of a configuration; exit 0 or 78. With --connect also 1: something does not work
     Check {
         /// The configuration
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Try the store, with keys that expire in seconds, and the upstreams as well
+        #[arg(long)]
+        connect: bool,
+    },
+    /// Move sessions from store to store
+    Sessions {
+        #[command(subcommand)]
+        command: sessions::SessionsCommand,
     },
     /// Make keys
     Keys {
@@ -70,7 +79,11 @@ impl Arguments {
         let done = match self.command {
             Command::Run(arguments) => run::run(&arguments, &self.log),
             Command::Demo { listen } => showcase::show(listen, &self.log),
-            Command::Check { config } => check::check(config.as_deref()),
+            Command::Check { config, connect } => {
+                let reach = if connect { check::Reach::AndConnect } else { check::Reach::FileOnly };
+                check::check(config.as_deref(), reach)
+            }
+            Command::Sessions { command } => sessions::sessions(&command),
             Command::Keys { command } => keys::keys(&command),
         };
         match done {

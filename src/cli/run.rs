@@ -25,7 +25,7 @@ pub(super) struct RunArguments {
     /// Where the proxy listens, for example 127.0.0.1:8080
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// Where sessions are kept: memory: or redis://host:port/db
+    /// Where sessions are kept: memory:, file:PATH or redis://host:port/db
     #[arg(long, value_name = "URL")]
     store: Option<String>,
 }
@@ -121,11 +121,16 @@ pub(super) enum Order {
     End,
 }
 
+/// `SIGXFSZ`: a file may not grow beyond the limit of this process.
+const FILE_LIMIT: i32 = 25;
+
 /// Signals, as they come.
 pub(super) struct Orders {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    /// The write that meets the limit fails, which the store can bear; the signal would end the process.
+    _file_limit: Signal,
 }
 
 impl Orders {
@@ -134,6 +139,7 @@ impl Orders {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            _file_limit: signal(SignalKind::from_raw(FILE_LIMIT))?,
         })
     }
 

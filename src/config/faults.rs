@@ -110,6 +110,11 @@ impl Place {
         self.of_key(key, self.line)
     }
 
+    /// Whether it was typed on the command line.
+    pub(super) fn is_flag(&self) -> bool {
+        self.key.starts_with("--")
+    }
+
     pub(super) fn key(&self) -> &str {
         &self.key
     }

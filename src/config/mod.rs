@@ -149,7 +149,7 @@ fn settings(
     report: &Report,
 ) -> Option<(crate::proxy::Settings, crate::server::Settings)> {
     let root = Section::open(root, "", report);
-    let (server, listen, response_header_bytes) = server_settings(&root, sources);
+    let (server, listen, uploads, response_header_bytes) = server_settings(&root, sources);
     let cookie = cookie::cookie(root.required("cookie"));
     let policy = session::policy(root.required("session"), cookie.persistent);
     let store = store::store(root.required("store"), sources, policy.max_bytes);
@@ -159,23 +159,27 @@ fn settings(
     let token = token::token(root.required("token"), sources);
     let (envelope, roots) = token::with_keys(token, roots, (store.outlives_process, made_up), report);
     let applications = root.required("upstreams");
-    let upstreams = upstreams::upstreams(&applications, response_header_bytes);
+    let upstreams = upstreams::upstreams(&applications, response_header_bytes, sources);
     complain_of_number(&upstreams, &applications);
     let routes = Surroundings { upstreams: &upstreams, on_failure: store.on_failure }.routes(&root);
     root.close();
     let (trust, scheme) = (listen.trust, listen.scheme);
     let cookie = cookie.settings?;
     let store = crate::store::Settings { roots: Roots(roots.clone()), ..store.settings };
-    let proxy = crate::proxy::Settings { cookie, policy, envelope, roots, trust, scheme, upstreams, routes, store };
+    let proxy =
+        crate::proxy::Settings { cookie, policy, envelope, roots, trust, scheme, upstreams, routes, store, uploads };
     Some((proxy, server))
 }
 
-fn server_settings(root: &Section<'_>, sources: &Sources<'_>) -> (crate::server::Settings, listen::Listen, usize) {
+fn server_settings(
+    root: &Section<'_>,
+    sources: &Sources<'_>,
+) -> (crate::server::Settings, listen::Listen, crate::proxy::UploadLimits, usize) {
     let listen = listen::listen(root.required("listen"), sources);
     let application = listen::private(root.table("application", "application"));
     let admin = listen::private(root.table("admin", "admin"));
     listen::distinct(root.report, &listen.addresses, [&application, &admin]);
-    let (limits, response_header_bytes) = server::limits(root.required("limits"));
+    let (limits, uploads, response_header_bytes) = server::limits(root.required("limits"));
     let settings = crate::server::Settings {
         listen: listen.addresses.value.clone(),
         identity: listen.identity.clone(),
@@ -185,7 +189,7 @@ fn server_settings(root: &Section<'_>, sources: &Sources<'_>) -> (crate::server:
         limits,
         drain: server::drain(root.required("drain")),
     };
-    (settings, listen, response_header_bytes)
+    (settings, listen, uploads, response_header_bytes)
 }
 
 /// No upstream is a fault; several that share the key of their tokens are worth a warning.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::section::Section;
-use crate::server;
+use super::{section::Section, units};
+use crate::{proxy::UploadLimits, server};
 
 /// hyper takes no smaller buffer.
 pub(super) const LEAST_HEAD: usize = 8 * 1024;
@@ -12,8 +12,8 @@ const MOST_HEADERS: usize = 32_000;
 /// Nobody has more use for.
 const MOST_STREAMS: usize = 10_000;
 
-/// Reads `[limits]`: what belongs to the server, and the size of a response head, which belongs to the upstreams.
-pub(super) fn limits(section: Section<'_>) -> (server::Limits, usize) {
+/// Reads `[limits]`: what belongs to the server, to the line, and, the size of a response head, to the upstreams.
+pub(super) fn limits(section: Section<'_>) -> (server::Limits, UploadLimits, usize) {
     let limits = server::Limits {
         header_bytes: section.size("header_bytes", 32 * 1024, LEAST_HEAD).value,
         headers: section.count("headers", 100, MOST_HEADERS).value,
@@ -22,9 +22,16 @@ pub(super) fn limits(section: Section<'_>) -> (server::Limits, usize) {
         connections: section.count("connections", 10_000, 10_000_000).value,
         streams: u32::try_from(section.count("streams", 100, MOST_STREAMS).value).unwrap_or(u32::MAX),
     };
+    let uploads = UploadLimits {
+        bytes: section
+            .optional("body_bytes", |node, report| units::size(node, report, 1))
+            .value
+            .map(|size| size as u64),
+        idle_timeout: section.duration("body_idle_timeout", Duration::from_secs(30)).value,
+    };
     let response_header_bytes = section.size("response_header_bytes", 128 * 1024, LEAST_HEAD).value;
     section.close();
-    (limits, response_header_bytes)
+    (limits, uploads, response_header_bytes)
 }
 
 /// Reads `[drain]`.

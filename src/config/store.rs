@@ -1,5 +1,7 @@
 //! `[store]`: where sessions are kept. A store URL may hold a password: no message quotes it.
 
+use std::path::{Path, PathBuf};
+
 use super::{
     faults::Report,
     file::Node,
@@ -31,13 +33,14 @@ pub(super) struct Store {
 #[derive(PartialEq, Eq)]
 enum Url {
     Memory,
+    File(PathBuf),
     Redis(Target),
 }
 
 /// Reads `[store]`; `value_bytes`: how large a session may be.
 pub(super) fn store(section: Section<'_>, sources: &Sources<'_>, value_bytes: usize) -> Store {
     let default = Settings::default();
-    let url = section.read("url", Url::Memory, url);
+    let url = section.read("url", Url::Memory, |node, report| url(node, report, sources.folder));
     let max_sessions = section.count("max_sessions", MAX_SESSIONS, usize::MAX / 1024);
     let in_memory = url.value == Url::Memory;
     let problem = "max_sessions is for memory: only, other stores have limits of their own";
@@ -71,11 +74,12 @@ pub(super) fn store(section: Section<'_>, sources: &Sources<'_>, value_bytes: us
 fn kind(url: Typed<Url>, max_sessions: Typed<usize>) -> Kind {
     match url.value {
         Url::Memory => Kind::Memory { max_sessions: max_sessions.value },
+        Url::File(path) => Kind::File { path },
         Url::Redis(target) => Kind::Redis(Box::new(target)),
     }
 }
 
-fn url(node: &Node, report: &Report) -> Option<Url> {
+fn url(node: &Node, report: &Report, folder: &Path) -> Option<Url> {
     let text = units::text(node, report)?.meant.as_str();
     if let Some(target) = Target::parse(text) {
         return match target {
@@ -88,8 +92,9 @@ fn url(node: &Node, report: &Report) -> Option<Url> {
         Some((scheme, _)) if scheme == "memory" => {
             units::fault(node, report, "has something after memory:", "write \"memory:\"")
         }
+        Some((scheme, rest)) if scheme == "file" => file(rest, node, report, folder).map(Url::File),
         _ => {
-            let cure = "write \"redis://[user:password@]host:port/db\", or \"memory:\"";
+            let cure = "write \"redis://[user:password@]host:port/db\", \"file:/var/lib/cloakroom/sessions.db\" or \"memory:\"";
             units::fault(node, report, "names no store that Cloakroom knows", cure)
         }
     }
@@ -99,7 +104,7 @@ fn url(node: &Node, report: &Report) -> Option<Url> {
 fn with_password(section: &Section<'_>, url: Typed<Url>, sources: &Sources<'_>) -> Typed<Url> {
     let password = section.optional("password", |node, report| sources.password(node, "store.password", report));
     let (fits, has_password) = match &url.value {
-        Url::Memory => (false, false),
+        Url::Memory | Url::File(_) => (false, false),
         Url::Redis(target) => (true, target.has_password()),
     };
     let is_absent = !password.is_given();
@@ -135,6 +140,28 @@ fn with_tls(section: &Section<'_>, url: Typed<Url>, sources: &Sources<'_>) -> Ty
         }
     };
     Typed { value, ..url }
+}
+
+/// The path of `file:PATH` or `file:///PATH`. What is typed on the command line begins where the command was typed.
+fn file(rest: &str, node: &Node, report: &Report, folder: &Path) -> Option<PathBuf> {
+    let fault = |problem: &str, cure: &str| units::fault(node, report, problem, cure);
+    let path = match rest.strip_prefix("//") {
+        Some(path) if path.starts_with('/') => path,
+        Some(_) => return fault("names a host, but the file must be on this machine", "write \"file:/PATH\""),
+        None => rest,
+    };
+    if path.is_empty() || path.ends_with('/') {
+        return fault("names no file", "write \"file:/var/lib/cloakroom/sessions.db\"");
+    }
+    let path = if node.place.is_flag() { PathBuf::from(path) } else { folder.join(path) };
+    if path.is_dir() {
+        return fault("names a folder", "add the name of a file in it; Cloakroom makes that file");
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if parent.is_some_and(|parent| !parent.is_dir()) {
+        return fault("names a file in a folder that is not there", "make the folder, or name another");
+    }
+    Some(path)
 }
 
 fn prefix(node: &Node, report: &Report) -> Option<String> {

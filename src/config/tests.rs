@@ -245,6 +245,23 @@ const ROWS: &[Row] = &[
         "[upstreams.\"a b\"]\nservers = [\"http://h\"]\n[[routes]]\nupstream = \"app\"",
         &[(3, "upstreams.a b", "is not a name")],
     ),
+    (
+        "tls = { ca = \"ca.pem\" }",
+        &[(3, "upstreams.app.tls", "no server begins with https:"), (3, "upstreams.app.tls.ca", "cannot read")],
+    ),
+    ("balance = \"random\"", &[(3, "upstreams.app.balance", "write \"round-robin\" or \"least-connections\"")]),
+    ("protocol = \"http3\"", &[(3, "upstreams.app.protocol", "write \"http1\" or \"h2\"")]),
+    ("health = {}", &[(3, "upstreams.app.health.path", "write path = \"/healthz\"")]),
+    ("health = \"/healthz\"", &[(3, "upstreams.app.health", "is a string, not a table")]),
+    ("health = { path = \"healthz\" }", &[(3, "upstreams.app.health.path", "is not a path")]),
+    ("health = { path = \"/a b\" }", &[(3, "upstreams.app.health.path", "is not a path")]),
+    ("health = { path = \"/\", interval = 5 }", &[(3, "upstreams.app.health.interval", "missing unit")]),
+    ("health = { path = \"/\", timeout = \"6s\" }", &[(3, "upstreams.app.health.timeout", "longer than interval")]),
+    ("health = { path = \"/\", healthy_after = 0 }", &[(3, "upstreams.app.health.healthy_after", "out of bounds")]),
+    (
+        "[upstreams.b]\nservers = [\"http://h\", \"http://h:80\"]\n[[routes]]\nupstream = \"b\"",
+        &[(4, "upstreams.b.servers", "has http://h:80 twice")],
+    ),
     ("may = [\"rotate\", \"fly\"]", &[(3, "upstreams.app.may[1]", "write some of rotate")]),
     ("forward = [\"user\"]", &[(3, "upstreams.app.forward[0]", "is not a JSON Pointer")]),
     ("may_write = \"/user\"", &[(3, "upstreams.app.may_write", "not a list")]),
@@ -283,56 +300,94 @@ fn complains((text, expected): &Row, beside: &str) {
 }
 
 #[test]
-fn servers_are_plain_http_origins() {
+fn servers_are_origins_or_sockets() {
     let folder = Folder::new();
     let faulty = [
         "",
         "ftp://h",
         "http://",
         "http://h/app",
+        "https://h/app?x",
         "http://u:p@h",
         "http://h:0",
         "http://h:99999",
         "http://[::1",
         "h:1",
+        "unix:",
+        "unix:/run/",
+        &format!("unix:/{}", "x".repeat(107)),
     ];
     for server in faulty {
         let faults = folder.load(&format!("[upstreams.app]\nservers = [\"{server}\"]")).expect_err(server);
         assert_eq!(places(&faults), [(Some(2), "upstreams.app.servers[0]")], "{server}");
     }
-    for (server, host, port) in
-        [("http://h", "h", 80), ("http://[::1]:3000/", "::1", 3000), ("HTTP://a-b.c:1", "a-b.c", 1)]
-    {
+    for (server, name) in [
+        ("http://h", "http://h:80"),
+        ("http://[::1]:3000/", "http://[::1]:3000"),
+        ("HTTP://a-b.c:1", "http://a-b.c:1"),
+        ("https://h", "https://h:443"),
+        ("https://h:8443/", "https://h:8443"),
+        ("unix:/run/app.sock", "unix:/run/app.sock"),
+        ("unix:///run/app.sock", "unix:/run/app.sock"),
+    ] {
         let loaded = folder.load(&format!("[upstreams.app]\nservers = [\"{server}\"]")).unwrap();
-        let server = &loaded.proxy.upstreams[0].connections.server;
-        assert_eq!((server.host.as_str(), server.port), (host, port));
+        assert_eq!(loaded.proxy.upstreams[0].connections.servers[0].to_string(), name);
     }
     let faults = folder.load("[upstreams.app]\nservers = [\"h:1\"]").unwrap_err();
     assert!(faults.to_string().ends_with("write \"http://h:1\""), "{faults}");
+    let many = (0..65).map(|port| format!("\"http://h:{}\"", port + 1)).collect::<Vec<_>>().join(", ");
+    let faults = folder.load(&format!("[upstreams.app]\nservers = [{many}]")).unwrap_err();
+    assert!(faults.to_string().contains("has 65 servers; 64 are the most"), "{faults}");
+}
+
+#[test]
+fn a_server_behind_tls_is_met_as_the_files_say() {
+    let folder = Folder::new();
+    let made = rcgen::generate_simple_self_signed(["h".to_owned()]).unwrap();
+    folder.write("ca.pem", &made.cert.pem());
+    folder.write("key.pem", &made.signing_key.serialize_pem());
+    let tls = |table: &str| {
+        let loaded = folder.load(&format!("[upstreams.app]\nservers = [\"https://h\"]\n{table}"));
+        loaded.unwrap().proxy.upstreams[0].connections.tls.clone()
+    };
+    assert_eq!((tls("").trust, tls("tls = {}").identity), (crate::tls::Trust::System, None));
+    let own = tls("tls = { ca = \"ca.pem\", certificate = \"ca.pem\", key = \"key.pem\" }");
+    assert_eq!(own.trust, crate::tls::Trust::own(made.cert.pem().as_bytes()).unwrap());
+    assert!(own.identity.is_some());
+    let other = rcgen::generate_simple_self_signed(["h".to_owned()]).unwrap();
+    folder.write("other.pem", &other.signing_key.serialize_pem());
+    for (table, place, part) in [
+        ("{ ca = \"none.pem\" }", "upstreams.app.tls.ca", "cannot read \"none.pem\""),
+        ("{ ca = \"key.pem\" }", "upstreams.app.tls.ca", "holds no certificate in PEM; name a file"),
+        ("{ cert = \"ca.pem\" }", "upstreams.app.tls.cert", "unknown key"),
+        ("{ certificate = \"ca.pem\" }", "upstreams.app.tls.certificate", "of no use alone; add key"),
+        ("{ key = \"key.pem\" }", "upstreams.app.tls.key", "of no use alone; add certificate"),
+        ("{ certificate = \"ca.pem\", key = \"ca.pem\" }", "upstreams.app.tls.key", "holds no private key"),
+        ("{ certificate = \"ca.pem\", key = \"other.pem\" }", "upstreams.app.tls.key", "cannot be used"),
+        ("\"ca.pem\"", "upstreams.app.tls", "is a string, not a table"),
+    ] {
+        let text = format!("[upstreams.app]\nservers = [\"https://h\"]\ntls = {table}");
+        let faults = folder.load(&text).expect_err(table);
+        assert_eq!(places(&faults), [(Some(3), place)], "{faults}");
+        assert!(faults.to_string().contains(part), "{faults}");
+    }
 }
 
 #[test]
 fn what_a_later_version_brings_is_a_fault_that_says_so() {
     let later = [
         "[admin]\naddress = \"127.0.0.1:1\"\ntoken = { file = \"t\" }",
-        "[store]\nurl = \"file:x\"",
         "[store]\nurl = \"redis+sentinel://h/m/0\"",
         "[store]\nurl = \"redis+cluster://h\"",
         "[store]\nnear_cache = true",
         "[store]\nwait_replicas = 1",
-        "tls = { ca = \"ca.pem\" }",
-        "balance = \"least-connections\"",
         "affinity = true",
-        "protocol = \"h2\"",
-        "health = { path = \"/\", interval = \"5s\" }",
         "[[routes]]\nend_on = [\"/logout\"]",
         "[[routes]]\n[routes.inject]\nX-User = \"/user\"",
         "[[routes]]\n[routes.capture]\nX-User = \"/user\"",
         "[[routes]]\nkeep_captured = true",
         "[[routes]]\n[routes.require]\npointer = \"/user\"",
         "[[routes]]\n[routes.vault]\ncookies = [\"a\"]",
-        "[limits]\nbody_idle_timeout = \"30s\"",
-        "[limits]\nbody_bytes = \"10MiB\"",
     ];
     let folder = Folder::new();
     for text in later {
@@ -340,19 +395,29 @@ fn what_a_later_version_brings_is_a_fault_that_says_so() {
         assert_eq!(faults.iter().count(), 1, "{text}\n{faults}");
         assert!(faults.to_string().contains("is not in this version of Cloakroom; "), "{faults}");
     }
-    for servers in ["\"https://h\"", "\"unix:/run/app.sock\"", "\"http://a\", \"http://b\""] {
-        let faults = folder.load(&format!("[upstreams.app]\nservers = [{servers}]")).expect_err(servers);
-        assert!(faults.to_string().contains("is not in this version of Cloakroom; "), "{faults}");
+}
+
+#[test]
+fn the_store_gets_the_roots_in_their_order_and_whether_to_encrypt() {
+    let folder = Folder::new();
+    let roots = ["4fK9-first-root-7Qx2-mW8z-Lp3v-Yt6n", "8dH1-other-root-5Rb4-jN0c-Xg7s-Ue2k"];
+    for (name, root) in ["first", "other"].iter().zip(roots) {
+        folder.write(name, root);
     }
+    let keys = "[keys]\nroot = [{ file = \"first\" }, { file = \"other\" }]\n[store]\nencrypt = true\n";
+    let store = folder.load(&format!("{APP}{keys}")).unwrap().proxy.store;
+    assert!(store.encrypt);
+    assert_eq!(store.roots.0, roots.map(|root| root.as_bytes().to_vec()));
+    assert!(!format!("{store:?}").contains("root-7Qx2"), "{store:?}");
 }
 
 #[test]
 fn later_keys_may_say_what_holds_today() {
-    let harmless = "affinity = false\nbalance = \"round-robin\"\nprotocol = \"http1\"\n\
+    let harmless = "affinity = false\n\
         [store]\nnear_cache = false\n[token]\nalgorithm = \"HS256\"\n[[routes]]\nkeep_captured = false\n";
     assert!(Folder::new().load(&format!("{APP}{harmless}")).is_ok());
-    let wrong = Folder::new().load(&format!("{APP}affinity = 1\nbalance = \"random\"\n")).unwrap_err();
-    assert_eq!(places(&wrong), [(Some(3), "upstreams.app.affinity"), (Some(4), "upstreams.app.balance")]);
+    let wrong = Folder::new().load(&format!("{APP}affinity = 1\n")).unwrap_err();
+    assert_eq!(places(&wrong), [(Some(3), "upstreams.app.affinity")]);
 }
 
 #[test]
@@ -418,9 +483,9 @@ fn flags_need_no_file_and_override_one() {
 #[test]
 fn faults_of_flags_name_the_flag() {
     let overrides = Overrides {
-        upstream: Some("https://h".to_owned()),
+        upstream: Some("ftp://h".to_owned()),
         listen: Some("unix:run/c.sock".to_owned()),
-        store: Some("file:x".to_owned()),
+        store: Some("redis+sentinel://h/m/0".to_owned()),
     };
     let faults = load(None, &overrides, &env).unwrap_err();
     assert_eq!(places(&faults), [(None, "--listen"), (None, "--store"), (None, "--upstream")]);
@@ -467,6 +532,44 @@ fn random_keys_stay_when_the_configuration_is_read_again() {
 }
 
 #[test]
+fn a_file_is_found_from_the_folder_of_the_configuration_or_from_where_a_flag_was_typed() {
+    let kind = |path: &Path| crate::store::Kind::File { path: path.to_owned() };
+    let folder = Folder::new();
+    fs::create_dir(folder.0.path().join("kept")).unwrap();
+    let keys = "[keys]\nroot = [{ file = \"root.key\" }]\n[token]\nkeys = [{ file = \"token.key\" }]\n";
+    let absolute = folder.0.path().join("kept/a.db");
+    for (typed, wanted) in [
+        ("file:a.db".to_owned(), folder.0.path().join("a.db")),
+        ("FILE:kept/a.db".to_owned(), absolute.clone()),
+        (format!("file:{}", absolute.display()), absolute.clone()),
+        (format!("file://{}", absolute.display()), absolute.clone()),
+    ] {
+        let loaded = folder.load(&format!("{APP}{keys}[store]\nurl = {typed:?}\n")).unwrap();
+        assert_eq!(loaded.proxy.store.kind, kind(&wanted), "{typed}");
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    }
+    let flag = Overrides { store: Some("file:a.db".to_owned()), ..Overrides::default() };
+    let loaded = folder.load_with(&format!("{APP}{keys}"), &flag).unwrap();
+    assert_eq!(loaded.proxy.store.kind, kind(Path::new("a.db")));
+}
+
+#[test]
+fn a_file_that_cannot_be_is_a_fault_and_not_quoted() {
+    let folder = Folder::new();
+    for (typed, problem) in [
+        ("file:", "names no file"),
+        ("file:///", "names no file"),
+        ("file:kept/", "names no file"),
+        ("file://host/a.db", "names a host"),
+        ("file:.", "names a folder"),
+        ("file:missing/a.db", "names a file in a folder that is not there"),
+    ] {
+        let faults = folder.load(&format!("{APP}[store]\nurl = {typed:?}\n")).unwrap_err().to_string();
+        assert!(faults.contains(problem) && !faults.contains("a.db"), "{typed}: {faults}");
+    }
+}
+
+#[test]
 fn memory_and_random_keys_are_warned_of_and_differ_each_time() {
     let folder = Folder::new();
     let (one, two) = (folder.load(APP).unwrap(), folder.load(APP).unwrap());
@@ -504,7 +607,8 @@ fn the_example_is_the_defaults() {
 fn the_example_has_every_key_and_no_other() {
     let probes = "[listen]\nzzzzzzzzzz = 1\n[application]\nzzzzzzzzzz = 1\n[admin]\nzzzzzzzzzz = 1\n[cookie]\nzzzzzzzzzz = 1\n\
         [session]\nzzzzzzzzzz = 1\n[token]\nzzzzzzzzzz = 1\nkeys = [{ zzzzzzzzzz = 1 }]\n[keys]\nzzzzzzzzzz = 1\n\
-        [store]\nzzzzzzzzzz = 1\n[upstreams.app]\nzzzzzzzzzz = 1\n[[routes]]\nzzzzzzzzzz = 1\n\
+        [store]\nzzzzzzzzzz = 1\n[upstreams.app]\nzzzzzzzzzz = 1\n\
+        tls = { zzzzzzzzzz = 1 }\nhealth = { zzzzzzzzzz = 1 }\n[[routes]]\nzzzzzzzzzz = 1\n\
         [limits]\nzzzzzzzzzz = 1\n[drain]\nzzzzzzzzzz = 1\n";
     let faults = Folder::new().load(probes).unwrap_err();
     let unknown = faults.iter().filter(|fault| fault.problem == "unknown key");
@@ -514,10 +618,11 @@ fn the_example_has_every_key_and_no_other() {
         let names = fault.cure.strip_prefix("remove it; the keys here are ").unwrap();
         for name in names.split(", ") {
             let shown = EXAMPLE.contains(&format!("\n{name} = ")) || EXAMPLE.contains(&format!("# {name} = "));
-            assert!(shown || EXAMPLE.contains(&format!("{{ {name} = ")), "{} has no {name} in the example", fault.key);
+            let inner = [format!("{{ {name} = "), format!(", {name} = ")].iter().any(|text| EXAMPLE.contains(text));
+            assert!(shown || inner, "{} has no {name} in the example", fault.key);
         }
     }
-    assert_eq!(sections, 13);
+    assert_eq!(sections, 15);
 }
 
 #[test]
@@ -531,7 +636,10 @@ fn what_the_example_comments_out_is_sound_too() {
     let all = EXAMPLE.lines().filter_map(code).collect::<Vec<_>>().join("\n");
     let all = all.replace("/run/secrets/token-k1", "token.key").replace("/run/secrets/root", "root.key");
     let all = all.replace("TOKEN_KEY", "SECRET").replace("__Host-session", "session");
-    let all = all.replace("session = false ", "session = true ").replace("/run/secrets/redis", "token.key");
+    let all = all
+        .replace("session = false ", "session = true ")
+        .replace("/run/secrets/redis", "token.key")
+        .replace("http://127", "https://127");
     // What is for one kind of store only stands beside one of that kind.
     let all = all.replace("url = \"memory:\"", "url = \"rediss://h/0\"").replace("max_sessions = 1000000", "");
     let made = rcgen::generate_simple_self_signed(["h".to_owned()]).unwrap();

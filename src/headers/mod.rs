@@ -1,17 +1,22 @@
 //! Header hygiene: what may pass between a browser and an application, and what each is told about the other.
 //!
 //! Every function takes a [`HeaderMap`](http::HeaderMap) and facts about the connection; none opens a socket, reads a
-//! clock or writes a log, and none imports another room. The order on the way in is fixed (threats, section 1):
-//! refuse a bad host ([`authority_of`]), remove our own names ([`Guarded::strip`]), note the upgrade ([`upgrade_of`]),
+//! clock or writes a log, and none imports another room. The order on the way in is fixed (threats, section 1): refuse
+//! bytes that servers read in different ways ([`HeadScan`], [`Chunks`]), refuse a bad host ([`authority_of`]), remove our own names ([`Guarded::strip`]), note the upgrade ([`upgrade_of`]),
 //! remove hop-by-hop fields ([`strip_request_hop_by_hop`]), rewrite the forwarding fields ([`rewrite_forwarding`]), and
 //! only then inject. Removing a field may reorder *different* names; lines of one name keep their order.
 
+mod accept;
 mod caching;
+mod chunks;
+mod expect;
 mod fold;
 mod forwarded;
 mod forwarded_element;
+mod head;
 mod hop;
 mod host;
+mod max_forwards;
 mod names;
 mod request_id;
 mod scheme;
@@ -19,14 +24,19 @@ mod trailer;
 mod upgrade;
 mod via;
 
+pub use accept::asks_for_html;
 pub use caching::{forbid_shared_caching, vary_on_cookie};
+pub use chunks::{ChunkFault, Chunks};
+pub use expect::{Expectation, expectation_of};
 pub use fold::Guarded;
 pub use forwarded::{Inbound, Peer, Trust, rewrite_forwarding};
+pub use head::{Announced, Framing, HeadBounds, HeadFault, HeadScan, announced_by};
 pub use hop::{frame_unknown_length, strip_request_hop_by_hop, strip_response_hop_by_hop};
 pub use host::{Authority, HostFault, authority_of};
+pub use max_forwards::{Reach, count_forward};
 pub use request_id::{accepted_request_id, set_request_id};
 pub use scheme::{Scheme, SchemePolicy, is_loopback_host, scheme_of};
-pub use trailer::strip_trailers;
+pub use trailer::{strip_announcements, strip_trailers};
 pub use upgrade::upgrade_of;
 pub use via::{append_via, passes_through_us};
 

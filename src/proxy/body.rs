@@ -1,6 +1,6 @@
-//! The bodies on either side, streamed frame by frame: nothing is held back and nothing is kept.
+//! A response's body on its way to the browser, streamed frame by frame: nothing is held back and nothing is kept.
 //!
-//! Trailers lose our own names on the way. A response body carries the request's log entry and counts its bytes, so that
+//! Trailers lose our own names on the way, in both directions. The body carries the request's log entry and counts its bytes, so that
 //! the line in the log is written when the last byte has left, or when nobody wants it any more.
 
 use std::{
@@ -11,48 +11,16 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use tokio_util::sync::DropGuard;
 
-use super::{access::Entry, line::Line};
-use crate::{
-    headers::strip_trailers,
-    upstream::{Progress, ResponseBody},
-};
-
-/// A browser's request body on its way to the application.
-pub(super) struct Upload {
-    incoming: Incoming,
-    line: Arc<Line>,
-    progress: Progress,
-}
-
-impl Upload {
-    pub(super) fn new(incoming: Incoming, line: Arc<Line>, progress: Progress) -> Self {
-        Self { incoming, line, progress }
-    }
-}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
-        self.progress.step();
-        Poll::Ready(frame.map(|frame| frame.map(|frame| clean(frame, &self.line))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
-    }
-}
+use super::{access::Entry, line::Line, upload::Upload};
+use crate::{headers::strip_trailers, upstream::ResponseBody};
 
 enum Source {
     Nothing,
+    /// Nothing, though the head says a length: hyper takes the length off the head of a `304` on HTTP/1.1 unless there
+    /// may be a body.
+    Withheld,
     Text(Bytes),
     Application(ResponseBody<Upload>),
 }
@@ -62,19 +30,29 @@ pub struct Download {
     source: Source,
     line: Arc<Line>,
     entry: Option<Box<Entry>>,
+    /// Gives a request body up that nobody read, when this one is over.
+    _unread: Option<DropGuard>,
 }
 
 impl Download {
     pub(super) fn text(text: String, line: Arc<Line>) -> Self {
-        Self { source: Source::Text(text.into()), line, entry: None }
+        Self { source: Source::Text(text.into()), line, entry: None, _unread: None }
     }
 
     pub(super) fn nothing(line: Arc<Line>) -> Self {
-        Self { source: Source::Nothing, line, entry: None }
+        Self { source: Source::Nothing, line, entry: None, _unread: None }
+    }
+
+    pub(super) fn withheld(line: Arc<Line>) -> Self {
+        Self { source: Source::Withheld, line, entry: None, _unread: None }
     }
 
     pub(super) fn from_application(body: ResponseBody<Upload>, line: Arc<Line>) -> Self {
-        Self { source: Source::Application(body), line, entry: None }
+        Self { source: Source::Application(body), line, entry: None, _unread: None }
+    }
+
+    pub(super) fn giving_up(self, unread: Option<DropGuard>) -> Self {
+        Self { _unread: unread, ..self }
     }
 
     pub(super) fn with_entry(self, entry: Entry) -> Self {
@@ -89,7 +67,7 @@ impl Body for Download {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
         let frame = match &mut this.source {
-            Source::Nothing => None,
+            Source::Nothing | Source::Withheld => None,
             Source::Text(text) => Some(Ok(Frame::data(std::mem::take(text)))),
             Source::Application(body) => ready!(Pin::new(body).poll_frame(cx)),
         };
@@ -105,6 +83,7 @@ impl Body for Download {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Nothing => true,
+            Source::Withheld => false,
             Source::Text(text) => text.is_empty(),
             Source::Application(body) => body.is_end_stream(),
         }
@@ -113,13 +92,14 @@ impl Body for Download {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Nothing => SizeHint::with_exact(0),
+            Source::Withheld => SizeHint::default(),
             Source::Text(text) => SizeHint::with_exact(text.len() as u64),
             Source::Application(body) => body.size_hint(),
         }
     }
 }
 
-fn clean(mut frame: Frame<Bytes>, line: &Line) -> Frame<Bytes> {
+pub(super) fn clean(mut frame: Frame<Bytes>, line: &Line) -> Frame<Bytes> {
     if let Some(trailers) = frame.trailers_mut() {
         strip_trailers(trailers, &line.guarded);
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::settings::{RouteSettings, SessionUse, Settings};
+use super::{
+    UploadLimits,
+    settings::{RouteSettings, SessionUse, Settings},
+};
 use crate::{
     cookie, envelope,
     headers::{Guarded, Scheme, SchemePolicy, Trust, is_loopback_host},
@@ -23,8 +26,6 @@ pub(super) struct Route {
 pub struct Application {
     pub(super) audience: envelope::Audience,
     pub(super) rights: Rights,
-    pub(super) host: String,
-    pub(super) preserve_host: bool,
 }
 
 /// Everything that shapes the line.
@@ -40,6 +41,7 @@ pub struct Line {
     pub(super) routes: Table<Route>,
     pub(super) applications: Vec<Application>,
     pub(super) save_timeout: Duration,
+    pub(super) uploads: UploadLimits,
 }
 
 impl Line {
@@ -71,6 +73,7 @@ impl Line {
             routes,
             applications: settings.upstreams.iter().map(|upstream| Application::new(upstream, envelope)).collect(),
             save_timeout: settings.store.save_timeout,
+            uploads: settings.uploads,
         })
     }
 
@@ -139,12 +142,9 @@ impl Application {
     }
 
     fn new(settings: &super::settings::UpstreamSettings, envelope: &envelope::Settings) -> Self {
-        let connections = &settings.connections;
         Self {
-            audience: envelope::Audience::new(envelope, &connections.name, settings.rights.forward.clone()),
+            audience: envelope::Audience::new(envelope, &settings.connections.name, settings.rights.forward.clone()),
             rights: settings.rights.clone(),
-            host: connections.server.to_string(),
-            preserve_host: connections.preserve_host,
         }
     }
 }
@@ -186,6 +186,7 @@ mod tests {
             upstreams: vec![],
             routes: vec![route],
             store: store::Settings::default(),
+            uploads: UploadLimits { bytes: None, idle_timeout: Duration::from_secs(30) },
         })
         .unwrap()
     }

@@ -12,13 +12,17 @@ mod rejection;
 mod settings;
 mod steps;
 mod tokens;
+mod upload;
+mod watch;
 
 use std::{sync::Arc, time::Instant};
 
-use http::{HeaderValue, Request, Response, Version, request::Parts};
-use http_body::Body as _;
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{ALLOW, CONNECTION, CONTENT_LENGTH, UPGRADE},
+};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::DropGuard, task::TaskTracker};
 use tracing::{error, warn};
 
 use access::{Entry, Outcome};
@@ -28,12 +32,13 @@ pub use rejection::{Form, Rejection};
 pub use settings::{OnStoreFailure, RouteSettings, SessionUse, Settings, UpstreamSettings};
 use steps::Visitor;
 pub use steps::unix_now;
+pub use upload::UploadLimits;
 
 use crate::{
-    headers::Peer,
-    session::settle::Outcome as Settled,
+    headers::{self, HeadFault, Peer},
+    session::{Handle, settle::Outcome as Settled},
     store::{Store, lane::Lanes},
-    upstream::{self, Pool, Progress, Slots, tunnel},
+    upstream::{Fleet, Flow, Pool, ResponseBody, SendError, tunnel},
 };
 
 /// What the shards of one process share.
@@ -43,37 +48,41 @@ pub struct Common {
     pub line: Arc<Line>,
     /// Writers of one session, lined up.
     pub lanes: Arc<Lanes>,
-    /// Connections that may be open to each upstream, in the order of [`Settings::upstreams`].
-    slots: Arc<[(upstream::Settings, Slots)]>,
+    /// The servers of each upstream, in the order of [`Settings::upstreams`].
+    pub fleets: Arc<Vec<Arc<Fleet>>>,
     /// Requests that go on without their browser, and tunnels.
     pub tasks: TaskTracker,
 }
 
 impl Common {
-    /// Prepares the settings for work.
+    /// Prepares the settings for work. Call it within a runtime: upstreams are checked there.
     ///
     /// # Errors
     /// What the configuration should have found.
     pub fn new(settings: &Settings) -> Result<Self, String> {
         let (lanes, tasks) = (Arc::default(), TaskTracker::new());
-        Ok(Self { line: Arc::new(Line::new(settings)?), lanes, slots: slots(settings, &[]), tasks })
+        Ok(Self { line: Arc::new(Line::new(settings)?), lanes, fleets: fleets(settings, &[])?, tasks })
     }
 
     /// Prepares other settings for the same process. The lanes stay, for requests that began before write to the same
-    /// sessions, and so do the slots of upstreams that are the same.
+    /// sessions, and so do the servers of upstreams that are the same.
     ///
     /// # Errors
     /// What the configuration should have found.
     pub fn renewed(&self, settings: &Settings) -> Result<Self, String> {
-        let slots = slots(settings, &self.slots);
-        Ok(Self { line: Arc::new(Line::new(settings)?), slots, ..self.clone() })
+        let fleets = fleets(settings, &self.fleets)?;
+        Ok(Self { line: Arc::new(Line::new(settings)?), fleets, ..self.clone() })
     }
 }
 
-fn slots(settings: &Settings, before: &[(upstream::Settings, Slots)]) -> Arc<[(upstream::Settings, Slots)]> {
-    let same = |wanted: &upstream::Settings| before.iter().find(|(settings, _)| settings == wanted).cloned();
-    let all = settings.upstreams.iter().map(|upstream| &upstream.connections);
-    all.map(|wanted| same(wanted).unwrap_or_else(|| (wanted.clone(), Slots::new(wanted)))).collect()
+/// The servers of each upstream: those that are there already where nothing about them has changed.
+fn fleets(settings: &Settings, before: &[Arc<Fleet>]) -> Result<Arc<Vec<Arc<Fleet>>>, String> {
+    let fleet = |wanted| match before.iter().find(|fleet| fleet.settings() == wanted) {
+        Some(same) => Ok(Arc::clone(same)),
+        None => Fleet::new(wanted),
+    };
+    let fleets = settings.upstreams.iter().map(|upstream| fleet(&upstream.connections));
+    fleets.collect::<Result<_, _>>().map(Arc::new)
 }
 
 /// One core's share of the work: its own pools and its own way to the store.
@@ -81,10 +90,13 @@ pub struct Shard {
     line: Arc<Line>,
     lanes: Arc<Lanes>,
     store: Store,
-    pools: Vec<Arc<Pool<body::Upload>>>,
+    pools: Vec<Arc<Pool<upload::Upload>>>,
     tokens: tokens::Tokens,
     tasks: TaskTracker,
 }
+
+/// What the application answers.
+type Sent = Response<ResponseBody<upload::Upload>>;
 
 /// What a browser is answered.
 pub type Answer = Response<Download>;
@@ -93,9 +105,9 @@ impl Shard {
     /// A shard that works with this store. It takes over the connections of the one before it to upstreams that are the
     /// same.
     pub fn new(settings: &Settings, common: &Common, store: Store, before: Option<&Self>) -> Self {
-        let pools = common.slots.iter().map(|(wanted, slots)| {
-            let same = before.and_then(|before| before.pools.iter().find(|pool| pool.settings() == wanted));
-            same.cloned().unwrap_or_else(|| Arc::new(Pool::new(wanted.clone(), slots.clone())))
+        let pools = common.fleets.iter().map(|fleet| {
+            let same = before.and_then(|before| before.pools.iter().find(|pool| pool.is_of(fleet)));
+            same.cloned().unwrap_or_else(|| Arc::new(Pool::new(fleet)))
         });
         Self {
             line: Arc::clone(&common.line),
@@ -135,9 +147,19 @@ impl Shard {
             Err(rejection) => self.reject(&rejection, form, &mut entry),
         };
         if vary {
-            crate::headers::vary_on_cookie(response.headers_mut());
+            headers::vary_on_cookie(response.headers_mut());
         }
-        crate::headers::set_request_id(response.headers_mut(), entry.id.clone());
+        headers::set_request_id(response.headers_mut(), entry.id.clone());
+        entry.status = response.status();
+        response.map(|body| body.with_entry(entry))
+    }
+
+    /// Answers a request whose head is not sound, and of which nothing else is known.
+    pub fn refuse(&self, fault: HeadFault) -> Answer {
+        let mut entry = Entry::begin(Method::from_bytes(b"-").unwrap_or_default(), "-");
+        entry.id = steps::fresh_request_id();
+        let mut response = self.reject(&fault.into(), Form::Problem, &mut entry);
+        headers::set_request_id(response.headers_mut(), entry.id.clone());
         entry.status = response.status();
         response.map(|body| body.with_entry(entry))
     }
@@ -153,8 +175,12 @@ impl Shard {
     ) -> Result<Answer, Rejection> {
         let (mut head, body) = request.into_parts();
         let admitted = self.admit(&mut head, peer, entry)?;
+        let (upload, starter) = upload::accept(&mut head, body, &self.line)?;
         let route = self.find_route(&head, &admitted)?;
         entry.route.clone_from(&route.name);
+        if headers::count_forward(&head.method, &mut head.headers) == headers::Reach::Here {
+            return Ok(self.answer_options());
+        }
         let application = &self.line.applications[route.upstream];
         let visitor = match route.session {
             SessionUse::Off => None,
@@ -174,8 +200,9 @@ impl Shard {
         if self.line.cookie.strip() {
             crate::cookie::strip(&mut head.headers, self.line.cookie.name());
         }
-        let upgrade = admitted.address(&mut head, application);
-        let mut response = self.send(head, body, route.upstream, entry).await?;
+        let (asked, upgrade) = (head.version, admitted.address(&mut head));
+        let (mut response, unread) =
+            self.send(Request::from_parts(head, upload), starter, route.upstream, entry).await?;
         let switching = steps::take_upgrade(&mut response, upgrade)?;
         let plan = match visitor {
             None => None,
@@ -193,7 +220,18 @@ impl Shard {
             entry.session = steps::handle_of(&plan).or(entry.session);
             self.put_ticket(response.headers_mut(), &plan, route);
         }
-        Ok(self.release(response, switching))
+        Ok(match switching {
+            Some(switching) => self.join(response, switching, entry.session),
+            None => self.release(response, asked).map(|body| body.giving_up(unread)),
+        })
+    }
+
+    /// Answers an `OPTIONS` that may go no further.
+    fn answer_options(&self) -> Answer {
+        let mut response = Response::new(Download::nothing(Arc::clone(&self.line)));
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(rejection::METHODS));
+        response
     }
 
     fn reject(&self, rejection: &Rejection, form: Form, entry: &mut Entry) -> Answer {
@@ -212,36 +250,49 @@ impl Shard {
 
     async fn send(
         &self,
-        mut head: Parts,
-        body: Incoming,
+        mut request: Request<upload::Upload>,
+        starter: Option<upload::Starter>,
         upstream: usize,
         entry: &mut Entry,
-    ) -> Result<Response<upstream::ResponseBody<body::Upload>>, Rejection> {
-        if !body.is_end_stream() {
-            crate::headers::frame_unknown_length(&mut head.headers);
+    ) -> Result<(Sent, Option<DropGuard>), Rejection> {
+        let fate = request.body().fate();
+        if let Some(starter) = &starter {
+            starter.hold(&mut request);
         }
-        let progress = Progress::default();
-        let upload = body::Upload::new(body, Arc::clone(&self.line), progress.clone());
         let begun = Instant::now();
-        let sent = self.pools[upstream].send(Request::from_parts(head, upload), Some(&progress)).await;
+        let sent = self.pools[upstream].send(request).await;
         entry.upstream = begun.elapsed();
-        Ok(sent?)
+        match (sent, fate.fault()) {
+            (Ok(response), _) => Ok((response, starter.map(upload::Starter::answered))),
+            (Err(SendError::RequestBody), Some(fault)) => Err(fault.into()),
+            (Err(error), _) => Err(error.into()),
+        }
     }
 
-    fn release(
-        &self,
-        mut response: Response<upstream::ResponseBody<body::Upload>>,
-        switching: Option<(OnUpgrade, OnUpgrade, HeaderValue)>,
-    ) -> Answer {
+    fn release(&self, mut response: Sent, asked: Version) -> Answer {
         let line = Arc::clone(&self.line);
         *response.version_mut() = Version::HTTP_11;
-        let Some((browser, application, protocol)) = switching else {
-            return response.map(|body| Download::from_application(body, line));
-        };
-        self.tasks.spawn(tunnel(browser, application));
-        let mut response = response.map(|_| Download::nothing(line));
-        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("upgrade"));
-        response.headers_mut().insert(http::header::UPGRADE, protocol);
-        response
+        let has_length = || response.headers().contains_key(CONTENT_LENGTH);
+        if response.status() == StatusCode::NOT_MODIFIED && asked < Version::HTTP_2 && has_length() {
+            return response.map(|_| Download::withheld(line));
+        }
+        response.map(|body| Download::from_application(body, line))
+    }
+
+    /// Releases a `101`, and the bytes behind it.
+    fn join(
+        &self,
+        response: Sent,
+        (browser, application, protocol): (OnUpgrade, OnUpgrade, HeaderValue),
+        session: Option<Handle>,
+    ) -> Answer {
+        let (mut head, body) = response.into_parts();
+        let flow = Flow::default();
+        let end = self.end_of(session, flow.clone());
+        self.tasks.spawn(tunnel(browser, application, flow, end, body));
+        head.version = Version::HTTP_11;
+        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers.insert(UPGRADE, protocol);
+        Response::from_parts(head, Download::nothing(Arc::clone(&self.line)))
     }
 }

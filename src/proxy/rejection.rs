@@ -7,22 +7,38 @@ use std::{fmt, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
-    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER},
 };
 use serde_json::json;
 
 use crate::{
     envelope::OpenError,
+    headers::{self, HeadFault},
     session::settle::Refusal,
     store::{StoreError, commit::CommitError},
     upstream::SendError,
 };
+
+/// What `Allow` says.
+pub(super) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Why a request, or a change of its session, is refused.
 #[derive(Debug)]
 pub enum Rejection {
     /// Request target, header or framing not acceptable.
     BadRequest(String),
+    /// The request line alone is larger than `limits.header_bytes`.
+    TargetTooLong,
+    /// Over `limits.header_bytes` or `limits.headers`.
+    HeadTooLarge,
+    /// Over `limits.body_bytes`.
+    BodyTooLarge,
+    /// Nothing of the request's body came for `limits.body_idle_timeout`.
+    BodyTooSlow,
+    /// The request's body broke off, or is not framed as it should be.
+    BodyBroken,
+    /// `Expect` asks for something else than `100-continue`.
+    Expectation,
     /// `CONNECT` and `TRACE`.
     MethodNotAllowed,
     /// The request came through us already.
@@ -55,7 +71,12 @@ impl Rejection {
     /// The response's status.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
@@ -73,7 +94,12 @@ impl Rejection {
     /// The last part of the problem's `type`.
     pub fn label(&self) -> &'static str {
         match self {
-            Self::BadRequest(_) => "bad-request",
+            Self::BadRequest(_) | Self::BodyBroken => "bad-request",
+            Self::TargetTooLong => "target-too-long",
+            Self::HeadTooLarge => "head-too-large",
+            Self::BodyTooLarge => "body-too-large",
+            Self::BodyTooSlow => "body-too-slow",
+            Self::Expectation => "expectation-failed",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::Loop => "loop-detected",
             Self::NoRoute => "no-route",
@@ -92,7 +118,12 @@ impl Rejection {
 
     fn title(&self) -> &'static str {
         match self {
-            Self::BadRequest(_) => "The request is not acceptable",
+            Self::BadRequest(_) | Self::BodyBroken => "The request is not acceptable",
+            Self::TargetTooLong => "The request's address is too long",
+            Self::HeadTooLarge => "The request's headers are too large",
+            Self::BodyTooLarge => "The request's body is too large",
+            Self::BodyTooSlow => "The request's body did not arrive in time",
+            Self::Expectation => "The request expects what is not offered",
             Self::MethodNotAllowed => "The method is not allowed",
             Self::Loop => "The request goes round in circles",
             Self::NoRoute => "Nothing is served here",
@@ -106,6 +137,32 @@ impl Rejection {
             Self::UpstreamTimeout => "The application did not answer in time",
             Self::UpstreamFailed(_) => "The application did not answer properly",
             Self::Unavailable => "The service is busy at the moment",
+        }
+    }
+
+    /// Whether the fault is in the message itself, so that nobody should trust what follows on the connection.
+    fn is_of_the_message(&self) -> bool {
+        match self {
+            Self::BadRequest(_)
+            | Self::TargetTooLong
+            | Self::HeadTooLarge
+            | Self::BodyTooLarge
+            | Self::BodyTooSlow
+            | Self::BodyBroken
+            | Self::Expectation
+            | Self::MethodNotAllowed => true,
+            Self::Loop
+            | Self::NoRoute
+            | Self::InvalidUpdate(_)
+            | Self::TooLarge
+            | Self::VersionConflict
+            | Self::SessionEnded(_)
+            | Self::InsecureTransport
+            | Self::StoreUnavailable(_)
+            | Self::UpstreamUnavailable(_)
+            | Self::UpstreamTimeout
+            | Self::UpstreamFailed(_)
+            | Self::Unavailable => false,
         }
     }
 
@@ -132,8 +189,11 @@ impl Rejection {
         if let Some(left) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(left.as_millis().div_ceil(1000).max(1) as u64));
         }
+        if self.is_of_the_message() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Self::MethodNotAllowed = self {
-            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+            headers.insert(ALLOW, HeaderValue::from_static(METHODS));
         }
         response
     }
@@ -175,9 +235,7 @@ pub enum Form {
 impl Form {
     /// Browsers ask for `text/html` by name; nobody else does.
     pub fn wanted(headers: &HeaderMap) -> Self {
-        let asks =
-            |value: &HeaderValue| value.to_str().is_ok_and(|value| value.to_ascii_lowercase().contains("text/html"));
-        if headers.get_all(ACCEPT).iter().any(asks) { Self::Page } else { Self::Problem }
+        if headers::asks_for_html(headers) { Self::Page } else { Self::Problem }
     }
 }
 
@@ -194,12 +252,32 @@ impl fmt::Display for Rejection {
                  cookie.secure = false. If the host is not within cookie.domain: give its route a host of its own",
             ),
             Self::TooLarge => f.write_str("the data would be larger than session.max_bytes"),
+            Self::TargetTooLong => HeadFault::TargetTooLong.fmt(f),
+            Self::HeadTooLarge => f.write_str("the request's head is over limits.header_bytes or limits.headers"),
+            Self::BodyTooLarge => f.write_str("the request's body is over limits.body_bytes"),
+            Self::BodyTooSlow => f.write_str("nothing of the request's body came for limits.body_idle_timeout"),
+            Self::BodyBroken => f.write_str("the request's body broke off or is malformed"),
             _ => f.write_str(self.title()),
         }
     }
 }
 
 impl std::error::Error for Rejection {}
+
+impl From<HeadFault> for Rejection {
+    fn from(fault: HeadFault) -> Self {
+        match fault {
+            HeadFault::TargetTooLong => Self::TargetTooLong,
+            HeadFault::TooLong | HeadFault::TooManyFields => Self::HeadTooLarge,
+            HeadFault::EmptyLines
+            | HeadFault::BareLineFeed
+            | HeadFault::Folded
+            | HeadFault::Length
+            | HeadFault::Coding
+            | HeadFault::LengthAndCoding => Self::BadRequest(fault.to_string()),
+        }
+    }
+}
 
 impl From<CommitError> for Rejection {
     fn from(error: CommitError) -> Self {
@@ -233,10 +311,10 @@ impl From<SendError> for Rejection {
     fn from(error: SendError) -> Self {
         match error {
             SendError::NoSlot => Self::Unavailable,
-            SendError::Unreachable(_) => Self::UpstreamUnavailable(error),
+            SendError::Unreachable(_) | SendError::NoServer => Self::UpstreamUnavailable(error),
             SendError::Timeout => Self::UpstreamTimeout,
-            SendError::RequestBody => Self::BadRequest(error.to_string()),
-            SendError::Failed(_) => Self::UpstreamFailed(error.to_string()),
+            SendError::RequestBody => Self::BodyBroken,
+            SendError::Failed(_) | SendError::Unfit(_) => Self::UpstreamFailed(error.to_string()),
         }
     }
 }
@@ -263,6 +341,12 @@ mod tests {
         let secret = || "10.0.0.1 canary".to_owned();
         vec![
             (Rejection::BadRequest(secret()), 400, "bad-request", None),
+            (Rejection::BodyBroken, 400, "bad-request", None),
+            (Rejection::TargetTooLong, 414, "target-too-long", None),
+            (Rejection::HeadTooLarge, 431, "head-too-large", None),
+            (Rejection::BodyTooLarge, 413, "body-too-large", None),
+            (Rejection::BodyTooSlow, 408, "body-too-slow", None),
+            (Rejection::Expectation, 417, "expectation-failed", None),
             (Rejection::MethodNotAllowed, 405, "method-not-allowed", None),
             (Rejection::Loop, 508, "loop-detected", None),
             (Rejection::NoRoute, 404, "no-route", None),
@@ -293,6 +377,7 @@ mod tests {
             assert_eq!(header(CONTENT_TYPE), Some("application/problem+json"));
             assert_eq!(header(CACHE_CONTROL), Some("no-store"));
             assert_eq!(header(ALLOW).is_some(), status == 405);
+            assert_eq!(header(CONNECTION), [400, 405, 408, 413, 414, 417, 431].contains(&status).then_some("close"));
             let problem: Value = serde_json::from_str(response.body()).unwrap();
             let wanted = json!({
                 "type": format!("urn:cloakroom:error:{label}"),
@@ -346,26 +431,6 @@ mod tests {
     }
 
     #[test]
-    fn browsers_get_a_page_and_programs_a_problem() {
-        for (accept, wanted) in [
-            (&[][..], Form::Problem),
-            (&["*/*"], Form::Problem),
-            (&["application/json"], Form::Problem),
-            (&["text/plain"], Form::Problem),
-            (&["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"], Form::Page),
-            (&["Text/HTML"], Form::Page),
-            (&["application/json", "text/html"], Form::Page),
-            (&["text/htm\u{e9}"], Form::Problem),
-        ] {
-            let mut headers = HeaderMap::new();
-            for value in accept {
-                headers.append(ACCEPT, HeaderValue::from_bytes(value.as_bytes()).unwrap());
-            }
-            assert_eq!(Form::wanted(&headers), wanted, "{accept:?}");
-        }
-    }
-
-    #[test]
     fn every_refusal_of_a_change_is_a_row_of_the_table() {
         let ended = Some(Duration::from_secs(3));
         for (refusal, wanted) in [
@@ -399,7 +464,9 @@ mod tests {
         for (error, wanted) in [
             (SendError::NoSlot, "unavailable"),
             (SendError::Unreachable(io::Error::other("x")), "upstream-unavailable"),
+            (SendError::NoServer, "upstream-unavailable"),
             (SendError::Timeout, "upstream-timeout"),
+            (SendError::Unfit("x"), "upstream-failed"),
             (SendError::RequestBody, "bad-request"),
         ] {
             assert_eq!(Rejection::from(error).label(), wanted);

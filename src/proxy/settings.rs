@@ -63,4 +63,6 @@ pub struct Settings {
     pub routes: Vec<RouteSettings>,
     /// The store.
     pub store: store::Settings,
+    /// What a request's body may cost.
+    pub uploads: super::UploadLimits,
 }

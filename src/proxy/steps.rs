@@ -81,6 +81,7 @@ impl Shard {
         let upgrade = headers::upgrade_of(&head.method, &head.version, &head.headers);
         let upgrade = upgrade.zip(head.extensions.remove::<OnUpgrade>());
         headers::strip_request_hop_by_hop(&mut head.headers, &line.guarded);
+        headers::strip_announcements(&mut head.headers, &line.guarded);
         headers::set_request_id(&mut head.headers, entry.id.clone());
         let inbound = Inbound { peer, trust: &line.trust, policy: line.scheme, host: authority.header() };
         let scheme = headers::rewrite_forwarding(&mut head.headers, inbound);
@@ -247,6 +248,7 @@ impl Shard {
         let lines = response.headers_mut();
         self.line.guarded.strip(lines);
         headers::strip_response_hop_by_hop(lines, &self.line.guarded);
+        headers::strip_announcements(lines, &self.line.guarded);
         if lines.get_all(SET_COOKIE).iter().any(|line| cookie::covers_set_cookie(line, name)) {
             warn!(target: "cloakroom::proxy", route = route.name, "the application set a cookie of our name; it is removed");
             let kept: Vec<_> = lines
@@ -281,17 +283,13 @@ impl Admitted {
         self.authority.host()
     }
 
-    /// Addresses the request to the application: origin form, its `Host`, and the upgrade that it asks for.
-    pub(super) fn address(self, head: &mut Parts, application: &Application) -> Option<OnUpgrade> {
+    /// Addresses the request to the application: origin form, the browser's `Host` (the upstream may put its own there),
+    /// and the upgrade that it asks for.
+    pub(super) fn address(self, head: &mut Parts) -> Option<OnUpgrade> {
         let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         head.uri = Uri::from(path);
         head.version = Version::HTTP_11;
-        let own = || HeaderValue::try_from(&application.host).unwrap_or_else(|_| HeaderValue::from_static(""));
-        let host = match application.preserve_host && !self.authority.header().is_empty() {
-            true => self.authority.header().clone(),
-            false => own(),
-        };
-        head.headers.insert(HOST, host);
+        head.headers.insert(HOST, self.authority.header().clone());
         let (protocol, browser) = self.upgrade?;
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, protocol);
@@ -345,7 +343,7 @@ pub(super) fn handle_of(plan: &Plan) -> Option<Handle> {
     }
 }
 
-fn fresh_request_id() -> HeaderValue {
+pub(super) fn fresh_request_id() -> HeaderValue {
     let id = format!("{:032x}", rand::random::<u128>());
     HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("0"))
 }

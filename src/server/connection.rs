@@ -1,5 +1,5 @@
-//! One connection from a browser, from its first byte to its last: received, served over HTTP/1.1 or HTTP/2, paced,
-//! stopped gracefully. Every request takes the configuration of the moment at which it begins.
+//! One connection from a browser, from its first byte to its last: received, looked over, served over HTTP/1.1 or HTTP/2,
+//! paced, stopped gracefully. Every request takes the configuration of the moment at which it begins.
 
 use std::{
     convert::Infallible,
@@ -24,7 +24,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{
     Limits,
@@ -33,8 +33,13 @@ use super::{
     pace::Pace,
     paced::{PacedBody, PacedStream},
     place::Place,
+    sentry::{Sentry, Watch},
 };
-use crate::{headers::Peer, socket::Accepted};
+use crate::{
+    headers::{HeadBounds, Peer},
+    proxy::Download,
+    socket::Accepted,
+};
 
 /// What of a request's body may be under way to us at once, on one stream and on all of a connection.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -120,65 +125,82 @@ impl Client {
     {
         match protocol {
             Protocol::Http1 => {
+                let watch = Arc::new(Watch::new());
+                let bounds = HeadBounds { bytes: limits.header_bytes, fields: limits.headers };
+                let stream = TokioIo::new(Sentry::new(stream, Arc::clone(&watch), bounds));
+                let service = self.service(Some(Arc::clone(&watch)));
                 let builder = &mut http1::Builder::new();
                 let builder = builder.timer(TokioTimer::new()).header_read_timeout(None);
                 let builder = builder.max_buf_size(limits.header_bytes).max_headers(limits.headers);
-                let connection = builder.serve_connection(TokioIo::new(stream), self.service()).with_upgrades();
+                let connection = builder.serve_connection(stream, service).with_upgrades();
                 self.attend(connection, UpgradeableConnection::graceful_shutdown).await;
+                watch.say_farewell().await;
             }
             Protocol::Http2 => {
                 self.pace.multiplex();
-                let connection = http2_builder(limits).serve_connection(TokioIo::new(stream), self.service());
+                let connection =
+                    http2_builder(limits).serve_connection(TokioIo::new(stream), self.service(None::<Arc<Watch<S>>>));
                 self.attend(connection, http2::Connection::graceful_shutdown).await;
             }
         }
     }
 
-    /// Answers each request with the configuration of the moment.
-    fn service(
+    /// Answers each request with the configuration of the moment; `watch` knows of those that are not sound.
+    fn service<S: Send + 'static>(
         self: &Arc<Self>,
+        watch: Option<Arc<Watch<S>>>,
     ) -> impl Service<
         Request<Incoming>,
         Response = Response<PacedBody>,
         Error = Infallible,
         Future: Future<Output = Result<Response<PacedBody>, Infallible>> + Send + 'static,
-    > + use<> {
+    > + use<S> {
         let client = Arc::clone(self);
         service_fn(move |request: Request<Incoming>| {
             let generation = client.current.load();
-            let refusal = client.refusal(&request, &generation.terms.limits);
+            let refusal = match watch.as_ref().and_then(|watch| watch.next()) {
+                Some(fault) => Some(generation.shard.refuse(fault).map(Some)),
+                None => client.refusal(&request, &generation.terms.limits),
+            };
             let under_way = client.pace.begin();
             let answer = match refusal {
                 None => Ok(generation.shard.serve(request, client.peer, under_way)),
-                Some(status) => Err((status, under_way)),
+                Some(response) => Err((response, under_way)),
             };
+            let watch = watch.clone();
             async move {
-                Ok(match answer {
+                let (response, under_way) = match answer {
                     Ok(answer) => {
                         let (response, under_way) = answer.await;
-                        response.map(|body| PacedBody::new(Some(body), under_way))
+                        (response.map(Some), under_way)
                     }
-                    Err((status, under_way)) => {
-                        let mut response = Response::new(PacedBody::new(None, under_way));
-                        *response.status_mut() = status;
-                        response
-                    }
-                })
+                    Err(refused) => refused,
+                };
+                if let Some(watch) = watch {
+                    watch.answered(response.status() == StatusCode::SWITCHING_PROTOCOLS);
+                }
+                Ok(response.map(|body| PacedBody::new(body, under_way)))
             }
         })
     }
 
     /// What hyper bounds on HTTP/1.1 only: header lines, and requests under way. On HTTP/2 one that the client took back
     /// is still answered (nothing that it changes may be lost), so it counts until then.
-    fn refusal(&self, request: &Request<Incoming>, limits: &Limits) -> Option<StatusCode> {
+    fn refusal(&self, request: &Request<Incoming>, limits: &Limits) -> Option<Response<Option<Download>>> {
         if request.version() != Version::HTTP_2 {
             return None;
         }
+        let refused = |status| {
+            let mut response = Response::new(None);
+            *response.status_mut() = status;
+            response
+        };
         if self.pace.answering() >= limits.streams as usize {
             self.pace.overrun();
-            return Some(StatusCode::SERVICE_UNAVAILABLE);
+            return Some(refused(StatusCode::SERVICE_UNAVAILABLE));
         }
-        (request.headers().len() > limits.headers).then_some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+        let fits = request.headers().len() <= limits.headers;
+        (!fits).then(|| refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE))
     }
 
     /// Drives the connection; `finish` asks it to end when what is under way is done.
@@ -243,7 +265,11 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
 }
 
 fn ended(result: Result<(), hyper::Error>) {
-    if let Err(error) = result {
-        debug!(target: "cloakroom::server", %error, "a connection broke");
+    match result {
+        Ok(()) => {}
+        Err(error) if error.is_parse() => {
+            warn!(target: "cloakroom::server", %error, "a request could not be read; its connection is closed");
+        }
+        Err(error) => debug!(target: "cloakroom::server", %error, "a connection broke"),
     }
 }

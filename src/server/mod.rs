@@ -13,6 +13,7 @@ mod pace;
 mod paced;
 mod place;
 mod preamble;
+mod sentry;
 mod settings;
 mod shard;
 
@@ -36,6 +37,7 @@ use crate::{
     socket::BindError,
     store::{self, Depot, Store},
     tls::TlsError,
+    upstream::Fleet,
 };
 use connection::Ending;
 use door::Door;
@@ -54,6 +56,8 @@ pub enum ServeError {
     Shard(io::Error),
     /// The certificate of the public listener cannot be used.
     Tls(TlsError),
+    /// The store cannot be opened.
+    Store(String),
     /// The settings contradict each other in a way that the configuration should have found.
     Settings(String),
 }
@@ -64,6 +68,7 @@ impl fmt::Display for ServeError {
             Self::Bind(error) => error.fmt(f),
             Self::Shard(error) => write!(f, "cannot start a worker: {error}"),
             Self::Tls(error) => write!(f, "the certificate {error}"),
+            Self::Store(problem) => write!(f, "cannot open the store: {problem}"),
             Self::Settings(problem) => write!(f, "the settings do not fit: {problem}"),
         }
     }
@@ -75,7 +80,7 @@ impl std::error::Error for ServeError {
             Self::Bind(error) => Some(error),
             Self::Shard(error) => Some(error),
             Self::Tls(error) => Some(error),
-            Self::Settings(_) => None,
+            Self::Store(_) | Self::Settings(_) => None,
         }
     }
 }
@@ -107,7 +112,10 @@ pub struct Server {
     at_start: store::Settings,
     common: Common,
     terms: Arc<Terms>,
+    depot: Depot,
     store: Store,
+    /// `/readyz` asks them.
+    fleets: Arc<ArcSwap<Vec<Arc<Fleet>>>>,
     application: Arc<ArcSwap<Application>>,
     door: Arc<Door>,
     acceptors: JoinSet<()>,
@@ -123,7 +131,7 @@ impl Server {
     /// # Errors
     /// [`ServeError`]
     pub fn start(listeners: Listeners, proxy: proxy::Settings, settings: Settings) -> Result<Self, ServeError> {
-        let depot = Depot::new(&proxy.store).map_err(ServeError::Settings)?;
+        let depot = Depot::new(&proxy.store).map_err(ServeError::Store)?;
         let first = Renewal {
             common: Common::new(&proxy).map_err(ServeError::Settings)?,
             terms: Arc::new(Terms::new(&settings, None).map_err(ServeError::Tls)?),
@@ -141,7 +149,9 @@ impl Server {
             door: Arc::new(Door::new(workers, Places::new(settings.limits.connections))),
             settings,
             at_start,
+            fleets: Arc::new(ArcSwap::new(Arc::clone(&common.fleets))),
             common,
+            depot,
             terms,
             store,
             application: Arc::new(ArcSwap::from_pointee(application)),
@@ -157,8 +167,11 @@ impl Server {
     }
 
     fn open(&mut self, listeners: Listeners) {
+        let advised = self.store.clone();
+        self.side.spawn(async move { advised.advise().await });
         if let Some(listener) = listeners.admin {
-            let admin = Arc::new(Admin::new(self.store.clone(), Arc::clone(&self.draining)));
+            let (fleets, draining) = (Arc::clone(&self.fleets), Arc::clone(&self.draining));
+            let admin = Arc::new(Admin::new(self.store.clone(), fleets, draining));
             self.side.spawn(admin::serve(listener, move |request| Arc::clone(&admin).answer(request)));
         }
         if let Some(listener) = listeners.application {
@@ -191,6 +204,7 @@ impl Server {
         let Renewal { common, terms, .. } = renewal;
         let (line, lanes) = (Arc::clone(&common.line), Arc::clone(&common.lanes));
         self.application.store(Arc::new(Application::new(line, lanes, self.store.clone())));
+        self.fleets.store(Arc::clone(&common.fleets));
         self.door.places.resize(settings.limits.connections);
         (self.settings, self.common, self.terms) = (settings, common, terms);
         Ok(())
@@ -230,6 +244,7 @@ impl Server {
             }
         }
         self.side.shutdown().await;
+        self.depot.close().await;
         info!(target: "cloakroom::server", "stopped");
     }
 }

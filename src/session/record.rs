@@ -24,6 +24,7 @@
 //! again.
 
 mod codec;
+pub mod parcel;
 
 use std::time::Duration;
 

@@ -7,6 +7,8 @@
 //! the session finds the epoch raised and gives up. Only what has ended for good leaves the index: a live session whose
 //! subject is another by now may be given this one again by another process at the same moment, and would then be
 //! missing. Its entry stays until the session ends, or until its deadline.
+//!
+//! A subject has several labels, for processes with different settings (why this still holds: [`super::seal`]).
 
 use std::fmt;
 
@@ -30,6 +32,10 @@ impl Label {
     /// The first 16 bytes of a digest, which has no fewer.
     pub(super) fn of(digest: &[u8]) -> Self {
         Self(std::array::from_fn(|index| digest.get(index).copied().unwrap_or_default()))
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; 16] {
+        &self.0
     }
 }
 

@@ -59,6 +59,11 @@ impl Reach {
         }
         next
     }
+
+    /// One attempt, whoever's turn it is.
+    pub(super) async fn connect(&self) -> Result<Wire, String> {
+        self.dialer.dial().await
+    }
 }
 
 /// One connection out of many that a link had.

@@ -7,6 +7,7 @@
 //! extends a session.
 
 mod map;
+mod scan;
 mod subjects;
 
 use std::{
@@ -27,8 +28,8 @@ use map::{Map, Value};
 
 /// A map that grows copies itself, so none may become large: with a million sessions it has a thousand.
 const MAPS: usize = 1024;
-/// How many maps one sweep looks at, and how much it takes out of each.
-const SWEPT: usize = 128;
+/// How many maps one sweep looks at, and how much it takes out of each: well under a millisecond in all.
+const SWEPT: usize = 32;
 const PORTION: usize = 8;
 /// What every write takes out of the map that it writes to: more than it puts in, so that what has expired cannot pile up.
 const BESIDE: usize = 2;

@@ -7,19 +7,25 @@
 //! there"; nothing that was acknowledged is evicted.
 
 pub mod commit;
+pub mod file;
 pub mod index;
 pub mod lane;
 mod link;
+pub mod listing;
 pub mod memory;
+pub mod moving;
+pub mod probe;
 pub mod redis;
 pub mod seal;
 mod shelf;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
 use index::Epochs;
+use listing::{Cursor, Page};
+use probe::Gravity;
 use seal::{Roots, Seals};
 use shelf::{Shelf, Shelves};
 
@@ -35,6 +41,11 @@ pub enum Kind {
     Memory {
         /// New sessions are refused beyond this many.
         max_sessions: usize,
+    },
+    /// A file of this machine, for one process.
+    File {
+        /// Where it is.
+        path: PathBuf,
     },
     /// One Redis or Valkey server.
     Redis(Box<redis::Target>),
@@ -122,6 +133,8 @@ pub enum StoreError {
     UnknownKey,
     /// A record cannot be sealed.
     Unsealed,
+    /// The disk under `file:` failed, in this way.
+    Disk(io::ErrorKind),
 }
 
 impl fmt::Display for StoreError {
@@ -136,6 +149,7 @@ impl fmt::Display for StoreError {
                 "a record is sealed with a key that is not in keys.root (a root must stay listed as long as a session can live)",
             ),
             Self::Unsealed => f.write_str("a record cannot be sealed"),
+            Self::Disk(kind) => write!(f, "the disk under the store failed: {kind}"),
         }
     }
 }
@@ -150,10 +164,10 @@ pub struct Depot {
 }
 
 impl Depot {
-    /// Prepares the store that the settings name; connects to nothing yet.
+    /// Prepares the store that the settings name: opens a file, connects to nothing yet.
     ///
     /// # Errors
-    /// TLS cannot be spoken as the settings say, or there is no root to encrypt with.
+    /// TLS cannot be spoken as the settings say, there is no root to encrypt with, or the file cannot be used.
     pub fn new(settings: &Settings) -> Result<Self, String> {
         let seals = Seals::new(&settings.roots, settings.encrypt)?;
         Ok(Self { shelves: Shelves::new(settings)?, seals: Arc::new(seals) })
@@ -164,9 +178,23 @@ impl Depot {
         Store { shelf: self.shelves.open(), seals: Arc::clone(&self.seals) }
     }
 
+    /// Whether the store can be reached and lets us in.
+    ///
+    /// # Errors
+    /// Why not. Never quotes the URL.
+    pub async fn reach(&self) -> Result<(), String> {
+        self.shelves.reach().await
+    }
+
     /// Takes out some of what has expired, where the store does not do it by itself; call it again and again.
     pub fn sweep(&self) {
         self.shelves.sweep();
+    }
+
+    /// Ends the store where it is this process's own. Everything that was acknowledged is kept already; call it when
+    /// nobody writes any more.
+    pub async fn close(&self) {
+        self.shelves.close().await;
     }
 }
 
@@ -198,7 +226,7 @@ impl Store {
     pub async fn load(&self, handles: &[Handle]) -> Result<Vec<Option<Entry>>, StoreError> {
         let mut entries = self.shelf.load(handles).await?;
         for (handle, entry) in handles.iter().zip(&mut entries) {
-            *entry = self.opened(handle, entry.take())?;
+            *entry = entry.take().map(|entry| self.opened(handle, entry)).transpose()?;
         }
         Ok(entries)
     }
@@ -206,7 +234,8 @@ impl Store {
     /// Stores `value` for `ttl` if what is stored has the stamp `expected` (`None`: if nothing is stored).
     ///
     /// # Errors
-    /// [`StoreError`]; after [`StoreError::Timeout`] and [`StoreError::Disconnected`] it may have been carried out.
+    /// [`StoreError`]; after [`StoreError::Timeout`], [`StoreError::Disconnected`] and [`StoreError::Disk`] it may have
+    /// been carried out.
     pub async fn swap(
         &self,
         handle: &Handle,
@@ -232,10 +261,19 @@ impl Store {
     /// Removes a session if what is stored has the stamp `expected`.
     ///
     /// # Errors
-    /// [`StoreError`]; after [`StoreError::Timeout`] and [`StoreError::Disconnected`] it may have been carried out.
+    /// [`StoreError`]; after [`StoreError::Timeout`], [`StoreError::Disconnected`] and [`StoreError::Disk`] it may have
+    /// been carried out.
     pub async fn remove(&self, handle: &Handle, expected: &Stamp) -> Result<Swap, StoreError> {
         let swap = self.shelf.remove(handle, expected).await?;
         self.opened_swap(handle, swap)
+    }
+
+    /// A page of about `limit` sessions, tombstones included; the first one without a cursor.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn scan(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        self.shelf.scan(cursor, limit).await
     }
 
     /// Enters a session in its subject's index until `deadline`, and reads the subject's epochs.
@@ -264,21 +302,33 @@ impl Store {
     }
 
     /// What came from the shelf, in plain.
-    fn opened(&self, handle: &Handle, entry: Option<Entry>) -> Result<Option<Entry>, StoreError> {
-        let Some(Entry { bytes, left }) = entry else { return Ok(None) };
+    fn opened(&self, handle: &Handle, Entry { bytes, left }: Entry) -> Result<Entry, StoreError> {
         let opened = self.seals.open(handle, bytes);
         let bytes = opened.inspect_err(|error| {
             tracing::error!(target: "cloakroom::store", session = %handle, %error, "a stored record cannot be opened");
         })?;
-        Ok(Some(Entry { bytes, left }))
+        Ok(Entry { bytes, left })
     }
 
     fn opened_swap(&self, handle: &Handle, swap: Swap) -> Result<Swap, StoreError> {
+        let open = |entry| self.opened(handle, entry);
         Ok(match swap {
             Swap::Done => Swap::Done,
-            Swap::Conflict(found) => Swap::Conflict(self.opened(handle, found)?),
-            Swap::Doubt(found) => Swap::Doubt(self.opened(handle, found)?),
+            Swap::Conflict(found) => Swap::Conflict(found.map(open).transpose()?),
+            Swap::Doubt(found) => Swap::Doubt(found.map(open).transpose()?),
         })
+    }
+
+    /// Logs what about the store will lose sessions one day, once it is there.
+    pub async fn advise(&self) {
+        match self.shelf.health().await {
+            Ok(findings) => {
+                for finding in findings.iter().filter(|finding| finding.gravity >= Gravity::Warning) {
+                    tracing::warn!(target: "cloakroom::store", "the store: {finding}");
+                }
+            }
+            Err(error) => tracing::debug!(target: "cloakroom::store", %error, "the store was not asked how it is"),
+        }
     }
 
     /// Whether the store answers.

@@ -4,29 +4,29 @@
 //! decides). Nothing is merged in Lua: `cjson` damages big numbers and empty arrays. A swap that is repeated after a
 //! broken connection is safe, because a value that carries this write's stamp says that it was carried out.
 
+mod clock;
 mod complaints;
+mod health;
 mod meter;
+mod probe;
+mod reason;
+mod refusal;
+mod scan;
 mod subjects;
 mod target;
 mod wire;
 
-pub use target::{Password, Target, Unfit};
-
-pub(super) use complaints::Complaints;
-pub(super) use wire::{Dialer, Wire};
-
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, Script, ServerError, Value};
+pub(super) use probe::cure_of;
+use redis::{Cmd, Pipeline, Script, Value};
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
+
+pub(super) use complaints::Complaints;
+pub use target::{Password, Target, Unfit};
+pub(super) use wire::{Dialer, Wire};
 
 use super::{
     Entry, Settings, StoreError, Swap,
@@ -37,9 +37,9 @@ use crate::session::{
     record::{STAMP_LEN, Stamp},
     time::millis,
 };
+use clock::{Clock, time_of};
+use refusal::{code, refusal, refused};
 
-/// The store's clock is asked again when the last answer is older than this.
-const CLOCK_AGE: Duration = Duration::from_secs(1);
 /// A connection that is found in the last fifth of a question's time would come too late for the answer: whoever waits
 /// for one gives up before, so that the browser has the error within the time that was promised.
 const LAST_PART: u32 = 5;
@@ -116,43 +116,6 @@ if redis.call('GETRANGE', KEYS[1], 0, STAMP_LEN - 1) == ARGV[1]
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
 return 1";
-
-/// The store's clock, kept as the store's time at a local moment.
-struct Clock {
-    base: Instant,
-    at_base: AtomicU64,
-    asked: AtomicU64,
-}
-
-impl Clock {
-    fn new() -> Self {
-        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { base: Instant::now(), at_base: AtomicU64::new(millis(epoch)), asked: AtomicU64::new(0) }
-    }
-
-    fn elapsed(&self) -> u64 {
-        millis(self.base.elapsed())
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp(self.at_base.load(Ordering::Relaxed).saturating_add(self.elapsed()))
-    }
-
-    fn is_known(&self) -> bool {
-        self.asked.load(Ordering::Relaxed) != 0
-    }
-
-    fn is_stale(&self) -> bool {
-        let asked = self.asked.load(Ordering::Relaxed);
-        asked == 0 || self.elapsed() > asked + millis(CLOCK_AGE)
-    }
-
-    fn set(&self, store: Timestamp) {
-        let elapsed = self.elapsed();
-        self.at_base.store(store.0.saturating_sub(elapsed), Ordering::Relaxed);
-        self.asked.store(elapsed.max(1), Ordering::Relaxed);
-    }
-}
 
 /// One shard's way to the server.
 #[derive(Clone)]
@@ -300,8 +263,8 @@ impl Redis {
     fn look_at(&self, replies: &[Value], connection: &Connection) {
         for reply in replies {
             let Value::ServerError(error) = reply else { continue };
-            self.server.complaints.refused(&code(error));
-            if matches!(error.code(), "READONLY" | "MASTERDOWN" | "NOAUTH" | "WRONGPASS") {
+            self.server.complaints.refused(code(error));
+            if matches!(code(error), "READONLY" | "MASTERDOWN" | "NOAUTH" | "WRONGPASS") {
                 self.link.doubted(connection);
             }
         }
@@ -351,27 +314,6 @@ fn value_of(reply: Value) -> Result<Value, StoreError> {
     }
 }
 
-/// The first word of a refusal, if it is one: a server may say anything.
-fn code(error: &ServerError) -> String {
-    let code = error.code();
-    let is_code = (1..=32).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
-    if is_code { code.to_owned() } else { "ERR".to_owned() }
-}
-
-fn refused(error: &ServerError) -> StoreError {
-    StoreError::Refused(code(error))
-}
-
-/// The server's own word, as opposed to a connection that failed.
-fn refusal(error: &RedisError) -> Option<StoreError> {
-    match error.kind() {
-        ErrorKind::Server(_) | ErrorKind::Extension | ErrorKind::AuthenticationFailed => {
-            Some(StoreError::Refused(error.code().unwrap_or("ERR").to_owned()))
-        }
-        _ => None,
-    }
-}
-
 /// The replies to `GET` and `PTTL`. A key of another type is there but no record; a key without expiry lives on
 /// borrowed time and is given an expiry by the next touch.
 fn entry(value: Option<Value>, life: Option<Value>) -> Result<Option<Entry>, StoreError> {
@@ -387,15 +329,4 @@ fn entry(value: Option<Value>, life: Option<Value>) -> Result<Option<Entry>, Sto
         Some(Value::ServerError(error)) => Err(refused(&error)),
         _ => Err(StoreError::Nonsense),
     }
-}
-
-fn time_of(reply: Value) -> Option<Timestamp> {
-    let Value::Array(parts) = reply else { return None };
-    let number = |part: &Value| match part {
-        Value::BulkString(digits) => std::str::from_utf8(digits).ok()?.parse::<u64>().ok(),
-        Value::Int(number) => u64::try_from(*number).ok(),
-        _ => None,
-    };
-    let [seconds, micros] = parts.as_slice() else { return None };
-    Some(Timestamp(number(seconds)? * 1000 + number(micros)? / 1000))
 }

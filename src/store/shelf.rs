@@ -6,9 +6,12 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    Entry, Kind, Settings, StoreError, Swap,
+    Entry, Kind, Settings, StoreError, Swap, file,
     index::{Epochs, Label},
-    memory, redis,
+    listing::{Cursor, Page},
+    memory,
+    probe::Finding,
+    redis,
 };
 use crate::session::{Handle, Timestamp, record::Stamp};
 
@@ -17,6 +20,8 @@ use crate::session::{Handle, Timestamp, record::Stamp};
 pub(super) enum Shelves {
     /// The sessions themselves.
     Memory(Arc<memory::Memory>),
+    /// The way to the file, and the thread that writes it.
+    File(Arc<file::File>),
     /// How to reach the server.
     Redis(Arc<redis::Server>),
 }
@@ -25,6 +30,7 @@ impl Shelves {
     pub(super) fn new(settings: &Settings) -> Result<Self, String> {
         Ok(match &settings.kind {
             Kind::Memory { max_sessions } => Self::Memory(Arc::new(memory::Memory::new(*max_sessions))),
+            Kind::File { path } => Self::File(Arc::new(file::File::open(path, settings)?)),
             Kind::Redis(target) => Self::Redis(Arc::new(redis::Server::new(target, settings)?)),
         })
     }
@@ -32,14 +38,29 @@ impl Shelves {
     pub(super) fn open(&self) -> Shelf {
         match self {
             Self::Memory(memory) => Shelf::Memory(Arc::clone(memory)),
+            Self::File(file) => Shelf::File(Arc::clone(file)),
             Self::Redis(server) => Shelf::Redis(redis::Redis::open(Arc::clone(server))),
+        }
+    }
+
+    pub(super) async fn reach(&self) -> Result<(), String> {
+        match self {
+            Self::Memory(_) | Self::File(_) => Ok(()),
+            Self::Redis(server) => server.connect().await.map(drop),
         }
     }
 
     pub(super) fn sweep(&self) {
         match self {
             Self::Memory(memory) => memory.sweep(),
-            Self::Redis(_) => {}
+            Self::File(_) | Self::Redis(_) => {}
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        match self {
+            Self::File(file) => file.close().await,
+            Self::Memory(_) | Self::Redis(_) => {}
         }
     }
 }
@@ -49,6 +70,8 @@ impl Shelves {
 pub(super) enum Shelf {
     /// In process.
     Memory(Arc<memory::Memory>),
+    /// Through the file's writer.
+    File(Arc<file::File>),
     /// Over this shard's link.
     Redis(redis::Redis),
 }
@@ -57,13 +80,14 @@ impl Shelf {
     pub(super) fn now(&self) -> Timestamp {
         match self {
             Self::Memory(memory) => memory.now(),
+            Self::File(file) => file.now(),
             Self::Redis(redis) => redis.now(),
         }
     }
 
     pub(super) async fn learn_time(&self) -> Result<bool, StoreError> {
         match self {
-            Self::Memory(_) => Ok(false),
+            Self::Memory(_) | Self::File(_) => Ok(false),
             Self::Redis(redis) => redis.learn_time().await,
         }
     }
@@ -71,6 +95,7 @@ impl Shelf {
     pub(super) async fn load(&self, handles: &[Handle]) -> Result<Vec<Option<Entry>>, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.load(handles)),
+            Self::File(file) => file.load(handles),
             Self::Redis(redis) => redis.load(handles).await,
         }
     }
@@ -84,6 +109,7 @@ impl Shelf {
     ) -> Result<Swap, StoreError> {
         match self {
             Self::Memory(memory) => memory.swap(handle, expected, value, ttl),
+            Self::File(file) => file.swap(handle, expected, value, ttl).await,
             Self::Redis(redis) => redis.swap(handle, expected, &value, ttl).await,
         }
     }
@@ -94,6 +120,7 @@ impl Shelf {
                 memory.touch(handle, expected, ttl);
                 Ok(())
             }
+            Self::File(file) => file.touch(handle, expected, ttl).await,
             Self::Redis(redis) => redis.touch(handle, expected, ttl).await,
         }
     }
@@ -101,7 +128,16 @@ impl Shelf {
     pub(super) async fn remove(&self, handle: &Handle, expected: &Stamp) -> Result<Swap, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.remove(handle, expected)),
+            Self::File(file) => file.remove(handle, expected).await,
             Self::Redis(redis) => redis.remove(handle, expected).await,
+        }
+    }
+
+    pub(super) async fn scan(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.scan(cursor, limit)),
+            Self::File(file) => file.scan(cursor, limit),
+            Self::Redis(redis) => redis.scan(cursor, limit).await,
         }
     }
 
@@ -114,6 +150,7 @@ impl Shelf {
     ) -> Result<Epochs, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.enter_index(labels, handle, deadline)),
+            Self::File(file) => file.enter_index(labels, handle, deadline).await,
             Self::Redis(redis) => redis.enter_index(labels, handle, deadline).await,
         }
     }
@@ -124,6 +161,7 @@ impl Shelf {
                 memory.leave_index(labels, handle);
                 Ok(())
             }
+            Self::File(file) => file.leave_index(labels, handle).await,
             Self::Redis(redis) => redis.leave_index(labels, handle).await,
         }
     }
@@ -131,6 +169,7 @@ impl Shelf {
     pub(super) async fn epochs(&self, labels: &[Label]) -> Result<Epochs, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.epochs(labels)),
+            Self::File(file) => file.epochs(labels),
             Self::Redis(redis) => redis.epochs(labels).await,
         }
     }
@@ -139,6 +178,7 @@ impl Shelf {
     pub(super) async fn raise_epoch(&self, labels: &[Label], epoch: u64) -> Result<Vec<Handle>, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.raise_epoch(labels, epoch)),
+            Self::File(file) => file.raise_epoch(labels, epoch).await,
             Self::Redis(redis) => redis.raise_epoch(labels, epoch).await,
         }
     }
@@ -147,13 +187,23 @@ impl Shelf {
     pub(super) async fn list_index(&self, labels: &[Label]) -> Result<Vec<Handle>, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.list_index(labels)),
+            Self::File(file) => file.list_index(labels),
             Self::Redis(redis) => redis.list_index(labels).await,
+        }
+    }
+
+    /// What the store says of itself.
+    pub(super) async fn health(&self) -> Result<Vec<Finding>, StoreError> {
+        match self {
+            Self::Memory(_) | Self::File(_) => Ok(Vec::new()),
+            Self::Redis(redis) => redis.health().await,
         }
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         match self {
             Self::Memory(_) => Ok(()),
+            Self::File(file) => file.ping(),
             Self::Redis(redis) => redis.ping().await,
         }
     }

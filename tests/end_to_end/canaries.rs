@@ -1,5 +1,5 @@
 //! Issue 3, "must hold" 3, and threats G-05, C-18: nothing secret is in a log at `trace`, in an error page, in a header
-//! that is not our `Set-Cookie`, or (tickets, tokens and keys) in the store. Every secret of the flow holds the mark of
+//! that is not our `Set-Cookie`, or (tickets, tokens and keys; with `store.encrypt` data and subjects too) in the store. Every secret of the flow holds the mark of
 //! a canary or is one by itself; afterwards everything that was said is searched for all of them.
 
 use std::sync::Arc;
@@ -133,8 +133,12 @@ fn broken(proxy: &Proxy, ticket: &str) -> Vec<(String, String)> {
     said
 }
 
-/// Every key and value in Redis, however it is encoded there.
-fn dump(w: &World) -> String {
+/// Everything that the store holds, by the place where it was found: keys and values as Redis gives them, and the file
+/// that it writes. (Another store on disk would add its file here.)
+fn dump(w: &World) -> Vec<(String, String)> {
+    if !w.has_redis() {
+        return Vec::new();
+    }
     let keys: Vec<String> = w.redis().command(&["KEYS", "*"]);
     let values = keys.iter().map(|key| {
         let value: Vec<u8> = match w.redis().command::<String>(&["TYPE", key]).as_str() {
@@ -142,9 +146,17 @@ fn dump(w: &World) -> String {
             "zset" => w.redis().command::<Vec<String>>(&["ZRANGE", key, "0", "-1"]).join("\n").into_bytes(),
             other => panic!("{key} is a {other}"),
         };
-        format!("{key}\n{}\n", String::from_utf8_lossy(&value))
+        (key.clone(), format!("{key}\n{}\n", String::from_utf8_lossy(&value)))
     });
-    values.collect()
+    values.chain([("dump.rdb".to_owned(), saved(w))]).collect()
+}
+
+fn saved(w: &World) -> String {
+    let _: String = w.redis().command(&["CONFIG", "SET", "rdbcompression", "no"]);
+    let _: String = w.redis().command(&["SAVE"]);
+    let place: Vec<String> = w.redis().command(&["CONFIG", "GET", "dir"]);
+    let bytes = std::fs::read(std::path::Path::new(&place[1]).join("dump.rdb")).expect("the file of Redis");
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The parts of a ticket and of a token by which one could be found again.
@@ -170,7 +182,26 @@ fn around(text: &str, secret: &str) -> String {
     text.char_indices().filter(|(index, _)| index.abs_diff(at) < 400).map(|(_, c)| c).collect()
 }
 
-fn search(w: &World, proxies: &[Arc<Proxy>], cage: Cage) {
+/// Whether the store may hold data and subjects in the clear. Nobody gets in with those.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Clear {
+    Data,
+    Nothing,
+}
+
+/// The mark of data and subjects, and what a subject is known by where nothing is hidden.
+fn readable() -> [String; 2] {
+    [MARK.to_owned(), subject_digest()[..LABEL].iter().map(|byte| format!("{byte:02x}")).collect()]
+}
+
+/// So many bytes of it stand in the index.
+const LABEL: usize = 16;
+
+fn subject_digest() -> Vec<u8> {
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"canary-last").as_ref().to_vec()
+}
+
+fn search(w: &World, proxies: &[Arc<Proxy>], cage: Cage, clear: Clear) {
     let files = ["root", "token"].map(|name| std::fs::read_to_string(w.file(name)).expect("a secret's file"));
     let tokens = w.upstream.requests().into_iter().filter_map(|r| r.headers.first("x-session").map(str::to_owned));
     let mut secrets: Vec<String> = cage.secrets.iter().cloned().chain(tokens).collect();
@@ -179,8 +210,21 @@ fn search(w: &World, proxies: &[Arc<Proxy>], cage: Cage) {
     secrets.dedup();
     assert!(secrets.len() > 10, "{} secrets", secrets.len());
     let mut searched: Vec<String> = secrets.iter().flat_map(|secret| parts(secret)).collect();
-    if w.has_redis() {
-        assert_secret("Redis", &dump(w), &searched);
+    let dump = dump(w);
+    for (place, text) in &dump {
+        assert_secret(place, text, &searched);
+    }
+    for mark in readable() {
+        let found = dump.iter().find(|(_, text)| text.contains(&mark)).map(|(place, _)| place);
+        let wanted = !dump.is_empty() && clear == Clear::Data;
+        assert_eq!(found.is_some(), wanted, "{mark} in the store: {found:?}");
+    }
+    for file in w.store_files() {
+        let text = String::from_utf8_lossy(&file);
+        assert_eq!(text.contains(MARK), clear == Clear::Data, "the mark in the file");
+        let has_label = file.windows(LABEL).any(|part| part == &subject_digest()[..LABEL]);
+        assert_eq!(has_label, clear == Clear::Data, "the subject in the file");
+        assert_secret("the file", &text, &searched);
     }
     // In what is said and logged there is no data either.
     searched.push(MARK.to_owned());
@@ -196,13 +240,14 @@ fn search(w: &World, proxies: &[Arc<Proxy>], cage: Cage) {
     }
 }
 
-fn release_canaries(w: &World) {
+fn release_canaries(w: &World, clear: Clear) {
     let relay = w.has_redis().then(|| Relay::to(w.redis().port()));
     let mut config = r#"
         upstreams.app.may = ["rotate", "destroy", "clear", "subject", "lifetime", "revoke"]
         store.timeout = "500ms"
     "#
     .to_owned();
+    config.push_str(&format!("store.encrypt = {}\n", clear == Clear::Nothing));
     if let Some(relay) = &relay {
         config.push_str(&format!("store.url = \"{}\"\n", relay.url()));
     }
@@ -213,16 +258,35 @@ fn release_canaries(w: &World) {
     flow(&mut cage, relay.as_ref());
     let ticket = cage.secrets.last().expect("a ticket").clone();
     cage.said.extend(broken(&proxy, &ticket));
+    // Something lives on, and somebody was revoked lately.
+    for control in ["subject=canary-last", "revoke-others"] {
+        assert_eq!(cage.get(Answer::updating(r#"{"canary-key":"canary-data"}"#).control(control)), 200);
+    }
     proxy.terminate();
-    search(w, &[proxy], cage);
+    search(w, &[proxy], cage, clear);
 }
 
 #[test]
 fn nothing_secret_leaks_when_sessions_are_in_memory() {
-    world(Store::Memory, release_canaries);
+    world(Store::Memory, |w| release_canaries(w, Clear::Data));
+}
+
+#[test]
+fn nothing_secret_leaks_when_sessions_are_in_a_file() {
+    world(Store::File, |w| release_canaries(w, Clear::Data));
+}
+
+#[test]
+fn nothing_secret_leaks_when_sessions_are_in_a_file_and_nothing_at_all_when_they_are_sealed() {
+    world(Store::File, |w| release_canaries(w, Clear::Nothing));
 }
 
 #[test]
 fn nothing_secret_leaks_when_sessions_are_in_redis() {
-    world(Store::Redis, release_canaries);
+    world(Store::Redis, |w| release_canaries(w, Clear::Data));
+}
+
+#[test]
+fn with_encryption_the_store_holds_no_data_and_no_subject_either() {
+    world(Store::Redis, |w| release_canaries(w, Clear::Nothing));
 }

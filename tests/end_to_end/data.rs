@@ -3,12 +3,12 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::support::{Answer, OurCookie, both_stores};
+use crate::support::{Answer, OurCookie, every_store};
 
 /// Everything that a JSON library likes to lose.
 const DIFFICULT: &str = r#"{"zebra":12345678901234567890123,"price":1.10,"huge":1e400,"tiny":-0.0,"small":1E-7,"nested":{"b":{"a":[],"empty":{}},"a":1.50},"list":[[],[1,[2.50,null]],{"k":[]}],"text":"é 😀 \u0000 \" / \\ 日本","":"empty key","__proto__":{"admin":true},"constructor":1,"exp":1,"sid":"mine","$serde_json::private::Number":"1.0","$serde_json::private::RawValue":"[1]","odd":{"$serde_json::private::Number":"7"},"été":"key","apple":true}"#;
 
-both_stores! {
+every_store! {
     fn every_digit_every_key_and_their_order_come_back(w) {
         let browser = w.browser(&w.proxy());
         browser.update(DIFFICULT);

@@ -16,6 +16,7 @@ use transcript::Transcript;
 const README: &str = include_str!("../../README.md");
 const REFERENCE: &str = include_str!("../../docs/reference.md");
 const DJANGO: &str = include_str!("../../docs/django.md");
+const STORES: &str = include_str!("../../docs/stores.md");
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 const PYTHON: &str = include_str!("../../examples/python/cloakroom.toml");
 const HISTORY: &str = include_str!("../../examples/history/cloakroom.toml");
@@ -115,7 +116,7 @@ fn the_tests_that_the_readme_names_exist() {
 #[test]
 fn the_files_that_are_linked_to_exist() {
     let docs = format!("{ROOT}/docs");
-    for (page, folder) in [(README, ROOT), (REFERENCE, &docs), (DJANGO, &docs)] {
+    for (page, folder) in [(README, ROOT), (REFERENCE, &docs), (DJANGO, &docs), (STORES, &docs)] {
         let targets: Vec<&str> = page.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
         assert!(targets.len() > 3);
         for target in targets.into_iter().filter(|target| !target.starts_with("https:")) {
@@ -126,6 +127,17 @@ fn the_files_that_are_linked_to_exist() {
             assert!(!file.is_empty() || anchors.any(|heading| heading == anchor), "there is no heading for #{anchor}");
         }
     }
+}
+
+#[test]
+fn whoever_follows_the_guide_moves_to_another_store_with_everybody_logged_in() {
+    let mut transcript = Transcript::new();
+    let counter = blocks(README).find(|block| block.text.starts_with("# counter.py\n")).expect("the counter");
+    transcript.follow(&counter);
+    for block in blocks(STORES) {
+        transcript.follow(&block);
+    }
+    assert_eq!(transcript.answered(), STORES.lines().filter(|line| line.starts_with("$ ")).count());
 }
 
 #[test]

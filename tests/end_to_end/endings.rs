@@ -1,6 +1,6 @@
 //! Contract section 5: what ends sessions, and what else the response says beside it.
 
-use crate::support::{Answer, Browser, Store, World, both_stores, world};
+use crate::support::{Answer, Browser, Store, World, every_store, world};
 
 fn signed_in(w: &World, config: &str, count: usize) -> Vec<Browser> {
     let proxy = w.proxy_with(config);
@@ -11,7 +11,7 @@ fn signed_in(w: &World, config: &str, count: usize) -> Vec<Browser> {
     browsers
 }
 
-both_stores! {
+every_store! {
     fn a_log_out_everywhere_ends_every_session_of_the_subject(w) {
         let browsers = signed_in(w, "", 3);
         let stranger = w.browser(&w.proxy());

@@ -1,6 +1,6 @@
 //! Contract 5, the table of errors: each says what it is, keeps its secrets and leaves the session alone.
 
-use crate::support::{Answer, Ask, Browser, Gate, Store, World, both_stores, free_port, until, world};
+use crate::support::{Answer, Ask, Browser, Gate, Store, World, every_store, free_port, until, world};
 
 const UNTOUCHED: &str = r#"{"user":"ada"}"#;
 
@@ -102,7 +102,7 @@ fn a_change_beyond_its_rights_is_an_error() {
     });
 }
 
-both_stores! {
+every_store! {
     fn data_over_its_limit_is_an_error(w) {
         let browser = signed_in(w, "session.max_bytes = \"1KiB\"");
         let large = format!(r#"{{"blob":"{}"}}"#, "x".repeat(2_000));

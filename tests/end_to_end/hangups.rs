@@ -1,7 +1,7 @@
 //! Contract 5, guarantee 5: a browser that hangs up after its complete request reached the upstream loses nothing.
 //! Issue 2, "must hold" 6.
 
-use crate::support::{Answer, Ask, Gate, Store, World, both_stores, until, world};
+use crate::support::{Answer, Ask, Gate, Store, World, every_store, until, world};
 
 #[derive(Clone, Copy)]
 enum Ending {
@@ -35,7 +35,7 @@ fn hang_up(w: &World, ending: Ending) {
     }
 }
 
-both_stores! {
+every_store! {
     fn a_browser_that_closes_its_connection_loses_nothing(w) {
         hang_up(w, Ending::Close);
     }

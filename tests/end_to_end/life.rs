@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::support::{Answer, Ask, Gate, OurCookie, Store, TICKET, both_stores, let_pass, until, world};
+use crate::support::{Answer, Ask, Gate, OurCookie, Store, TICKET, every_store, let_pass, until, world};
 
-both_stores! {
+every_store! {
     fn a_session_is_created_by_the_first_write_and_never_by_a_visit(w) {
         let browser = w.browser(&w.proxy());
         for answer in [Answer::ok(), Answer::updating("{}"), Answer::updating(r#"{"absent":null}"#)] {
@@ -207,7 +207,7 @@ fn sessions_in_redis_outlive_the_proxy() {
     });
 }
 
-both_stores! {
+every_store! {
     fn sigterm_lets_the_request_under_way_finish_and_save(w) {
         let proxy = w.proxy();
         let browser = w.browser(&proxy);

@@ -2,11 +2,16 @@
 //! Redis. Each module is one topic of the contract; each test is one sentence of it. The support code holds the
 //! global invariants against every one of them.
 
+mod answers;
+mod balance;
 mod caches;
 mod canaries;
 mod configuration;
+mod connect;
+mod crashes;
 mod crowd;
 mod data;
+mod disk;
 mod django;
 mod documentation;
 mod drain;
@@ -17,6 +22,7 @@ mod hostile_frames;
 mod life;
 mod listeners;
 mod load;
+mod moving;
 mod order;
 mod out_of_band;
 mod outage;
@@ -26,8 +32,12 @@ mod races;
 mod realms;
 mod redis;
 mod reload;
+mod requests;
 mod revocations;
+mod seals;
 mod slow;
 mod streams;
 mod support;
+mod transports;
 mod trust;
+mod tunnels;

@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 
 use crate::support::{
-    Answer, Ask, Browser, Framing, Gate, Headers, Proxy, Store, Wire, both_stores, parse_head, world,
+    Answer, Ask, Browser, Framing, Gate, Headers, Proxy, Store, Wire, every_store, parse_head, world,
 };
 
 const MERGE: (&str, &str) = ("Content-Type", "application/merge-patch+json");
@@ -44,7 +44,7 @@ fn patch(proxy: &Proxy, bearer: &str, kind: (&str, &str), body: &str) -> Said {
     ask(proxy, "PATCH", "/v1/session", &[("Authorization", bearer), kind], body)
 }
 
-both_stores! {
+every_store! {
     fn the_data_of_a_long_token_is_fetched_by_reference(w) {
         let proxy = w.proxy();
         let browser = w.browser(&proxy);

@@ -6,7 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::crowd;
-use crate::support::{Answer, Ask, Browser, Gate, OurCookie, Proxy, Relay, Store, World, let_pass, until, world};
+use crate::support::{
+    Answer, Ask, Browser, Gate, OurCookie, Proxy, Relay, Store, World, let_pass, mirror, until, world,
+};
 
 /// What the busy machine may add to what the contract allows: twice `store.timeout`.
 const SLACK: Duration = Duration::from_millis(750);
@@ -209,7 +211,7 @@ fn a_redis_that_is_away_under_load_is_an_error_in_time_and_over_at_once() {
     let seconds = crowd::number("CLOAKROOM_OUTAGE_SECONDS", || 3);
     world(Store::DurableRedis, |w| {
         let relay = Relay::to(w.redis().port());
-        let mirror = crowd::mirror();
+        let mirror = mirror();
         let config = format!(
             "store.url = \"{}\"\nstore.timeout = \"250ms\"\nstore.save_timeout = \"2s\"\nupstreams.app.servers = [\"{mirror}\"]",
             relay.url()

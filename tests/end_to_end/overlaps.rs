@@ -1,5 +1,5 @@
 //! Issue 3, "must hold" 1: two requests of one session, the first held back in the upstream until the second was
-//! answered. Each pair in memory, in Redis, and with a proxy of its own for each of the two.
+//! answered. Each pair in memory, in a file, in Redis, and with a proxy of its own for each of the two.
 
 use std::time::Duration;
 
@@ -16,6 +16,14 @@ macro_rules! every_way {
             #[test]
             fn in_memory() {
                 world(Store::Memory, |w| {
+                    let here = w.browser(&w.proxy_with(CONFIG));
+                    test(&here, &here.clone());
+                });
+            }
+
+            #[test]
+            fn in_a_file() {
+                world(Store::File, |w| {
                     let here = w.browser(&w.proxy_with(CONFIG));
                     test(&here, &here.clone());
                 });

@@ -11,7 +11,7 @@ use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
 use crate::support::{
-    Answer, Frame, Frames, Gate, Http2, OurCookie, Piece, Proxy, Reply, SCRIPT, Store, TICKET, World, both_stores,
+    Answer, Frame, Frames, Gate, Http2, OurCookie, Piece, Proxy, Reply, SCRIPT, Store, TICKET, World, every_store,
     tls_client, until, world,
 };
 
@@ -25,7 +25,7 @@ fn seen(w: &World, key: &str, reply: Reply) -> Reply {
     Reply { seen: w.upstream.seen(key), ..reply }
 }
 
-both_stores! {
+every_store! {
     fn a_browser_that_speaks_http_2_over_tls_has_a_session(w) {
         let (tls, certificate) = w.certificate("one");
         let proxy = w.proxy_with(&tls);

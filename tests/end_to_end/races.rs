@@ -3,7 +3,7 @@
 
 use std::slice;
 
-use crate::support::{Answer, Ask, Browser, Gate, OurCookie, Pending, Store, both_stores, world};
+use crate::support::{Answer, Ask, Browser, Gate, OurCookie, Pending, Store, every_store, world};
 
 /// A request that has been given its token and waits in the upstream until the gate is released.
 fn slow(browser: &Browser, answer: Answer) -> (Gate, Pending) {
@@ -46,7 +46,7 @@ fn a_hundred_at_once(ways: &[Browser]) {
     home.control("destroy");
 }
 
-both_stores! {
+every_store! {
     fn a_hundred_changes_at_once_all_survive_twenty_times(w) {
         let browser = w.browser(&w.proxy());
         for _ in 0..20 {

@@ -1,6 +1,6 @@
 //! Contract 1 and 2: whose cookie it is, and tickets that somebody else planted. Issue 2, "must hold" 8.
 
-use crate::support::{Answer, Ask, Store, both_stores, world};
+use crate::support::{Answer, Ask, Store, every_store, world};
 
 const TWO_SITES: &str = r#"
     listen.scheme = "https"
@@ -10,7 +10,7 @@ const TWO_SITES: &str = r#"
     ]
     "#;
 
-both_stores! {
+every_store! {
     fn a_ticket_of_one_site_is_no_ticket_on_another(w) {
         let proxy = w.proxy_with(TWO_SITES);
         let (a, b) = (w.browser_at(&proxy, "https", "a.example"), w.browser_at(&proxy, "https", "b.example"));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 
 use crate::support::{
-    Answer, Ask, Connection, Gate, Http2, OurCookie, Proxy, SCRIPT, Store, TICKET, World, both_stores, tls_client,
+    Answer, Ask, Connection, Gate, Http2, OurCookie, Proxy, SCRIPT, Store, TICKET, World, every_store, tls_client,
     until, world,
 };
 
@@ -35,7 +35,7 @@ fn a_kept_alive_connection_has_the_new_routes_with_its_next_request() {
     });
 }
 
-both_stores! {
+every_store! {
     fn a_request_under_way_ends_with_the_configuration_that_it_began_with(w) {
         let proxy = w.proxy();
         let browser = w.browser(&proxy);

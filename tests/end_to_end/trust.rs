@@ -1,6 +1,6 @@
 //! Contract 4 and 5: what the upstream may believe and what the browser must not see. Issue 2, "must hold" 3.
 
-use crate::support::{Answer, Ask, OurCookie, Piece, Store, TICKET, World, both_stores, folded, until, world};
+use crate::support::{Answer, Ask, OurCookie, Piece, Store, TICKET, World, every_store, folded, until, world};
 
 const SPELLINGS: [&str; 8] =
     ["X-Session", "x-session", "X-SESSION", "x_session", "X_Session", "X.SESSION", "x!session", "X-Session-Update"];
@@ -109,7 +109,7 @@ fn update_and_control_never_reach_the_browser() {
     });
 }
 
-both_stores! {
+every_store! {
     fn update_and_control_count_on_every_final_status_below_500(w) {
         let browser = w.browser(&w.proxy());
         browser.update(r#"{"last":0}"#);

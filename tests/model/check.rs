@@ -126,7 +126,7 @@ impl Round<'_> {
         for (done, plan, stored) in writes {
             let last = states.last().expect("a state");
             if stored.version() == last.version() + 2 {
-                let undone = self.undone(last);
+                let undone = self.undone(last).into_iter().find(|undone| leads_to(undone, done, stored));
                 states.push(undone.unwrap_or_else(|| panic!("a version that nobody made; {context}")));
             }
             let last = states.last().expect("a state");
@@ -136,10 +136,11 @@ impl Round<'_> {
         states
     }
 
-    /// A change that was made and undone again, because its subject was revoked meanwhile. Others may have met it.
-    fn undone(&self, last: &State) -> Option<State> {
-        let State::Live { record, retired } = last else { return None };
-        self.mine().filter(|done| self.gave_way(done)).find_map(|done| {
+    /// The changes that may have been made and undone again, because their subject was revoked meanwhile. Others may have
+    /// met one of them.
+    fn undone(&self, last: &State) -> Vec<State> {
+        let State::Live { record, retired } = last else { return Vec::new() };
+        let made = self.mine().filter(|done| self.gave_way(done)).filter_map(|done| {
             let (who, deed) = done.asked()?;
             let Expected::Change(body, rotated) = last.expect(who, deed) else { return None };
             let mut next = record.clone();
@@ -151,7 +152,8 @@ impl Round<'_> {
                 next.secret = UNSEEN;
             }
             Some(State::Live { record: next, retired })
-        })
+        });
+        made.collect()
     }
 
     /// Whether this was refused although it fits: it gave its session a subject that was being revoked.
@@ -202,7 +204,7 @@ impl Round<'_> {
     /// What wrote nothing must have been right at some moment.
     fn check_unsaved(&self, states: &[State], last: &State) {
         let context = self.context;
-        let undone: Vec<State> = states.iter().filter_map(|state| self.undone(state)).collect();
+        let undone: Vec<State> = states.iter().flat_map(|state| self.undone(state)).collect();
         let moments = || states.iter().chain(&undone).chain([last]);
         for done in self.done.iter().filter(|done| done.home.is_none() || done.home == Some(self.handle)) {
             let seen = match (&done.found, &done.act) {
@@ -245,6 +247,16 @@ fn written(done: &Done) -> Option<(&Done, &Plan, &Stored)> {
     match &plan.store {
         Step::Change(write) | Step::Recreate(write, ..) => Some((done, plan, &write.stored)),
         Step::Keep | Step::Create(..) => None,
+    }
+}
+
+/// Whether what was stored by this change can have been made of that state.
+fn leads_to(state: &State, done: &Done, stored: &Stored) -> bool {
+    let Some((who, deed)) = done.asked() else { return false };
+    match (state.expect(who, deed), stored) {
+        (Expected::Change(body, _), Stored::Live(record)) => Body::of(record) == body,
+        (Expected::End | Expected::Replace(_), Stored::Tombstone(_)) => true,
+        _ => false,
     }
 }
 

@@ -16,26 +16,35 @@ mod round;
 mod support;
 mod world;
 
-use cloakroom::store::{Depot, Kind, Settings, redis::Target};
+use cloakroom::store::{Depot, Kind, Settings, redis::Target, seal::Roots};
 use process::Process;
 use support::{Redis, Turnstile};
 use world::World;
 
 const PREFIX: &str = "model:";
 
-fn depot(kind: Kind) -> Depot {
+fn settings(kind: Kind) -> Settings {
     let timeout = std::time::Duration::from_secs(10);
-    let settings = Settings { kind, prefix: PREFIX.to_owned(), timeout, ..Settings::default() };
-    Depot::new(&settings).expect("a depot")
+    Settings { kind, prefix: PREFIX.to_owned(), timeout, ..Settings::default() }
+}
+
+fn process(settings: &Settings) -> Process {
+    Process::new(Depot::new(settings).expect("a depot").open())
+}
+
+/// These settings with `store.encrypt`, and roots of this byte each.
+fn sealing(roots: &[u8], settings: Settings) -> Settings {
+    let roots = Roots(roots.iter().map(|root| vec![*root; 32]).collect());
+    Settings { encrypt: true, roots, ..settings }
 }
 
 fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
-async fn run(name: &str, processes: Vec<Process>) -> World {
+async fn run(name: &str, operations: u64, processes: Vec<Process>) -> World {
     let seed = from_environment("CLOAKROOM_MODEL_SEED").unwrap_or_else(rand::random);
-    let operations = from_environment("CLOAKROOM_MODEL_OPERATIONS").unwrap_or(10_000);
+    let operations = from_environment("CLOAKROOM_MODEL_OPERATIONS").unwrap_or(operations);
     eprintln!("{name}: CLOAKROOM_MODEL_SEED={seed}");
     let mut world = World::new(seed, processes);
     let begun = std::time::Instant::now();
@@ -50,23 +59,46 @@ async fn run(name: &str, processes: Vec<Process>) -> World {
 
 #[tokio::test]
 async fn ten_thousand_operations_in_memory_are_those_of_the_model() {
-    let depot = depot(Kind::Memory { max_sessions: 1_000_000 });
+    let depot = Depot::new(&settings(Kind::Memory { max_sessions: 1_000_000 })).expect("a depot");
     // Two shards of one process: they share the sessions and the lanes.
     let first = Process::new(depot.open());
     let second = Process { store: depot.open(), ..first.clone() };
-    run("memory", vec![first, second]).await;
+    run("memory", 10_000, vec![first, second]).await;
 }
 
 #[tokio::test]
-async fn ten_thousand_operations_of_two_processes_on_one_redis_are_those_of_the_model() {
+async fn ten_thousand_operations_in_a_file_are_those_of_the_model() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let kind = Kind::File { path: folder.path().join("sessions.db") };
+    let depot = Depot::new(&settings(kind)).expect("a depot");
+    let first = Process::new(depot.open());
+    let second = Process { store: depot.open(), ..first.clone() };
+    run("file", 10_000, vec![first, second]).await;
+}
+
+/// `told`: what a process is told, the first one and the second.
+async fn run_in_redis(name: &str, operations: u64, told: [fn(Settings) -> Settings; 2]) {
     let server = Redis::start();
     // One of them is slow, so that the steps of the other come between its own.
     let slow = Turnstile::dawdling_before(server.port(), 1);
-    let target = |url: &str| Target::parse(url).expect("a URL of Redis").expect("a sound URL");
-    let process = |url: String| Process::new(depot(Kind::Redis(Box::new(target(&url)))).open());
-    let world = run("redis", vec![process(slow.url()), process(server.url())]).await;
+    let at = |url: &str| Kind::Redis(Box::new(Target::parse(url).expect("a URL of Redis").expect("a sound URL")));
+    let processes = vec![process(&told[0](settings(at(&slow.url())))), process(&told[1](settings(at(&server.url()))))];
+    let world = run(name, operations, processes).await;
     let keys: Vec<String> = server.command(&["KEYS", &format!("{PREFIX}s:*")]);
     for key in keys {
         assert!(world.explains(key.rsplit(':').next().unwrap_or_default()), "{key} is nobody's; {}", world.name());
     }
+}
+
+#[tokio::test]
+async fn ten_thousand_operations_of_two_processes_on_one_redis_are_those_of_the_model() {
+    run_in_redis("redis", 10_000, [|settings| settings, |settings| settings]).await;
+}
+
+/// In the middle of a change: one encrypts and the other not yet, and the root that is first here is second there.
+#[tokio::test]
+async fn so_are_three_thousand_of_a_process_that_encrypts_and_one_that_does_not() {
+    let here = |settings| sealing(&[1, 2], settings);
+    let there = |settings| Settings { encrypt: false, ..sealing(&[2, 1], settings) };
+    run_in_redis("sealed", 3_000, [here, there]).await;
 }

@@ -25,6 +25,8 @@ use cloakroom::{
     },
 };
 
+use tempfile::TempDir;
+
 use crate::support::{PATIENCE, Redis};
 
 pub(crate) const PREFIX: &str = "wardrobe:";
@@ -36,7 +38,7 @@ pub(crate) const SLACK: Duration = Duration::from_millis(750);
 /// Makes a test for each store of a function that takes a bench; after `sealed:` also for those that encrypt.
 macro_rules! every_store {
     (sealed: $($tests:tt)+) => {
-        crate::bench::every_store! { @ { memory redis sealed_memory sealed_redis } $($tests)+ }
+        crate::bench::every_store! { @ { memory file redis sealed_memory sealed_file sealed_redis } $($tests)+ }
     };
     (@ $stores:tt $($(#[$note:meta])* async fn $name:ident($bench:ident) $body:block)+) => {$(
         $(#[$note])*
@@ -51,7 +53,7 @@ macro_rules! every_store {
         }
     )+};
     ($($tests:tt)+) => {
-        crate::bench::every_store! { @ { memory redis } $($tests)+ }
+        crate::bench::every_store! { @ { memory file redis } $($tests)+ }
     };
 }
 pub(crate) use every_store;
@@ -67,11 +69,17 @@ macro_rules! on_each {
 }
 pub(crate) use on_each;
 
+/// One bench for each store.
+pub(crate) fn benches() -> Vec<Bench> {
+    vec![Bench::memory(), Bench::sealed_file(), Bench::redis()]
+}
+
 /// A store and one process that works with it.
 pub(crate) struct Bench {
     pub(crate) server: Option<Redis>,
     settings: Settings,
     depot: Depot,
+    _folder: Option<TempDir>,
     pub(crate) process: Process,
 }
 
@@ -82,6 +90,21 @@ impl Bench {
 
     pub(crate) fn memory_for(max_sessions: usize) -> Self {
         Self::over(None, in_memory(max_sessions))
+    }
+
+    pub(crate) fn file() -> Self {
+        Self::in_a_file(|settings| settings)
+    }
+
+    pub(crate) fn sealed_file() -> Self {
+        Self::in_a_file(|settings| sealing(&[1], settings))
+    }
+
+    fn in_a_file(change: impl FnOnce(Settings) -> Settings) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let kind = Kind::File { path: folder.path().join("sessions.db") };
+        let settings = change(Settings { kind, save_timeout: Duration::from_secs(20), ..in_memory(1) });
+        Self { _folder: Some(folder), ..Self::over(None, settings) }
     }
 
     pub(crate) fn redis() -> Self {
@@ -103,10 +126,10 @@ impl Bench {
     fn over(server: Option<Redis>, settings: Settings) -> Self {
         let depot = Depot::new(&settings).expect("a depot");
         let process = Process::new(depot.open());
-        Self { server, settings, depot, process }
+        Self { server, settings, depot, _folder: None, process }
     }
 
-    /// Another process with the same store: nothing else is shared.
+    /// Another process with the same store: nothing else is shared, but what only one process can have.
     pub(crate) fn another_process(&self) -> Process {
         match &self.server {
             Some(_) => Process::of(&self.settings),
@@ -194,6 +217,12 @@ impl Process {
 
     fn of(settings: &Settings) -> Self {
         Self::new(Depot::new(settings).expect("a depot").open())
+    }
+
+    /// Waits until the store has been reached: on a busy machine that may take longer than a short timeout.
+    pub(crate) async fn ready(self) -> Self {
+        eventually("the store to be reached", async || self.store.ping().await.ok()).await;
+        self
     }
 
     pub(crate) fn with(&self, change: impl FnOnce(&mut Policy)) -> Self {

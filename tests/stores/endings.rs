@@ -66,7 +66,7 @@ every_store! {
     }
 
     async fn a_slow_write_does_not_bring_an_expired_session_back(bench) {
-        let process = bench.process.with(|policy| policy.idle_timeout = Duration::from_millis(100));
+        let process = bench.process.with(|policy| policy.idle_timeout = Duration::from_millis(700));
         let slow = process.visit(r#"{"a":1}"#).await;
         bench.gone(&handle_of(&slow)).await;
         assert_no_write_passes(&process, &slow).await;

@@ -19,7 +19,7 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_millis(300);
 
 async fn endure(server: &Redis, url: &str, fail: impl Fn(), heal: impl Fn()) {
-    let process = Process::at(url, TIMEOUT);
+    let process = Process::at(url, TIMEOUT).ready().await;
     let visitor = process.visit(r#"{"a":1}"#).await;
     let _ = server;
     for round in 0..2 {
@@ -145,7 +145,7 @@ async fn pair() -> (Redis, Redis) {
 async fn a_fail_over_behind_a_name_is_followed_although_the_old_connection_lives() {
     let (old, new) = pair().await;
     let relay = Relay::to(old.port());
-    let process = Process::at(&relay.url(), TIMEOUT);
+    let process = Process::at(&relay.url(), TIMEOUT).ready().await;
     let visitor = process.visit(r#"{"a":1}"#).await;
     let caught_up = async || {
         let _: i64 = old.command(&["WAIT", "1", "1000"]);
@@ -172,7 +172,7 @@ async fn a_fail_over_behind_a_name_is_followed_although_the_old_connection_lives
 async fn a_replica_that_lost_its_master_is_left_for_where_the_name_leads() {
     let (master, replica) = pair().await;
     let relay = Relay::to(replica.port());
-    let process = Process::at(&relay.url(), TIMEOUT);
+    let process = Process::at(&relay.url(), TIMEOUT).ready().await;
     assert_eq!(process.store.ping().await, Ok(()));
     let _: String = replica.command(&["CONFIG", "SET", "replica-serve-stale-data", "no"]);
     master.kill();
@@ -193,7 +193,7 @@ async fn a_replica_that_lost_its_master_is_left_for_where_the_name_leads() {
 async fn a_replica_without_anything_better_is_not_stormed_and_still_read() {
     let (_master, replica) = pair().await;
     let relay = Relay::to(replica.port());
-    let process = Process::at(&relay.url(), TIMEOUT);
+    let process = Process::at(&relay.url(), Duration::from_secs(5)).ready().await;
     let begun = Instant::now();
     let mut reads = 0;
     while begun.elapsed() < Duration::from_secs(2) {

@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_millis(300);
 async fn endure(fault: impl Fn() -> Deed + Send + 'static) -> Vec<(&'static str, StoreError)> {
     let server = Redis::start();
     let double = Double::of(server.port());
-    let process = Process::at(&double.url(), TIMEOUT);
+    let process = Process::at(&double.url(), TIMEOUT).ready().await;
     let visitor = process.visit(r#"{"a":1}"#).await;
     process
         .store
@@ -32,8 +32,8 @@ async fn endure(fault: impl Fn() -> Deed + Send + 'static) -> Vec<(&'static str,
         errors.push((what, answer.expect_err(what)));
     }
     double.behave();
-    let data = within(TIMEOUT, "the first read afterwards", process.data(&handle_of(&visitor))).await;
-    assert_eq!(data, r#"{"a":1}"#);
+    within(TIMEOUT, "the way back", process.clone().ready()).await;
+    assert_eq!(process.data(&handle_of(&visitor)).await, r#"{"a":1}"#);
     process.save(&visitor, r#"{"b":2}"#, "").await.expect("the first save afterwards");
     errors
 }
@@ -102,7 +102,7 @@ async fn an_answer_of_the_wrong_kind_is_an_error() {
 async fn endure_but_ping(answer: &'static [u8]) -> Vec<(&'static str, StoreError)> {
     let server = Redis::start();
     let double = Double::of(server.port());
-    let process = Process::at(&double.url(), TIMEOUT);
+    let process = Process::at(&double.url(), TIMEOUT).ready().await;
     let visitor = process.visit(r#"{"a":1}"#).await;
     double.rule(move |command| match command.name().as_str() {
         "CLIENT" => Deed::Forward,
@@ -161,7 +161,7 @@ async fn an_answer_that_is_larger_than_any_session_is_not_read_to_its_end() {
     ] {
         let server = Redis::start();
         let double = Double::of(server.port());
-        let process = Process::at(&double.url(), Duration::from_secs(10));
+        let process = Process::at(&double.url(), crate::support::PATIENCE);
         let visitor = process.visit(r#"{"a":1}"#).await;
         double.rule(move |command| match command.name().as_str() {
             "CLIENT" => Deed::Forward,

@@ -141,7 +141,9 @@ impl Watch {
         let names = lines.iter().filter(|line| !line.contains(" lua] ")).filter_map(|line| line.split('"').nth(1));
         let names = names.map(str::to_ascii_uppercase);
         names
-            .filter(|name| !["ECHO", "PING", "CLIENT", "HELLO", "INFO", "SELECT", "SCRIPT"].contains(&name.as_str()))
+            .filter(|name| {
+                !["ECHO", "PING", "CLIENT", "HELLO", "INFO", "CONFIG", "SELECT", "SCRIPT"].contains(&name.as_str())
+            })
             .collect()
     }
 

@@ -51,6 +51,11 @@ impl Map {
         self.values.get(handle).and_then(|value| value.read(now))
     }
 
+    /// The handles of what can be read, in no order.
+    pub(super) fn alive(&self, now: Timestamp) -> impl Iterator<Item = Handle> {
+        self.values.iter().filter(move |(_, value)| value.expires > now).map(|(handle, _)| *handle)
+    }
+
     /// Whether what can be read there has this stamp; `None`: whether there is nothing to be read.
     pub(super) fn is_at(&self, handle: &Handle, expected: Option<&Stamp>, now: Timestamp) -> bool {
         let alive = self.values.get(handle).filter(|value| value.expires > now);

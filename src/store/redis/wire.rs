@@ -28,6 +28,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     meter::{Meter, Metered},
+    reason,
     target::{Password, Place, Target},
 };
 
@@ -37,7 +38,6 @@ const LOOK_UP: Duration = Duration::from_secs(10);
 const QUEUE: usize = 4096;
 /// What the server shows for us in `CLIENT LIST`.
 const NAME: &str = "cloakroom";
-const SILENT: &str = "no answer within store.timeout";
 
 /// A connection on which questions can be asked. The last clone closes it, whatever is still under way.
 #[derive(Clone)]
@@ -98,7 +98,8 @@ impl Dialer {
     pub(in crate::store) async fn dial(&self) -> Result<Wire, String> {
         match &self.target.place {
             Place::Unix(path) => {
-                self.in_time(async { self.greet(UnixStream::connect(path).await.map_err(unreachable)?).await }).await
+                self.in_time(async { self.greet(UnixStream::connect(path).await.map_err(reason::unreachable)?).await })
+                    .await
             }
             Place::Tcp { host, port } => {
                 let mut addresses = look_up(host, *port).await?;
@@ -109,7 +110,8 @@ impl Dialer {
                     match &self.tls {
                         None => self.greet(stream).await,
                         Some((connector, name)) => {
-                            self.greet(connector.connect(name.clone(), stream).await.map_err(unencrypted)?).await
+                            self.greet(connector.connect(name.clone(), stream).await.map_err(reason::unencrypted)?)
+                                .await
                         }
                     }
                 })
@@ -125,14 +127,7 @@ impl Dialer {
     }
 
     async fn in_time(&self, work: impl Future<Output = Result<Wire, String>>) -> Result<Wire, String> {
-        timeout(self.patience, work).await.unwrap_or_else(|_| Err(self.silent()))
-    }
-
-    fn silent(&self) -> String {
-        match self.tls {
-            None => SILENT.to_owned(),
-            Some(_) => format!("{SILENT}; does it speak TLS there (redis:// in store.url if not; see store.tls)?"),
-        }
+        timeout(self.patience, work).await.unwrap_or_else(|_| Err(reason::silent(self.tls.is_some())))
     }
 
     /// Tries the addresses of a name one after the other; each gets its share of the time.
@@ -143,9 +138,9 @@ impl Dialer {
             let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
             let share = end.saturating_duration_since(Instant::now()) / left;
             match timeout(share, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return settle(stream).map_err(unreachable),
-                Ok(Err(error)) => failure = unreachable(error),
-                Err(_) => failure = SILENT.to_owned(),
+                Ok(Ok(stream)) => return settle(stream).map_err(reason::unreachable),
+                Ok(Err(error)) => failure = reason::unreachable(error),
+                Err(_) => failure = reason::SILENT.to_owned(),
             }
         }
         Err(failure)
@@ -163,7 +158,7 @@ impl Dialer {
             .set_response_timeout(None)
             .set_pipeline_buffer_size(QUEUE);
         let made = MultiplexedConnection::new_with_config(&settings, stream, config).await;
-        let (connection, driver) = made.map_err(|error| speechless(&error))?;
+        let (connection, driver) = made.map_err(|error| reason::speechless(&error))?;
         let driver = Arc::new(AbortOnDropHandle::new(tokio::spawn(driver)));
         let mut wire = Wire { connection, meter, _driver: driver };
         self.introduce(&mut wire).await?;
@@ -176,15 +171,15 @@ impl Dialer {
         let mut judges: Vec<fn(&ServerError) -> Option<String>> = Vec::new();
         if let Some(password) = &self.target.password {
             greeting.add_command(log_in(self.target.user.as_deref(), password));
-            judges.push(|error| Some(not_let_in(error)));
+            judges.push(|error| Some(reason::not_let_in(error)));
         }
         if self.target.database != 0 {
             greeting.cmd("SELECT").arg(self.target.database);
-            judges.push(|error| Some(no_database(error)));
+            judges.push(|error| Some(reason::no_database(error)));
         }
         greeting.cmd("CLIENT").arg("SETNAME").arg(NAME);
-        judges.push(nameless);
-        let replies = wire.ask(&greeting, judges.len(), 0).await.map_err(|error| speechless(&error))?;
+        judges.push(reason::nameless);
+        let replies = wire.ask(&greeting, judges.len(), 0).await.map_err(|error| reason::speechless(&error))?;
         let failure = replies.iter().zip(judges).find_map(|(reply, judge)| match reply {
             Value::ServerError(error) => judge(error),
             _ => None,
@@ -217,65 +212,4 @@ fn log_in(user: Option<&str>, password: &Password) -> redis::Cmd {
     }
     command.arg(password.reveal());
     command
-}
-
-fn unreachable(error: io::Error) -> String {
-    format!("cannot connect: {error}; is it running, and does store.url name it?")
-}
-
-fn unencrypted(error: io::Error) -> String {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match inner {
-        Some(rustls::Error::InvalidMessage(_)) => {
-            "no TLS is spoken there; write redis:// in store.url, or name the port for TLS".to_owned()
-        }
-        Some(rustls::Error::InvalidCertificate(_)) => {
-            format!("its certificate is not believed: {error}; see store.tls.ca, and the host in store.url")
-        }
-        _ => format!("TLS failed: {error}; see store.tls"),
-    }
-}
-
-/// The connection broke, or what came is no RESP.
-fn speechless(error: &RedisError) -> String {
-    let why = if error.is_io_error() { error.to_string() } else { error.category().to_owned() };
-    format!(
-        "the connection broke while it was opened: {why}; is it a Redis server, does it want TLS (rediss:// in \
-         store.url) or a certificate of ours (store.tls)?"
-    )
-}
-
-fn not_let_in(error: &ServerError) -> String {
-    match error.code() {
-        "ERR" => "it has no such log-in (ERR); see the user in store.url, and leave the password out if it has none"
-            .to_owned(),
-        code => format!(
-            "it does not let us in ({code}); see the user in store.url, and the password there or in store.password"
-        ),
-    }
-}
-
-fn no_database(error: &ServerError) -> String {
-    match error.code() {
-        "NOAUTH" => password_wanted(error),
-        code => format!("it does not give us this database ({code}); see the number at the end of store.url"),
-    }
-}
-
-/// A name is worth having and no more: only what says that every other command will fail is a failure.
-fn nameless(error: &ServerError) -> Option<String> {
-    match (error.code(), error.details()) {
-        ("NOAUTH", _) => Some(password_wanted(error)),
-        ("DENIED", _) => Some(
-            "it is in protected mode (DENIED) and wants a password; set one there and in store.password".to_owned(),
-        ),
-        ("ERR", Some(detail)) if detail.starts_with("max number of clients") => {
-            Some("it has too many clients already; see its setting maxclients".to_owned())
-        }
-        _ => None,
-    }
-}
-
-fn password_wanted(error: &ServerError) -> String {
-    format!("it wants a password ({}); see store.password", error.code())
 }

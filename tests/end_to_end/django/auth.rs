@@ -1,8 +1,8 @@
 //! What `django.contrib.auth` does to a session.
 
-use crate::support::{Answer, OurCookie, both_stores};
+use crate::support::{Answer, OurCookie, every_store};
 
-both_stores! {
+every_store! {
     fn login_keeps_the_cart_and_changes_the_cookie(w) {
         let proxy = w.proxy();
         let (browser, planted) = (w.browser(&proxy), w.browser(&proxy));

@@ -1,8 +1,8 @@
 //! `request.session` as a dictionary: what an application reads, sets and removes.
 
-use crate::support::{Answer, Ask, Gate, OurCookie, both_stores};
+use crate::support::{Answer, Ask, Gate, OurCookie, every_store};
 
-both_stores! {
+every_store! {
     fn what_the_session_holds_comes_with_the_request_in_order(w) {
         let browser = w.browser(&w.proxy());
         assert_eq!(browser.data(), "{}");

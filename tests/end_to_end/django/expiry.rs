@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{OurCookie, Store, World, both_stores, until, world};
+use crate::support::{OurCookie, Store, World, every_store, until, world};
 
 const HOUR: i64 = 60 * 60;
 const DAY: i64 = 24 * HOUR;
@@ -38,7 +38,7 @@ fn a_number_is_an_idle_timeout_of_this_session() {
     });
 }
 
-both_stores! {
+every_store! {
     fn a_session_with_an_idle_timeout_of_its_own_ends_when_nobody_came(w) {
         // Reads do not extend it here, so that the test may look while it waits.
         let proxy = w.proxy_with("session.slide = \"write\"");

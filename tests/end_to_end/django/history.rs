@@ -1,7 +1,7 @@
 //! The walk-through of Django's tutorials: a form whose submissions are kept in the session and shown. What
 //! examples/history does, by the headers that it sends; tests/browser/history_tour.py does it as people do.
 
-use crate::support::{Answer, Ask, Gate, Pending, both_stores};
+use crate::support::{Answer, Ask, Gate, Pending, every_store};
 
 /// The answer to a submission.
 fn appended(entry: &str) -> Answer {
@@ -9,7 +9,7 @@ fn appended(entry: &str) -> Answer {
     answer.update(&format!(r#"[{{"op":"add","path":"/history/-","value":"{entry}"}}]"#))
 }
 
-both_stores! {
+every_store! {
     fn two_browsers_have_two_histories(w) {
         let proxy = w.proxy();
         let (ada, bob) = (w.browser(&proxy), w.browser(&proxy));

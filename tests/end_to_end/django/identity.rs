@@ -1,8 +1,8 @@
 //! Which session it is: its key, a new key, no session any more, and whether the browser keeps cookies at all.
 
-use crate::support::{Answer, Ask, OurCookie, both_stores};
+use crate::support::{Answer, Ask, OurCookie, every_store};
 
-both_stores! {
+every_store! {
     fn the_key_names_the_session_and_opens_nothing(w) {
         let browser = w.browser(&w.proxy());
         assert!(!browser.visit().is_live());

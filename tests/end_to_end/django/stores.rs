@@ -41,8 +41,31 @@ fn sessions_in_memory_end_with_the_process() {
 }
 
 #[test]
-fn files_are_not_in_this_version() {
-    is_not_in_this_version(r#"store.url = "file:sessions""#);
+fn sessions_in_a_file_outlive_the_process() {
+    world(Store::File, |w| {
+        let proxy = w.proxy_with(r#"store.url = "file:sessions""#);
+        let browser = w.browser(&proxy);
+        browser.update(r#"{"user":"ada"}"#);
+        proxy.terminate();
+        proxy.restart();
+        assert_eq!(browser.data(), r#"{"user":"ada"}"#);
+    });
+}
+
+#[test]
+fn a_file_drops_what_ended_by_itself() {
+    world(Store::File, |w| {
+        let proxy = w.proxy_with("session.idle_timeout = \"1s\"");
+        let browser = w.browser(&proxy);
+        let holds = |what: &str| w.store_files()[0].windows(what.len()).any(|bytes| bytes == what.as_bytes());
+        browser.update(r#"{"user":"ada-of-the-file"}"#);
+        assert!(holds("ada-of-the-file"));
+        // When it has ended its page is free, and written anew by what comes after it.
+        until("the session to leave the file", || {
+            w.browser(&proxy).update(r#"{"user":"bob"}"#);
+            (!holds("ada-of-the-file")).then_some(())
+        });
+    });
 }
 
 #[test]

@@ -20,7 +20,8 @@ const NOT_HERE: [&str; 3] = ["cargo run --release -- demo", "tests/run", "export
 pub(super) struct Transcript {
     folder: TempDir,
     ports: [(&'static str, u16); 3],
-    servers: Vec<Child>,
+    /// Each by the program that was typed.
+    servers: Vec<(String, Child)>,
     status: i32,
     answered: usize,
 }
@@ -42,16 +43,13 @@ impl Transcript {
     pub(super) fn follow(&mut self, block: &Block<'_>) {
         let text = self.with_our_ports(block.text);
         match block.kind {
+            "toml" | "python" if named(&text).is_some() => self.write(named(&text).unwrap_or_default(), &text),
             "toml" if !self.path("cloakroom.toml").exists() => self.write("cloakroom.toml", &text),
-            "toml" => {} // loaded by another test
+            "toml" | "text" => {} // loaded by another test, or nothing to type
             "toml broken" => self.write("broken.toml", &text),
-            "python" => {
-                let name = text.lines().next().and_then(|line| line.strip_prefix("# ")).expect("a file's name");
-                self.write(name, &text);
-            }
             "sh" => self.start(&text),
             "console" => self.converse(&text, block.line),
-            other => panic!("README.md:{}: what is a {other:?} block?", block.line),
+            other => panic!("line {}: what is a {other:?} block?", block.line),
         }
     }
 
@@ -67,33 +65,39 @@ impl Transcript {
         fs::write(self.path(name), text).expect("a file of the page");
     }
 
-    /// Starts servers, in place of those that run.
+    /// Starts servers, each in place of the same program that runs, or stops one.
     fn start(&mut self, text: &str) {
-        let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !NOT_HERE.contains(line)).collect();
-        if !lines.is_empty() {
-            self.stop();
-        }
         let [proxy, application, redis] = self.ports.map(|(_, port)| port);
-        for line in lines {
-            let (command, port) = match line.split(' ').next() {
-                Some("python3") => (line.to_owned(), application),
-                Some("redis-server") => (format!("{line} --bind 127.0.0.1 --port {redis} --save ''"), redis),
-                Some("cloakroom") => (format!("{line} --listen 127.0.0.1:{proxy}"), proxy),
+        for line in text.lines().filter(|line| !line.is_empty() && !NOT_HERE.contains(line)) {
+            let program = line.split(' ').next().unwrap_or_default();
+            let (command, port) = match program {
+                "python3" => (line.to_owned(), application),
+                "redis-server" => (format!("{line} --bind 127.0.0.1 --port {redis} --save ''"), redis),
+                "cloakroom" => (format!("{line} --listen 127.0.0.1:{proxy}"), proxy),
+                "systemctl" => {
+                    let stopped = line.strip_prefix("systemctl stop ").expect("something to stop");
+                    assert!(self.stop(|program| program == stopped) > 0, "{stopped} did not run");
+                    continue;
+                }
                 _ => panic!("the page says to type {line:?}, and no test does"),
             };
+            self.stop(|running| running == program);
             let log = File::options().create(true).append(true).open(self.path("log")).expect("a log");
             let mut bash = self.bash(&format!("exec {command}"));
             bash.stdout(log.try_clone().expect("the log")).stderr(log);
-            self.servers.push(bash.spawn().expect("bash"));
+            self.servers.push((program.to_owned(), bash.spawn().expect("bash")));
             until(line, || TcpStream::connect(("127.0.0.1", port)).ok());
         }
     }
 
-    fn stop(&mut self) {
-        for mut server in self.servers.drain(..) {
+    /// Stops the servers whose program this is; says how many.
+    fn stop(&mut self, which: impl Fn(&str) -> bool) -> usize {
+        let stopped = self.servers.extract_if(.., |(program, _)| which(program));
+        let ended = stopped.map(|(_, mut server)| {
             let _ = server.kill();
             let _ = server.wait();
-        }
+        });
+        ended.count()
     }
 
     /// Types each line that begins with `$` and compares the answers.
@@ -108,7 +112,7 @@ impl Transcript {
             let log = fs::read_to_string(self.path("log")).unwrap_or_default();
             let (want, got): (Vec<_>, Vec<_>) =
                 (promised.trim_end().lines().collect(), said.trim_end().lines().collect());
-            assert!(same(&want, &got), "README.md:{line}: $ {command}\n{said}\ninstead of\n{promised}\n\n{log}");
+            assert!(same(&want, &got), "line {line}: $ {command}\n{said}\ninstead of\n{promised}\n\n{log}");
             self.answered += 1;
         }
     }
@@ -125,8 +129,13 @@ impl Transcript {
 
 impl Drop for Transcript {
     fn drop(&mut self) {
-        self.stop();
+        self.stop(|_| true);
     }
+}
+
+/// The name of a file in its first line.
+fn named(text: &str) -> Option<&str> {
+    text.lines().next()?.strip_prefix("# ").filter(|name| name.ends_with(".py") || name.ends_with(".toml"))
 }
 
 /// Whether these lines are what was promised.

@@ -98,6 +98,11 @@ impl Connection {
         Self::open(address, ledger.clone()).expect("connecting to a listener")
     }
 
+    /// The socket, once what passes on it is HTTP no longer.
+    pub(crate) fn stream(&self) -> &TcpStream {
+        self.wire.stream()
+    }
+
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.wire.send(bytes)
     }
@@ -120,6 +125,20 @@ impl Connection {
             let trailers = Headers::default();
             return Ok(Reply { status, headers, body: Vec::new(), trailers, interim, complete: true, seen: None });
         }
+    }
+
+    /// The status of an informational response, which comes next.
+    pub(crate) fn interim(&mut self) -> io::Result<u16> {
+        let raw = self.wire.head()?;
+        self.ledger.shown_to_client(&raw);
+        let (first, _) = parse_head(&raw);
+        let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
+        status.filter(|status| (100..200).contains(status)).ok_or_else(|| io::Error::other(first))
+    }
+
+    /// Bytes of another protocol, up to these.
+    pub(crate) fn bytes(&mut self, end: &[u8]) -> io::Result<Vec<u8>> {
+        self.wire.until(end)
     }
 
     /// A whole response to a request of this method. What breaks off in the body is not an error but `!complete`.

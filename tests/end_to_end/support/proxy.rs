@@ -108,6 +108,11 @@ impl Proxy {
         Ok(Running { child, addresses })
     }
 
+    /// Where its configuration is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Writes the configuration. A room whose address the test names keeps it; to a list of public addresses ours is added.
     fn write(&self, addresses: &[(&'static str, SocketAddr)]) {
         let mut config = self.config.lock().expect("the configuration").clone();
@@ -173,6 +178,7 @@ impl Proxy {
         &self.ledger
     }
 
+    /// Where browsers ask.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address_of(0)
     }
@@ -189,6 +195,15 @@ impl Proxy {
     /// Where applications ask.
     pub(crate) fn application(&self) -> SocketAddr {
         self.address_of(2)
+    }
+
+    /// What `/readyz` says.
+    pub(crate) fn readiness(&self) -> (u16, String) {
+        let mut connection =
+            Connection::open(self.admin(), self.ledger.clone()).expect("connecting to the admin listener");
+        connection.send(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("asking");
+        let reply = connection.reply("GET").expect("an answer of the admin listener");
+        (reply.status, reply.text())
     }
 
     /// A raw connection to the listener.
@@ -248,6 +263,14 @@ impl Proxy {
             let _ = running.child.kill();
             let _ = running.child.wait();
         }
+    }
+
+    /// Limits the size of every file that it writes; `None` lifts the limit.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let running = self.running.lock().expect("proxy");
+        let pid = Pid::from_child(&running.as_ref().expect("a running proxy").child);
+        let limit = rustix::process::Rlimit { current: bytes, maximum: None };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, limit).expect("a limit of file sizes");
     }
 
     /// Bytes resident now.

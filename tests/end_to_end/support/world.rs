@@ -20,6 +20,8 @@ use super::upstream::Upstream;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Store {
     Memory,
+    /// A file in the folder of each proxy: two proxies cannot share one.
+    File,
     Redis,
     /// A Redis that keeps what it acknowledged when it is killed.
     DurableRedis,
@@ -30,6 +32,8 @@ pub(crate) struct World {
     proxies: Mutex<Vec<Arc<Proxy>>>,
     pub(crate) upstream: Upstream,
     redis: Option<Redis>,
+    /// `store.url`
+    url: String,
     ledger: Arc<Ledger>,
     sessionless: Mutex<Vec<&'static str>>,
     folder: TempDir,
@@ -42,8 +46,8 @@ pub(crate) fn world(store: Store, test: impl FnOnce(&World)) {
     world.finish();
 }
 
-/// Makes two tests of a function that takes a world: one for each store.
-macro_rules! both_stores {
+/// Makes a test for each store of a function that takes a world.
+macro_rules! every_store {
     ($($(#[$note:meta])* fn $name:ident($world:ident) $body:block)+) => {$(
         $(#[$note])*
         mod $name {
@@ -59,13 +63,18 @@ macro_rules! both_stores {
             }
 
             #[test]
+            fn in_a_file() {
+                world(Store::File, test);
+            }
+
+            #[test]
             fn in_redis() {
                 world(Store::Redis, test);
             }
         }
     )+};
 }
-pub(crate) use both_stores;
+pub(crate) use every_store;
 
 impl World {
     fn new(store: Store) -> Self {
@@ -75,11 +84,17 @@ impl World {
         secret("root");
         let trust = Trust { key: Arc::new(secret("token")), audience: "app" };
         let redis = match store {
-            Store::Memory => None,
+            Store::Memory | Store::File => None,
             Store::Redis => Some(Redis::start()),
             Store::DurableRedis => Some(Redis::durable()),
         };
+        let url = match (store, &redis) {
+            (Store::File, _) => "file:sessions.db".to_owned(),
+            (_, Some(redis)) => redis.url(),
+            (_, None) => "memory:".to_owned(),
+        };
         Self {
+            url,
             proxies: Mutex::default(),
             upstream: Upstream::start(trust),
             redis,
@@ -87,6 +102,12 @@ impl World {
             sessionless: Mutex::default(),
             folder,
         }
+    }
+
+    /// What is in the files of all proxies.
+    pub(crate) fn store_files(&self) -> Vec<Vec<u8>> {
+        let proxies = 0..self.proxies.lock().expect("proxies").len();
+        proxies.filter_map(|index| std::fs::read(self.file(&format!("proxy-{index}/sessions.db"))).ok()).collect()
     }
 
     pub(crate) fn has_redis(&self) -> bool {
@@ -148,7 +169,7 @@ impl World {
             "#,
             token = self.file("token"),
             root = self.file("root"),
-            store = self.redis.as_ref().map_or_else(|| "memory:".to_owned(), Redis::url),
+            store = self.url,
             upstream = self.upstream.url(),
         );
         text.parse().expect("the default configuration")

@@ -1,0 +1,267 @@
+//! A browser's request body on its way to the application, streamed frame by frame: nothing is held back or kept.
+//!
+//! It is held to its limits while it flows: `limits.body_bytes` for bodies of unknown length too, and
+//! `limits.body_idle_timeout` while we wait for the browser (not while the application is the slow one). A body that
+//! breaks a limit, or off, ends in an error, so that the application never sees it complete and its connection is closed.
+//! Where the browser waits for `100 Continue`, nothing is read before the application wants it or a second has passed.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header::EXPECT, request::Parts};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{Rejection, body::clean, line::Line};
+use crate::{
+    headers::{self, Expectation},
+    upstream::{Payload, Progress},
+};
+
+/// A browser that expects `100 Continue` gets it after this time at the latest.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a request's body may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UploadLimits {
+    /// Bytes of a body, if there is a limit.
+    pub bytes: Option<u64>,
+    /// Between two pieces of a body.
+    pub idle_timeout: Duration,
+}
+
+/// Why a body did not come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The browser's connection broke, or the body is malformed.
+    Broken,
+    TooLarge,
+    TooSlow,
+    /// The application answered without wanting it.
+    Unwanted,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Broken => "the request's body broke off",
+            Self::TooLarge => "the request's body is too large",
+            Self::TooSlow => "the request's body is too slow",
+            Self::Unwanted => "nobody wants the request's body",
+        })
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl From<Fault> for Rejection {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Broken | Fault::Unwanted => Self::BodyBroken,
+            Fault::TooLarge => Self::BodyTooLarge,
+            Fault::TooSlow => Self::BodyTooSlow,
+        }
+    }
+}
+
+/// What became of a body, for those who wait for the answer. Costs nothing where there is no body.
+#[derive(Clone, Default)]
+pub(super) struct Fate(Option<Arc<OnceLock<Fault>>>);
+
+impl Fate {
+    /// The fault that ended it.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.0.as_ref()?.get().copied()
+    }
+}
+
+/// Takes a request's body in, and what holds it back if its browser waits for `100 Continue`. Call it while the head is
+/// still as the browser sent it, but for the hop-by-hop fields.
+///
+/// # Errors
+/// The request expects something else, or says itself that its body is too large.
+pub(super) fn accept(
+    head: &mut Parts,
+    body: Incoming,
+    line: &Arc<Line>,
+) -> Result<(Upload, Option<Starter>), Rejection> {
+    let expectation = headers::expectation_of(&head.headers, head.version);
+    if expectation == Expectation::Unknown {
+        return Err(Rejection::Expectation);
+    }
+    if line.uploads.bytes.is_some_and(|limit| body.size_hint().lower() > limit) {
+        return Err(Rejection::BodyTooLarge);
+    }
+    let upload = Upload::new(body, Arc::clone(line));
+    if !upload.is_end_stream() {
+        headers::frame_unknown_length(&mut head.headers);
+        if expectation == Expectation::Continue {
+            return Ok((upload, Some(Starter::default())));
+        }
+    }
+    head.headers.remove(EXPECT);
+    Ok((upload, None))
+}
+
+/// Lets a body begin that its browser holds back (`Expect: 100-continue`).
+#[derive(Clone, Default)]
+pub(super) struct Starter {
+    wanted: CancellationToken,
+    answered: CancellationToken,
+    over: CancellationToken,
+}
+
+impl Starter {
+    /// Holds the request's body back; the application's own `100 Continue` starts it.
+    pub(super) fn hold(&self, request: &mut Request<Upload>) {
+        request.body_mut().start = Some(Box::pin(self.clone().started()));
+        let wanted = self.wanted.clone();
+        hyper::ext::on_informational(request, move |response| {
+            if response.status() == StatusCode::CONTINUE {
+                wanted.cancel();
+            }
+        });
+    }
+
+    /// There is an answer: a body that was not wanted until now stays unread, and is given up when the guard is dropped.
+    pub(super) fn answered(self) -> DropGuard {
+        self.answered.cancel();
+        self.over.drop_guard()
+    }
+
+    async fn started(self) -> bool {
+        let sooner = async {
+            tokio::select! {
+                () = self.wanted.cancelled() => true,
+                () = self.answered.cancelled() => false,
+                () = sleep(PATIENCE) => true,
+            }
+        };
+        if sooner.await {
+            return true;
+        }
+        self.over.cancelled().await;
+        false
+    }
+}
+
+/// The body.
+pub(super) struct Upload {
+    /// `None`: there is none.
+    incoming: Option<Incoming>,
+    line: Arc<Line>,
+    progress: Progress,
+    fate: Fate,
+    /// How many bytes may still come, if there is a limit.
+    left: Option<u64>,
+    /// Armed while we wait for the browser.
+    idle: Option<Pin<Box<Sleep>>>,
+    is_waiting: bool,
+    start: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
+}
+
+impl Upload {
+    fn new(incoming: Incoming, line: Arc<Line>) -> Self {
+        let incoming = Some(incoming).filter(|incoming| !incoming.is_end_stream());
+        let fate = Fate(incoming.as_ref().map(|_| Arc::default()));
+        let (progress, left) = (Progress::default(), line.uploads.bytes);
+        if incoming.is_none() {
+            progress.done();
+        }
+        Self { incoming, line, progress, fate, left, idle: None, is_waiting: false, start: None }
+    }
+
+    pub(super) fn fate(&self) -> Fate {
+        self.fate.clone()
+    }
+
+    fn fail(&self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        if let Some(fate) = &self.fate.0 {
+            let _ = fate.set(fault);
+        }
+        self.progress.broken();
+        Poll::Ready(Some(Err(fault)))
+    }
+
+    /// Whether the browser has used up its time.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let limit = self.line.uploads.idle_timeout;
+        let idle = self.idle.get_or_insert_with(|| Box::pin(sleep(limit)));
+        if !self.is_waiting {
+            self.is_waiting = true;
+            idle.as_mut().reset(Instant::now() + limit);
+        }
+        idle.as_mut().poll(cx)
+    }
+
+    /// Counts the frame; whether it is within the limit.
+    fn counts(&mut self, frame: &Frame<Bytes>) -> bool {
+        let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) else { return true };
+        let fits = left.checked_sub(data.len() as u64);
+        *left = fits.unwrap_or(0);
+        fits.is_some()
+    }
+}
+
+impl Payload for Upload {
+    fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    fn again(&self) -> Option<Self> {
+        let (line, progress) = (Arc::clone(&self.line), self.progress.clone());
+        let (incoming, fate, left, idle, start) = (None, Fate(None), None, None, None);
+        let empty = Self { incoming, line, progress, fate, left, idle, is_waiting: false, start };
+        self.incoming.is_none().then_some(empty)
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let this = &mut *self;
+        if let Some(start) = &mut this.start {
+            if !ready!(start.as_mut().poll(cx)) {
+                return this.fail(Fault::Unwanted);
+            }
+            this.start = None;
+        }
+        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
+        let frame = match Pin::new(incoming).poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                ready!(this.poll_idle(cx));
+                return this.fail(Fault::TooSlow);
+            }
+        };
+        this.is_waiting = false;
+        this.progress.step();
+        if frame.is_none() || this.is_end_stream() {
+            this.progress.done();
+        }
+        match frame {
+            None => Poll::Ready(None),
+            Some(Err(_)) => this.fail(Fault::Broken),
+            Some(Ok(frame)) if this.counts(&frame) => Poll::Ready(Some(Ok(clean(frame, &this.line)))),
+            Some(Ok(_)) => this.fail(Fault::TooLarge),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+    }
+}

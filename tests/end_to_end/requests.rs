@@ -1,0 +1,261 @@
+//! Contract 7 and 9: what a request may cost, who is asked for its body and when, and what is said of one that is refused.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::support::{Answer, Ask, Gate, Store, Wire, World, let_pass, until, world};
+
+const WAITING: &str = "POST /wait HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+
+/// An application that serves one connection as it likes, and how the configuration names it.
+fn application(serve: impl FnOnce(&mut Wire) + Send + 'static) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let config = format!("upstreams.app.servers = [\"http://{}\"]", listener.local_addr().expect("its address"));
+    let thread = thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("a connection");
+        let mut wire = Wire::new(stream);
+        let head = wire.head().expect("a head");
+        let text = String::from_utf8(head).expect("a head of text");
+        assert!(text.to_ascii_lowercase().contains("\r\nexpect: 100-continue\r\n"), "{text}");
+        serve(&mut wire);
+    });
+    (config, thread)
+}
+
+#[test]
+fn a_browser_that_waits_hears_from_the_application_itself() {
+    world(Store::Memory, |w| {
+        let (config, served) = application(|wire| {
+            wire.send(b"HTTP/1.1 100 Continue\r\n\r\n").expect("sending");
+            assert_eq!(wire.until(b"abc").expect("the body"), b"abc");
+            wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").expect("sending");
+        });
+        let mut connection = w.proxy_with(&config).connect();
+        connection.send(WAITING.as_bytes()).expect("sending");
+        // The body goes out only after the proxy's own 100.
+        assert_eq!(connection.interim().expect("a 100"), 100);
+        connection.send(b"abc").expect("sending");
+        assert_eq!(connection.reply("POST").expect("a reply").text(), "ok");
+        served.join().expect("the application");
+    });
+}
+
+#[test]
+fn an_application_that_refuses_at_once_spares_the_body() {
+    for status in [401, 417, 413] {
+        world(Store::Memory, |w| {
+            let (config, served) = application(move |wire| {
+                let answer = format!("HTTP/1.1 {status} No\r\nContent-Length: 2\r\n\r\nno");
+                wire.send(answer.as_bytes()).expect("sending");
+                assert!(!wire.has_more().unwrap_or(false), "the body came all the same");
+            });
+            let mut connection = w.proxy_with(&config).connect();
+            connection.send(WAITING.as_bytes()).expect("sending");
+            let reply = connection.reply("POST").expect("a reply");
+            assert_eq!((reply.status, reply.interim.len(), reply.text().as_str()), (status, 0, "no"));
+            assert!(reply.complete);
+            // The proxy's connection to it is given up, since nobody knows whether the body will come.
+            served.join().expect("the application");
+            assert!(connection.head().is_err(), "the browser's connection must not go on either");
+        });
+    }
+}
+
+#[test]
+fn an_application_that_says_nothing_gets_the_body_after_a_second() {
+    world(Store::Memory, |w| {
+        let (config, served) = application(|wire| {
+            assert_eq!(wire.until(b"abc").expect("the body"), b"abc");
+            wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").expect("sending");
+        });
+        let mut connection = w.proxy_with(&config).connect();
+        connection.send(WAITING.as_bytes()).expect("sending");
+        assert_eq!(connection.interim().expect("a 100"), 100);
+        connection.send(b"abc").expect("sending");
+        assert_eq!(connection.reply("POST").expect("a reply").text(), "ok");
+        served.join().expect("the application");
+    });
+}
+
+/// Sends a part of a body and no more.
+fn stops_half_way(w: &World, framing: &'static str, value: &'static str, part: &'static str) {
+    let browser = w.browser(&w.proxy_with("limits.body_idle_timeout = \"300ms\""));
+    let gate = Gate::new();
+    gate.release();
+    let ask = Ask::of("POST", "/").header(framing, value);
+    let mut exchange = browser.open(ask, Answer::updating(r#"{"never":true}"#).reading_until(1, &gate));
+    exchange.send(part.as_bytes()).expect("sending a part");
+    let key = exchange.key().to_owned();
+    exchange.reply().refused(408, "body-too-slow").without_cookie();
+    let seen = until("the end of the request at the upstream", || w.upstream.seen(&key));
+    assert!(!seen.complete, "a part was passed off as the whole");
+    browser.visit();
+}
+
+#[test]
+fn a_body_that_stops_half_way_is_given_up() {
+    world(Store::Memory, |w| {
+        stops_half_way(w, "Content-Length", "10", "short");
+        stops_half_way(w, "Transfer-Encoding", "chunked", "5\r\nshort\r\n");
+        stops_half_way(w, "Transfer-Encoding", "chunked", "5\r\nshort\r\n0\r\n");
+    });
+}
+
+#[test]
+fn an_application_that_reads_slowly_is_not_the_browsers_fault() {
+    world(Store::Memory, |w| {
+        let browser = w.browser(&w.proxy_with("limits.body_idle_timeout = \"300ms\""));
+        let gate = Gate::new();
+        let body = vec![b'x'; 16 * 1024 * 1024];
+        let ask = Ask::of("POST", "/").header("Content-Length", body.len().to_string());
+        let mut exchange = browser.open(ask, Answer::ok().reading_until(1, &gate));
+        let sender = thread::spawn(move || {
+            exchange.send(&body).expect("sending the body");
+            exchange.reply()
+        });
+        gate.arrived();
+        let_pass(Duration::from_secs(1));
+        gate.release();
+        sender.join().expect("the upload").passed(200);
+    });
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_and_the_browser_can_read_why() {
+    world(Store::Memory, |w| {
+        let proxy = w.proxy_with("limits.body_bytes = \"1MiB\"");
+        let browser = w.browser(&proxy);
+        browser.ask(Ask::post("/", &"x".repeat(1024 * 1024)), Answer::ok()).passed(200);
+        // While it is still sending.
+        let mut connection = proxy.connect();
+        let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000000\r\n\r\n";
+        connection.send(head.as_bytes()).expect("sending");
+        connection.send(&vec![b'x'; 8_000_000]).expect("the proxy reads on, so that its answer arrives");
+        connection.reply("POST").expect("a reply").refused(413, "body-too-large");
+        // Found out on the way: the application sees a request that breaks off.
+        let mut exchange =
+            browser.open(Ask::of("POST", "/").header("Transfer-Encoding", "chunked"), Answer::updating(r#"{"a":1}"#));
+        let key = exchange.key().to_owned();
+        exchange.send(format!("100001\r\n{}\r\n0\r\n\r\n", "x".repeat(0x0010_0001)).as_bytes()).expect("sending");
+        exchange.reply().refused(413, "body-too-large").without_cookie();
+        let seen = until("the end of the request at the upstream", || w.upstream.seen(&key));
+        assert!(!seen.complete);
+        assert!(!browser.visit().is_live());
+    });
+}
+
+#[test]
+fn a_request_that_cannot_be_read_leaves_one_line_in_the_log_and_nothing_of_itself() {
+    world(Store::Memory, |w| {
+        let proxy = w.proxy();
+        for (request, said) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\nCanary : x\r\n\r\n", "could not be read"),
+            ("GET /canary\u{1b}[31m HTTP/1.1\r\nHost: a\r\n\r\n", "could not be read"),
+            ("CANARY\r\n\r\n", "could not be read"),
+            ("GET / HTTP/1.1\nHost: canary\n\n", "LF without CR"),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3, canary\r\n\r\n", "not one decimal number"),
+            ("GET / HTTP/1.1\r\nHost: canary, b\r\n\r\n", "Host is a list"),
+        ] {
+            let before = proxy.log().len();
+            let mut connection = proxy.connect();
+            connection.send(request.as_bytes()).expect("sending");
+            assert_eq!(connection.reply("GET").expect("a reply").status, 400);
+            assert!(connection.head().is_err(), "the connection goes on after {request:?}");
+            let log = until("the line in the log", || {
+                let log = proxy.log()[before..].to_owned();
+                log.contains(said).then_some(log)
+            });
+            let warnings =
+                log.lines().filter(|line| line.contains("WARN") && !line.contains("cloakroom::config")).count();
+            assert_eq!(warnings, 1, "{log}");
+            assert!(!log.to_ascii_lowercase().contains("canary"), "{log}");
+        }
+        // The path of a request that can be read is logged, and cannot break out of its line.
+        w.browser(&proxy).get("/canary%0a%1b", Answer::ok()).passed(200);
+        assert!(!proxy.log().contains('\u{1b}'));
+    });
+}
+
+#[test]
+fn the_application_is_told_who_asks_and_a_trusted_proxy_is_believed() {
+    world(Store::Memory, |w| {
+        let claims = [
+            ("X-Forwarded-For", "198.51.100.7"),
+            ("X-Forwarded-Proto", "https"),
+            ("X-Forwarded-Host", "shop.test"),
+            ("Forwarded", "for=\"[2001:db8::7]\";proto=https"),
+            ("X-Request-Id", "from-the-edge"),
+            ("X_Forwarded_For", "forged"),
+        ];
+        let ask = claims.iter().fold(Ask::get("/"), |ask, (name, value)| ask.header(name, value));
+        for (config, wanted) in [
+            ("", ["127.0.0.1", "http", "localhost", "for=127.0.0.1;host=localhost;proto=http"]),
+            (
+                "listen.trusted_proxies = [\"127.0.0.0/8\"]",
+                [
+                    "198.51.100.7, 127.0.0.1",
+                    "https",
+                    "shop.test",
+                    "for=\"[2001:db8::7]\";proto=https, for=127.0.0.1;host=localhost;proto=http",
+                ],
+            ),
+        ] {
+            let reply = w.browser(&w.proxy_with(config)).ask(ask.clone(), Answer::ok()).passed(200);
+            let seen = reply.seen.as_ref().expect("a request");
+            let names = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded"];
+            for (name, wanted) in names.into_iter().zip(wanted) {
+                assert_eq!(seen.headers.like(name), [(name, wanted)], "{config}");
+            }
+            let id = seen.headers.first("x-request-id").expect("an id");
+            assert_eq!(id == "from-the-edge", !config.is_empty());
+            assert_eq!(reply.header("x-request-id"), Some(id));
+        }
+    });
+}
+
+#[test]
+fn trailers_of_a_request_pass_where_they_are_announced() {
+    world(Store::Memory, |w| {
+        let browser = w.browser(&w.proxy());
+        for (trailer, arrives) in [(Some("X-T, Content-Length, X-Session"), true), (None, false)] {
+            let mut ask = Ask::of("POST", "/").header("Transfer-Encoding", "chunked");
+            if let Some(trailer) = trailer {
+                ask = ask.header("TE", "trailers").header("Trailer", trailer);
+            }
+            let mut exchange = browser.open(ask, Answer::ok());
+            let body = b"3\r\nabc\r\n0\r\nX-T: 1\r\nContent-Length: 9\r\nX-Session: forged\r\n\r\n";
+            exchange.send(body).expect("sending");
+            let reply = exchange.reply().passed(200);
+            let seen = reply.seen.as_ref().expect("a request");
+            let wanted: &[(&str, &str)] = if arrives { &[("x-t", "1")] } else { &[] };
+            assert_eq!(seen.trailers.iter().collect::<Vec<_>>(), wanted);
+            assert_eq!((seen.headers.first("x-t"), seen.body.as_slice()), (None, &b"abc"[..]));
+        }
+    });
+}
+
+/// An answer that switches protocols frees the bytes after it from all rules, also those that came too early.
+#[test]
+fn what_follows_a_switch_of_protocols_is_passed_as_it_is() {
+    world(Store::Memory, |w| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let config = format!("upstreams.app.servers = [\"http://{}\"]", listener.local_addr().expect("its address"));
+        let served = thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("a connection");
+            let mut wire = Wire::new(stream);
+            wire.head().expect("a head");
+            wire.send(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n").expect("sending");
+            assert_eq!(wire.until(b"late").expect("the bytes"), b"\0\n\nearly\r\n\r\nlate");
+            wire.stream().write_all(b"\0\nback").expect("sending");
+        });
+        let mut connection = w.proxy_with(&config).connect();
+        let ask = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n\0\n\nearly\r\n\r\n";
+        connection.send(ask.as_bytes()).expect("sending");
+        assert_eq!(connection.head().expect("a head").status, 101);
+        connection.send(b"late").expect("sending");
+        assert_eq!(connection.bytes(b"back").expect("the bytes"), b"\0\nback");
+        served.join().expect("the application");
+    });
+}
