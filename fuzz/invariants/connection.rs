@@ -73,7 +73,7 @@ fn start() -> SocketAddr {
 fn serve(stream: TcpStream) {
     let mut answers = stream.try_clone().expect("a second handle");
     let mut stream = BufReader::new(stream);
-    while let Some(result) = read_request(&mut stream) {
+    while let Some(result) = read_request(&mut stream, &mut answers) {
         match result {
             Ok(is_head) => {
                 let body: &[u8] = if is_head { b"" } else { b"ok" };
@@ -88,7 +88,7 @@ fn serve(stream: TcpStream) {
 }
 
 /// `None` where the connection ends or breaks off.
-fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Result<bool, String>> {
+fn read_request(stream: &mut BufReader<TcpStream>, answers: &mut TcpStream) -> Option<Result<bool, String>> {
     let first = line(stream)?;
     let words: Vec<&str> = first.split(' ').collect();
     if words.len() != 3 || words[2] != "HTTP/1.1" || ["CONNECT", "TRACE"].contains(&words[0]) {
@@ -117,6 +117,9 @@ fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Result<bool, String
     }
     if like("x-session")[0].1.contains(FORGED) || like("x-session")[0].1.split('.').count() != 3 {
         return Some(Err("a forged token".to_owned()));
+    }
+    if !like("expect").is_empty() {
+        answers.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
     }
     let body = match (like("content-length").as_slice(), like("transfer-encoding").as_slice()) {
         ([], []) => Ok(()),
