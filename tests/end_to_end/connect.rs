@@ -39,7 +39,7 @@ fn check(store: &str) -> Said {
     let folder = tempfile::tempdir().expect("a folder");
     configured(folder.path(), store, &format!("http://{address}"));
     let said = cloakroom(folder.path(), &["check", "--connect", "--config", "cloakroom.toml"]);
-    assert!(said.out.contains(&format!("ok: upstreams.app.servers: {address} accepts")), "{}", said.out);
+    assert!(said.out.contains(&format!("ok: upstreams.app.servers: http://{address} accepts")), "{}", said.out);
     said
 }
 
