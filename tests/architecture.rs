@@ -67,6 +67,7 @@ const ROOMS: &[Room] = &[
             ("application", "serves its listener"),
             ("socket", "what it listens on"),
             ("tls", "what browsers are shown"),
+            ("upstream", "tells /readyz of its servers"),
         ],
     ),
     room(
