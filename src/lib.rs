@@ -32,13 +32,14 @@
 //! | [`headers`] | pure: hop-by-hop and forwarding headers, spoofed names, caching | none |
 //! | [`route`] | pure: host and path to route and realm | none |
 //! | [`store`] | what holds for every store; memory, file and Redis; carrying a decision out | `session`, `tls` |
-//! | [`upstream`] | connections to applications: pool, bodies, tunnels | none |
-//! | [`server`] | sockets, a sentry before the parser, one runtime per core, drain | `proxy`, `store`, `admin`, `application`, `headers` |
-//! | [`admin`] | health, for operators | `store` |
+//! | [`upstream`] | connections to applications: which server, pool, bodies, tunnels | `tls` |
+//! | [`server`] | listeners, TLS, a sentry before the parser, one runtime per core, drain, reload | `proxy`, `store`, `admin`, `application`, `headers`, `socket`, `tls`, `upstream` |
+//! | [`admin`] | health, for operators | `store`, `socket`, `upstream` |
 //! | [`application`] | keys and session data, for applications | `proxy`, `envelope`, `session`, `store` |
 //! | [`config`] | text to every room's `Settings`, all faults at once | the rooms whose settings it fills |
 //! | [`cli`] | what a person types; the demo shop | `config`, `server`, `telemetry`, `envelope`, `store`, `session`, `upstream` |
 //! | [`tls`] | certificates and keys to rustls configurations | none |
+//! | [`socket`] | addresses, listeners and connections: TCP or Unix sockets | none |
 //! | [`telemetry`] | how logs look | none |
 //!
 //! There are no cycles. Each room declares its own `Settings`; only [`cli`] knows that there is a [`config`].
@@ -83,6 +84,7 @@ pub mod proxy;
 pub mod route;
 pub mod server;
 pub mod session;
+pub mod socket;
 pub mod store;
 pub mod telemetry;
 pub mod tls;

@@ -6,7 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use rustls::{
-    ClientConfig, ConfigBuilder, RootCertStore, WantsVersions,
+    ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, WantsVersions,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
@@ -162,6 +162,19 @@ impl Client {
         configuration.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         Ok(Arc::new(configuration))
     }
+}
+
+/// The configuration of a server that shows this and speaks these protocols (ALPN, in order of preference). Early data is
+/// not taken: whoever records a request could play it again.
+///
+/// # Errors
+/// [`TlsError`]
+pub fn server(identity: &Identity, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {
+    let builder = versions(ServerConfig::builder_with_provider(provider()))?.with_no_client_auth();
+    let mut configuration = builder.with_single_cert(identity.chain.clone(), identity.key.clone_key())?;
+    configuration.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    configuration.max_early_data_size = 0;
+    Ok(Arc::new(configuration))
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -14,7 +14,8 @@ use std::{
 
 use cloakroom::{
     config::{self, Overrides},
-    server::{self, Listeners},
+    server::{Listeners, Server},
+    socket::Address,
 };
 
 static FAULTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -59,8 +60,10 @@ fn start() -> SocketAddr {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let listeners = Listeners::bind(&loaded.server).await.expect("a port");
-            sender.send(listeners.addresses()[0]).expect("somebody who waits");
-            server::run(listeners, &loaded.proxy, &loaded.server, std::future::pending()).await.expect("a server");
+            let Address::Tcp(address) = listeners.addresses().remove(0) else { panic!("no address of TCP") };
+            sender.send(address).expect("somebody who waits");
+            let _server = Server::start(listeners, loaded.proxy, loaded.server).expect("a server");
+            std::future::pending::<()>().await;
         });
     });
     address.recv().expect("the proxy's address")
@@ -70,7 +73,7 @@ fn start() -> SocketAddr {
 fn serve(stream: TcpStream) {
     let mut answers = stream.try_clone().expect("a second handle");
     let mut stream = BufReader::new(stream);
-    while let Some(result) = read_request(&mut stream) {
+    while let Some(result) = read_request(&mut stream, &mut answers) {
         match result {
             Ok(is_head) => {
                 let body: &[u8] = if is_head { b"" } else { b"ok" };
@@ -85,7 +88,7 @@ fn serve(stream: TcpStream) {
 }
 
 /// `None` where the connection ends or breaks off.
-fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Result<bool, String>> {
+fn read_request(stream: &mut BufReader<TcpStream>, answers: &mut TcpStream) -> Option<Result<bool, String>> {
     let first = line(stream)?;
     let words: Vec<&str> = first.split(' ').collect();
     if words.len() != 3 || words[2] != "HTTP/1.1" || ["CONNECT", "TRACE"].contains(&words[0]) {
@@ -114,6 +117,9 @@ fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Result<bool, String
     }
     if like("x-session")[0].1.contains(FORGED) || like("x-session")[0].1.split('.').count() != 3 {
         return Some(Err("a forged token".to_owned()));
+    }
+    if !like("expect").is_empty() {
+        answers.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
     }
     let body = match (like("content-length").as_slice(), like("transfer-encoding").as_slice()) {
         ([], []) => Ok(()),

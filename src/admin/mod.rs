@@ -11,13 +11,18 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
-use crate::store::Store;
+use crate::{
+    socket::{Accepted, Listener, Socket},
+    store::Store,
+    upstream::Fleet,
+};
 
 /// A request on these listeners must be complete after this long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,13 +30,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What the admin listener knows.
 pub struct Admin {
     store: Store,
+    fleets: Arc<ArcSwap<Vec<Arc<Fleet>>>>,
     draining: Arc<AtomicBool>,
 }
 
 impl Admin {
-    /// Looks at this store, and at whether the process is about to end.
-    pub fn new(store: Store, draining: Arc<AtomicBool>) -> Self {
-        Self { store, draining }
+    /// Looks at this store and these upstreams, and at whether the process is about to end.
+    pub fn new(store: Store, fleets: Arc<ArcSwap<Vec<Arc<Fleet>>>>, draining: Arc<AtomicBool>) -> Self {
+        Self { store, fleets, draining }
     }
 
     /// Answers one request.
@@ -50,10 +56,19 @@ impl Admin {
         if self.draining.load(Ordering::Relaxed) {
             return text(StatusCode::SERVICE_UNAVAILABLE, "draining: the process is about to end\n");
         }
-        match self.store.ping().await {
-            Ok(()) => text(StatusCode::OK, "ready\n"),
-            Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("store: {error}\n")),
+        if let Err(error) = self.store.ping().await {
+            return text(StatusCode::SERVICE_UNAVAILABLE, &format!("store: {error}\n"));
         }
+        match self.no_upstream() {
+            Some(troubles) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("upstreams: {troubles}\n")),
+            None => text(StatusCode::OK, "ready\n"),
+        }
+    }
+
+    /// Why no upstream would answer; `None` while one is healthy.
+    fn no_upstream(&self) -> Option<String> {
+        let troubles: Option<Vec<String>> = self.fleets.load().iter().map(|fleet| fleet.trouble()).collect();
+        troubles.filter(|troubles| !troubles.is_empty()).map(|troubles| troubles.join(", "))
     }
 }
 
@@ -67,37 +82,41 @@ fn text(status: StatusCode, body: &str) -> Response<String> {
 }
 
 /// Serves small answers on a listener of its own, until it is dropped.
-pub async fn serve<H, F>(listener: TcpListener, handler: H)
+pub async fn serve<H, F>(listener: Listener, handler: H)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<String>> + Send + 'static,
 {
     let mut connections = JoinSet::new();
     loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    warn!(target: "cloakroom::admin", %error, "a connection cannot be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
         };
-        let handler = handler.clone();
-        connections.spawn(async move {
-            let service = service_fn(|request| {
-                let answer = handler(request);
-                async move { Ok::<_, Infallible>(answer.await) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(PATIENCE)
-                .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
-                debug!(target: "cloakroom::admin", %error, "a connection broke");
+        match accepted.and_then(Accepted::open) {
+            Ok(socket) => drop(connections.spawn(converse(socket, handler.clone()))),
+            Err(error) => {
+                warn!(target: "cloakroom::admin", %error, "a connection cannot be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
-        });
+        }
+    }
+}
+
+async fn converse<H, F>(socket: Socket, handler: H)
+where
+    H: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<String>>,
+{
+    let service = service_fn(|request| {
+        let answer = handler(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .serve_connection(TokioIo::new(socket), service);
+    if let Err(error) = connection.await {
+        debug!(target: "cloakroom::admin", %error, "a connection broke");
     }
 }

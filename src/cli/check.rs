@@ -67,30 +67,30 @@ async fn store(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-/// All upstreams, side by side: each may take its whole `connect_timeout`.
+/// All servers of all upstreams, side by side: each may take its whole `connect_timeout`.
 async fn upstreams(loaded: &Loaded) -> Vec<(String, Finding)> {
     let tries = loaded.proxy.upstreams.iter().map(|upstream| {
         let settings = upstream.connections.clone();
-        tokio::spawn(async move {
-            let tried = upstream::try_out(&settings).await;
-            (settings, tried)
-        })
+        let key = format!("upstreams.{}.servers", settings.name);
+        tokio::spawn(async move { (key, upstream::try_out(&settings).await) })
     });
     let mut findings = Vec::new();
     for tried in tries.collect::<Vec<_>>() {
-        let Ok((settings, tried)) = tried.await else { continue };
-        let (key, server) = (format!("upstreams.{}.servers", settings.name), &settings.server);
-        let finding = match tried {
-            Ok(()) => {
-                Finding { gravity: Gravity::Good, what: format!("{server} accepts connections"), cure: String::new() }
-            }
-            Err(error) => Finding {
-                gravity: Gravity::Fault,
-                what: format!("{server} cannot be reached: {error}"),
-                cure: "start it, or correct servers".to_owned(),
-            },
-        };
-        findings.push((key, finding));
+        let Ok((key, servers)) = tried.await else { continue };
+        findings.extend(servers.into_iter().map(|(server, tried)| (key.clone(), reached(&server, tried))));
     }
     findings
+}
+
+fn reached(server: &upstream::Server, tried: Result<(), String>) -> Finding {
+    match tried {
+        Ok(()) => {
+            Finding { gravity: Gravity::Good, what: format!("{server} accepts connections"), cure: String::new() }
+        }
+        Err(reason) => Finding {
+            gravity: Gravity::Fault,
+            what: format!("{server} cannot be reached: {reason}"),
+            cure: "start it, or correct servers".to_owned(),
+        },
+    }
 }

@@ -1,15 +1,16 @@
-//! `cloakroom run`: settings → listeners → server, until a signal says stop.
+//! `cloakroom run`: settings → listeners → server, until a signal says stop; the settings anew when one says so.
 
-use std::path::PathBuf;
+use std::{fmt::Display, path::PathBuf};
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
 
 use super::{Failure, LogArguments, environment};
 use crate::{
-    config::{self, Loaded, Overrides},
-    server::{self, Listeners},
+    config::{self, Faults, Loaded, MadeUp, Overrides},
+    server::{self, Listeners, ServeError, Server},
+    socket::Address,
     telemetry,
 };
 
@@ -29,21 +30,66 @@ pub(super) struct RunArguments {
     store: Option<String>,
 }
 
+/// Where a configuration comes from, so that it can be read again.
+struct Origin {
+    file: Option<PathBuf>,
+    overrides: Overrides,
+}
+
+impl Origin {
+    fn read(&self, made_up: MadeUp) -> Result<Loaded, Faults> {
+        config::load_again(self.file.as_deref(), &self.overrides, &environment, made_up)
+    }
+}
+
 pub(super) fn run(arguments: &RunArguments, log: &LogArguments) -> Result<(), Failure> {
     let overrides = Overrides {
         upstream: arguments.upstream.clone(),
         listen: arguments.listen.clone(),
         store: arguments.store.clone(),
     };
-    let loaded = config::load(arguments.config.as_deref(), &overrides, &environment)?;
+    let origin = Origin { file: arguments.config.clone(), overrides };
+    let loaded = origin.read(MadeUp::default())?;
     let _log = telemetry::start(log.log_format, &log.log).map_err(Failure::Argument)?;
     runtime()?.block_on(async {
-        for warning in &loaded.warnings {
-            warn!(target: "cloakroom::config", "{warning}");
+        warn_of(&loaded);
+        let mut made_up = loaded.made_up.clone();
+        let (mut server, _, mut orders) = begin(loaded).await?;
+        while let Order::Renew = orders.next().await {
+            info!(target: "cloakroom::config", "reading the configuration again (SIGHUP)");
+            match origin.read(made_up.clone()) {
+                Ok(loaded) => {
+                    made_up = loaded.made_up.clone();
+                    renew(&mut server, loaded).await;
+                }
+                Err(faults) => refuse(faults.iter()),
+            }
         }
-        let (listeners, stop) = begin(&loaded).await?;
-        serve(listeners, &loaded, stop).await
+        server.drain().await;
+        Ok(())
     })
+}
+
+fn warn_of(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        warn!(target: "cloakroom::config", "{warning}");
+    }
+}
+
+async fn renew(server: &mut Server, loaded: Loaded) {
+    warn_of(&loaded);
+    match server.renew(loaded.proxy, loaded.server).await {
+        Ok(()) => info!(target: "cloakroom::config", "the new configuration is at work"),
+        Err(error) => refuse([error]),
+    }
+}
+
+/// Says everything that is wrong with a configuration that is not taken.
+fn refuse(faults: impl IntoIterator<Item: Display>) {
+    for fault in faults {
+        error!(target: "cloakroom::config", "{fault}");
+    }
+    error!(target: "cloakroom::config", "the old configuration stays");
 }
 
 /// The front desk's runtime: accepts, signals, admin and application listeners.
@@ -52,46 +98,56 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     runtime.map_err(|error| Failure::Run(format!("cannot start: {error}")))
 }
 
-/// Binds the listeners and begins to wait for signals.
-pub(super) async fn begin(loaded: &Loaded) -> Result<(Listeners, impl Future<Output = ()> + use<>), Failure> {
+/// Binds the listeners, begins to wait for signals and serves.
+pub(super) async fn begin(loaded: Loaded) -> Result<(Server, Vec<Address>, Orders), Failure> {
     server::raise_file_limit();
-    let listeners = Listeners::bind(&loaded.server).await.map_err(|error| Failure::Run(error.to_string()))?;
-    let stop = stop_signal().map_err(|error| Failure::Run(format!("cannot wait for signals: {error}")))?;
-    for address in listeners.addresses() {
+    let cannot_serve = |error: ServeError| Failure::Run(error.to_string());
+    let orders = Orders::new().map_err(|error| Failure::Run(format!("cannot wait for signals: {error}")))?;
+    let listeners = Listeners::bind(&loaded.server).await.map_err(cannot_serve)?;
+    let addresses = listeners.addresses();
+    for address in &addresses {
         info!(target: "cloakroom::server", %address, "listening");
     }
-    Ok((listeners, stop))
+    let server = Server::start(listeners, loaded.proxy, loaded.server).map_err(cannot_serve)?;
+    Ok((server, addresses, orders))
 }
 
-pub(super) async fn serve(
-    listeners: Listeners,
-    loaded: &Loaded,
-    stop: impl Future<Output = ()>,
-) -> Result<(), Failure> {
-    let served = server::run(listeners, &loaded.proxy, &loaded.server, stop).await;
-    served.map_err(|error| Failure::Run(error.to_string()))
+/// What somebody wants of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// `SIGHUP`
+    Renew,
+    /// `SIGTERM` or `SIGINT`
+    End,
 }
 
 /// `SIGXFSZ`: a file may not grow beyond the limit of this process.
 const FILE_LIMIT: i32 = 25;
 
-/// Resolves at the first `SIGTERM` or `SIGINT`. `SIGHUP` ends nothing: the configuration is read at start only.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()> + use<>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    // The write that meets the limit fails, which the store can bear; the signal would end the process.
-    let file_limit = signal(SignalKind::from_raw(FILE_LIMIT))?;
-    Ok(async move {
-        let _file_limit = file_limit;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return,
-                _ = interrupt.recv() => return,
-                _ = hang_up.recv() => {
-                    warn!(target: "cloakroom::server", "SIGHUP: this version reads its configuration at start only; restart it");
-                }
-            }
+/// Signals, as they come.
+pub(super) struct Orders {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    /// The write that meets the limit fails, which the store can bear; the signal would end the process.
+    _file_limit: Signal,
+}
+
+impl Orders {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            _file_limit: signal(SignalKind::from_raw(FILE_LIMIT))?,
+        })
+    }
+
+    pub(super) async fn next(&mut self) -> Order {
+        tokio::select! {
+            _ = self.terminate.recv() => Order::End,
+            _ = self.interrupt.recv() => Order::End,
+            _ = self.hang_up.recv() => Order::Renew,
         }
-    })
+    }
 }

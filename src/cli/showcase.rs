@@ -6,7 +6,7 @@ use tokio::{net::TcpListener, sync::oneshot};
 
 use super::{
     Failure, LogArguments, demo, environment,
-    run::{begin, runtime, serve},
+    run::{Order, begin, runtime},
     say,
 };
 use crate::{
@@ -26,17 +26,19 @@ pub(super) fn show(listen: SocketAddr, log: &LogArguments) -> Result<(), Failure
         let audience = loaded.proxy.upstreams.first().map(|upstream| upstream.connections.name.to_string());
         let key = demo::TokenKey::new(&secret, &audience.unwrap_or_default());
 
-        let (listeners, stop) = begin(&loaded).await?;
-        for address in listeners.addresses() {
+        let (server, addresses, mut orders) = begin(loaded).await?;
+        for address in addresses {
             say(format_args!("The shop is open: http://{address}/  (Ctrl-C closes it; sessions are kept in memory)"));
         }
         let (close, closed) = oneshot::channel::<()>();
         let shop = tokio::spawn(demo::serve(shop, key, async {
             let _ = closed.await;
         }));
-        let served = serve(listeners, &loaded, stop).await;
+        // There is no file to read again.
+        while orders.next().await != Order::End {}
+        server.drain().await;
         let _ = close.send(());
         let _ = shop.await;
-        served
+        Ok(())
     })
 }

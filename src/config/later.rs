@@ -5,7 +5,7 @@
 
 use super::{
     faults::Report,
-    file::{Node, Text, Value},
+    file::{Node, Value},
 };
 
 /// What of a key is missing.
@@ -14,33 +14,17 @@ enum Later {
     Key,
     /// The flag switched on.
     On,
-    /// All words but the first.
-    Words(&'static [&'static str]),
     /// Texts, alone or in a list, that begin with one of these.
     Begins(&'static [&'static str]),
-    /// More than one element.
-    Several,
 }
 
 /// `*` is the name of an upstream, or a route.
 const LATER: &[(&str, Later)] = &[
-    ("listen.address", Later::Begins(&["unix:"])),
-    ("listen.tls", Later::Key),
-    ("listen.proxy_protocol", Later::On),
-    ("application.address", Later::Begins(&["unix:"])),
-    ("admin.address", Later::Begins(&["unix:"])),
     ("admin.token", Later::Key),
     ("store.url", Later::Begins(&["redis+sentinel:", "redis+cluster:"])),
     ("store.near_cache", Later::On),
     ("store.wait_replicas", Later::Key),
-    ("upstreams.*.servers", Later::Begins(&["https:", "unix:"])),
-    ("upstreams.*.servers", Later::Several),
-    ("upstreams.*.tls", Later::Key),
-    ("upstreams.*.balance", Later::Words(&["round-robin", "least-connections"])),
     ("upstreams.*.affinity", Later::On),
-    ("upstreams.*.protocol", Later::Words(&["http1", "h2"])),
-    ("upstreams.*.health", Later::Key),
-    ("limits.streams", Later::Key),
 ];
 
 /// The keys of a section that have a row.
@@ -61,26 +45,11 @@ impl Later {
             (Later::Key, _) => absent(node, report, key, "remove it"),
             (Later::On, Value::Boolean(on)) => *on && absent(node, report, &format!("{key} = true"), "remove it"),
             (Later::On, _) => wrong(node, report, "must be true or false", "remove it"),
-            (Later::Words(words), Value::Text(text)) => word(words, text, key, node, report),
-            (Later::Words(words), _) => wrong(node, report, "must be a string", &format!("write \"{}\"", words[0])),
-            (Later::Several, Value::List(list)) => {
-                list.len() > 1 && absent(node, report, &format!("more than one of {key}"), "leave one")
-            }
             (Later::Begins(starts), Value::List(list)) => {
                 list.iter().filter(|element| begins(starts, element, report)).count() > 0
             }
             (Later::Begins(starts), _) => begins(starts, node, report),
-            (Later::Several, _) => false,
         }
-    }
-}
-
-fn word(words: &[&str], text: &Text, key: &str, node: &Node, report: &Report) -> bool {
-    let cure = format!("write \"{}\" or remove it", words[0]);
-    match words.iter().position(|word| *word == text.meant) {
-        Some(0) => false,
-        Some(_) => absent(node, report, &format!("{key} = \"{}\"", text.typed), &cure),
-        None => wrong(node, report, &format!("\"{}\" is not a value of {key}", text.typed), &cure),
     }
 }
 

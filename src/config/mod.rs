@@ -16,6 +16,7 @@ mod file;
 mod interpolate;
 mod later;
 mod legacy;
+mod listen;
 mod names;
 mod routes;
 mod secrets;
@@ -29,6 +30,7 @@ mod units;
 mod upstreams;
 
 pub use faults::{Fault, Faults};
+pub use secrets::MadeUp;
 
 use faults::{Place, Report};
 use file::Node;
@@ -59,6 +61,8 @@ pub struct Loaded {
     pub server: crate::server::Settings,
     /// What is allowed but worth knowing, one sentence each.
     pub warnings: Vec<String>,
+    /// Random keys, for the next time that it is read.
+    pub made_up: MadeUp,
 }
 
 impl fmt::Debug for Loaded {
@@ -67,17 +71,30 @@ impl fmt::Debug for Loaded {
     }
 }
 
-/// Reads a configuration file, if there is one, and the flags.
+/// Reads a configuration file, if there is one, and the flags, for the first time.
+///
+/// # Errors
+/// As [`load_again`].
+pub fn load(
+    path: Option<&Path>,
+    overrides: &Overrides,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, Faults> {
+    load_again(path, overrides, env, MadeUp::default())
+}
+
+/// Reads a configuration file, if there is one, and the flags. `made_up` are the random keys of [`Loaded`] before it.
 ///
 /// `env` answers for `${NAME}` and for secrets of the form `{ env = "NAME" }`. Relative paths begin at the file's
 /// folder.
 ///
 /// # Errors
 /// Every [`Fault`] of the file and the flags. A file that cannot be read or is not TOML is a single one.
-pub fn load(
+pub fn load_again(
     path: Option<&Path>,
     overrides: &Overrides,
     env: &dyn Fn(&str) -> Option<String>,
+    mut made_up: MadeUp,
 ) -> Result<Loaded, Faults> {
     let report = Report::default();
     let name: Arc<str> = path.map_or_else(String::new, |path| path.display().to_string()).into();
@@ -86,11 +103,11 @@ pub fn load(
     let settings = text(path, &place, &report).and_then(|text| {
         let mut root = file::parse(&text, &name, env, &report)?;
         apply(overrides, &mut root, &report);
-        settings(&root, &Sources { folder, env }, &report)
+        settings(&root, &Sources { folder, env }, &mut made_up, &report)
     });
     let warnings = report.close()?;
     match settings {
-        Some((proxy, server)) => Ok(Loaded { proxy, server, warnings }),
+        Some((proxy, server)) => Ok(Loaded { proxy, server, warnings, made_up }),
         None => Err(Faults::unexplained(&name)),
     }
 }
@@ -131,10 +148,11 @@ fn apply(overrides: &Overrides, root: &mut Node, report: &Report) {
 fn settings(
     root: &Node,
     sources: &Sources<'_>,
+    made_up: &mut MadeUp,
     report: &Report,
 ) -> Option<(crate::proxy::Settings, crate::server::Settings)> {
     let root = Section::open(root, "", report);
-    let (server, listen, uploads, response_header_bytes) = server_settings(&root);
+    let (server, listen, uploads, response_header_bytes) = server_settings(&root, sources);
     let cookie = cookie::cookie(root.required("cookie"));
     let policy = session::policy(root.required("session"), cookie.persistent);
     let store = store::store(root.required("store"), sources, policy.max_bytes);
@@ -142,40 +160,35 @@ fn settings(
     let roots = token::roots(&keys, sources);
     keys.close();
     let token = token::token(root.required("token"), sources);
-    let (envelope, roots) = token::with_keys(token, roots, store.outlives_process, report);
+    let (envelope, roots) = token::with_keys(token, roots, (store.outlives_process, made_up), report);
     let applications = root.required("upstreams");
-    let upstreams = upstreams::upstreams(&applications, response_header_bytes);
+    let upstreams = upstreams::upstreams(&applications, response_header_bytes, sources);
     complain_of_number(&upstreams, &applications);
     let headers = [&envelope.header, &envelope.update_header, &envelope.control_header];
     let claimed = Claimed { headers, cookie: cookie.settings.as_ref().map(crate::cookie::Settings::name) };
     let routes = Surroundings { upstreams: &upstreams, on_failure: store.on_failure, claimed }.routes(&root);
     root.close();
-    let (trusted_proxies, scheme) = (listen.trusted_proxies, listen.scheme);
+    let (trust, scheme) = (listen.trust, listen.scheme);
     let cookie = cookie.settings?;
     let store = crate::store::Settings { roots: Roots(roots.clone()), ..store.settings };
-    let proxy = crate::proxy::Settings {
-        cookie,
-        policy,
-        envelope,
-        roots,
-        trusted_proxies,
-        scheme,
-        upstreams,
-        routes,
-        store,
-        uploads,
-    };
+    let proxy =
+        crate::proxy::Settings { cookie, policy, envelope, roots, trust, scheme, upstreams, routes, store, uploads };
     Some((proxy, server))
 }
 
-fn server_settings(root: &Section<'_>) -> (crate::server::Settings, server::Listen, crate::proxy::UploadLimits, usize) {
-    let listen = server::listen(root.required("listen"));
-    let application = server::private(root.table("application", "application"));
-    let admin = server::private(root.table("admin", "admin"));
-    server::distinct(root.report, &listen.addresses, [&application, &admin]);
+fn server_settings(
+    root: &Section<'_>,
+    sources: &Sources<'_>,
+) -> (crate::server::Settings, listen::Listen, crate::proxy::UploadLimits, usize) {
+    let listen = listen::listen(root.required("listen"), sources);
+    let application = listen::private(root.table("application", "application"));
+    let admin = listen::private(root.table("admin", "admin"));
+    listen::distinct(root.report, &listen.addresses, [&application, &admin]);
     let (limits, uploads, response_header_bytes) = server::limits(root.required("limits"));
     let settings = crate::server::Settings {
         listen: listen.addresses.value.clone(),
+        identity: listen.identity.clone(),
+        preamble: listen.preamble,
         application: application.and_then(|address| address.value),
         admin: admin.and_then(|address| address.value),
         limits,

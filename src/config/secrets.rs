@@ -4,6 +4,7 @@
 //! Nothing here prints a secret; faults name where it should have come from.
 
 use std::{
+    collections::{BTreeMap, btree_map::Entry},
     fs::File,
     io::Read,
     path::{Path, PathBuf},
@@ -56,11 +57,25 @@ pub(super) fn keys(
     keys
 }
 
+/// Random secrets that took the place of what was not given. Whoever reads the configuration again hands them in again,
+/// so that sessions in memory outlive a reload.
+#[derive(Clone, Default)]
+pub struct MadeUp(BTreeMap<(String, &'static str), Vec<u8>>);
+
+impl MadeUp {
+    fn secret(&mut self, name: &str, algorithm: Algorithm) -> Option<Vec<u8>> {
+        match self.0.entry((name.to_owned(), algorithm.name())) {
+            Entry::Occupied(made) => Some(made.get().clone()),
+            Entry::Vacant(place) => generate(algorithm).ok().map(|secret| place.insert(secret.into_bytes()).clone()),
+        }
+    }
+}
+
 /// A random secret in place of a list that was not given, which is sound only if nothing outlives this process.
 pub(super) fn or_random(
     keys: Typed<Vec<Key>>,
     algorithm: Algorithm,
-    outlives_process: bool,
+    (outlives_process, made_up): (bool, &mut MadeUp),
     lost: &str,
     report: &Report,
 ) -> Vec<Key> {
@@ -73,12 +88,12 @@ pub(super) fn or_random(
         report.fault(&keys.place, "is missing, and only memory: can do without", cure);
         return Vec::new();
     }
-    let Ok(secret) = generate(algorithm) else {
+    let Some(secret) = made_up.secret(&name, algorithm) else {
         report.fault(&keys.place, "is missing, and the system gives no random bytes", MAKE);
         return Vec::new();
     };
     report.warn(format!("{name} is not set: a random key was made ({lost})"));
-    vec![Key { id: None, secret: secret.into_bytes(), place: keys.place }]
+    vec![Key { id: None, secret, place: keys.place }]
 }
 
 /// What a secret is for.

@@ -8,7 +8,7 @@ use super::{
     faults::Report,
     file::Node,
     names::{self, Bearing, fold},
-    secrets::{self, Key, Sources},
+    secrets::{self, Key, MadeUp, Sources},
     section::{Section, Typed},
     units::{self, LONGEST},
 };
@@ -59,7 +59,7 @@ pub(super) fn token(section: Section<'_>, sources: &Sources<'_>) -> Token {
 pub(super) fn with_keys(
     token: Token,
     roots: Typed<Vec<Key>>,
-    outlives_process: bool,
+    (outlives_process, made_up): (bool, &mut MadeUp),
     report: &Report,
 ) -> (Settings, Vec<Vec<u8>>) {
     for key in &token.keys.value {
@@ -70,9 +70,9 @@ pub(super) fn with_keys(
     }
     let algorithm = token.settings.algorithm;
     let lost = "no application can verify tokens";
-    let keys = secrets::or_random(token.keys, algorithm, outlives_process, lost, report);
+    let keys = secrets::or_random(token.keys, algorithm, (outlives_process, made_up), lost, report);
     let lost = "cookies end with this process";
-    let roots = secrets::or_random(roots, Algorithm::Hs256, outlives_process, lost, report);
+    let roots = secrets::or_random(roots, Algorithm::Hs256, (outlives_process, made_up), lost, report);
     let keys = keys.into_iter().filter_map(|key| signing_key(key, algorithm, report)).collect();
     (Settings { keys, ..token.settings }, roots.into_iter().map(|key| key.secret).collect())
 }

@@ -39,6 +39,8 @@ impl Peer {
 pub struct Trust {
     /// Networks whose claims are believed.
     pub proxies: Vec<IpNet>,
+    /// Whether those of a peer on a Unix socket are.
+    pub unix: bool,
 }
 
 impl Trust {
@@ -47,7 +49,7 @@ impl Trust {
     pub fn covers(&self, peer: &Peer) -> bool {
         match peer.addr {
             Some(ip) => self.covers_address(ip),
-            None => self.proxies.iter().any(|net| net.prefix_len() == 0),
+            None => self.unix || self.proxies.iter().any(|net| net.prefix_len() == 0),
         }
     }
 
@@ -151,7 +153,8 @@ mod tests {
     use super::*;
 
     fn rewritten(peer: Option<&str>, tls: bool, host: &str, sent: &[(&str, &str)]) -> HeaderMap {
-        let trust = Trust { proxies: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()] };
+        let trust =
+            Trust { proxies: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()], unix: false };
         let peer = Peer { addr: peer.map(|ip| ip.parse().unwrap()), tls };
         let host = HeaderValue::from_str(host).unwrap();
         let mut headers = map(sent);
@@ -271,8 +274,10 @@ mod tests {
 
     #[test]
     fn a_unix_socket_is_trusted_only_with_everybody() {
-        let unix = Peer { addr: None, tls: false };
-        assert!(!Trust { proxies: vec!["10.0.0.0/8".parse().unwrap()] }.covers(&unix));
-        assert!(Trust { proxies: vec!["0.0.0.0/0".parse().unwrap()] }.covers(&unix));
+        let trusts = |network: &str, unix| Trust { proxies: vec![network.parse().unwrap()], unix };
+        let peer = Peer { addr: None, tls: false };
+        assert!(!trusts("10.0.0.0/8", false).covers(&peer));
+        assert!(trusts("10.0.0.0/8", true).covers(&peer));
+        assert!(trusts("0.0.0.0/0", false).covers(&peer));
     }
 }

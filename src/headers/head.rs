@@ -24,7 +24,7 @@ pub enum HeadFault {
     TooLong,
     /// More field lines than may be.
     TooManyFields,
-    /// More empty lines before a request than anybody sends by mistake.
+    /// Empty lines where a request should begin, more than anybody sends by mistake.
     EmptyLines,
     /// A line ends in LF without CR.
     BareLineFeed,
@@ -70,7 +70,7 @@ impl HeadScan {
         self.at == 0
     }
 
-    /// The length of the head that `bytes` begin with, once it is all there. `bytes` are those of the last call and more.
+    /// The length of the head that `bytes` begin with (empty lines before it are the caller's to skip), once it is all there. `bytes` are those of the last call and more.
     ///
     /// # Errors
     /// A [`HeadFault`] about lines or size.
@@ -84,8 +84,10 @@ impl HeadScan {
             if !line.ends_with(b"\r\n") {
                 return Err(HeadFault::BareLineFeed);
             }
-            if line.len() == 2 {
-                return Ok(Some(feed + 1));
+            match (line.len(), self.lines) {
+                (2, 0) => return Err(HeadFault::EmptyLines),
+                (2, _) => return Ok(Some(feed + 1)),
+                _ => {}
             }
             if self.lines > 0 && matches!(line[0], b' ' | b'\t') {
                 return Err(HeadFault::Folded);
@@ -202,6 +204,12 @@ mod tests {
         for text in ["GET / HTTP/1.1\r\nA: 1\r\n b\r\n\r\n", "GET / HTTP/1.1\r\n\tA: 1\r\n\r\n"] {
             assert_eq!(scanned(text.as_bytes()), Err(HeadFault::Folded), "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_empty_line_is_no_head() {
+        assert_eq!(scanned(b"\r\n"), Err(HeadFault::EmptyLines));
+        assert_eq!(scanned(b"\r\nGET / HTTP/1.1\r\n\r\n"), Err(HeadFault::EmptyLines));
     }
 
     #[test]

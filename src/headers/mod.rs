@@ -39,7 +39,7 @@ pub use names::is_claim;
 pub use navigation::is_navigation;
 pub use request_id::{accepted_request_id, set_request_id};
 pub use scheme::{Scheme, SchemePolicy, is_loopback_host, scheme_of};
-pub use trailer::strip_trailers;
+pub use trailer::{strip_announcements, strip_trailers};
 pub use upgrade::upgrade_of;
 pub use via::{append_via, passes_through_us};
 

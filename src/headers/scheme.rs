@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn scheme(peer: &str, tls: bool, lines: &[(&str, &str)]) -> Scheme {
-        let trust = Trust { proxies: vec!["10.0.0.0/8".parse().unwrap()] };
+        let trust = Trust { proxies: vec!["10.0.0.0/8".parse().unwrap()], unix: false };
         let peer = Peer { addr: Some(peer.parse().unwrap()), tls };
         scheme_of(&map(lines), &peer, &trust, SchemePolicy::Auto)
     }

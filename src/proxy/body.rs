@@ -21,6 +21,9 @@ use crate::{
 
 enum Source {
     Nothing,
+    /// Nothing, though the head says a length: hyper takes the length off the head of a `304` on HTTP/1.1 unless there
+    /// may be a body.
+    Withheld,
     Text(Bytes),
     Application(ResponseBody<Upload>),
 }
@@ -43,6 +46,10 @@ impl Download {
         Self { source: Source::Nothing, line, entry: None, _unread: None }
     }
 
+    pub(super) fn withheld(line: Arc<Line>) -> Self {
+        Self { source: Source::Withheld, line, entry: None, _unread: None }
+    }
+
     pub(super) fn from_application(body: ResponseBody<Upload>, line: Arc<Line>) -> Self {
         Self { source: Source::Application(body), line, entry: None, _unread: None }
     }
@@ -63,7 +70,7 @@ impl Body for Download {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
         let frame = match &mut this.source {
-            Source::Nothing => None,
+            Source::Nothing | Source::Withheld => None,
             Source::Text(text) => Some(Ok(Frame::data(std::mem::take(text)))),
             Source::Application(body) => ready!(Pin::new(body).poll_frame(cx)),
         };
@@ -79,6 +86,7 @@ impl Body for Download {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Nothing => true,
+            Source::Withheld => false,
             Source::Text(text) => text.is_empty(),
             Source::Application(body) => body.is_end_stream(),
         }
@@ -87,6 +95,7 @@ impl Body for Download {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Nothing => SizeHint::with_exact(0),
+            Source::Withheld => SizeHint::default(),
             Source::Text(text) => SizeHint::with_exact(text.len() as u64),
             Source::Application(body) => body.size_hint(),
         }

@@ -27,8 +27,6 @@ pub(super) struct Route {
 pub struct Application {
     pub(super) audience: envelope::Audience,
     pub(super) rights: Rights,
-    pub(super) host: String,
-    pub(super) preserve_host: bool,
     /// Cookies that any of its routes keeps in a vault: browsers have none of them.
     pub(super) vaulted: Vec<Names>,
 }
@@ -78,7 +76,7 @@ impl Line {
             keyring: Keyring::new(root, &older),
             ours: Guarded::new(ours.into_iter().cloned()),
             guarded: Guarded::new(ours.into_iter().chain(injected).cloned()),
-            trust: Trust { proxies: settings.trusted_proxies.clone() },
+            trust: settings.trust.clone(),
             scheme: settings.scheme,
             routes,
             applications: applications(settings),
@@ -153,12 +151,9 @@ impl Application {
     }
 
     fn new(settings: &super::settings::UpstreamSettings, envelope: &envelope::Settings, vaulted: Vec<Names>) -> Self {
-        let connections = &settings.connections;
         Self {
-            audience: envelope::Audience::new(envelope, &connections.name, settings.rights.forward.clone()),
+            audience: envelope::Audience::new(envelope, &settings.connections.name, settings.rights.forward.clone()),
             rights: settings.rights.clone(),
-            host: connections.server.to_string(),
-            preserve_host: connections.preserve_host,
             vaulted,
         }
     }
@@ -207,7 +202,7 @@ mod tests {
             policy: Policy::default(),
             envelope,
             roots: vec![vec![1; 32]],
-            trusted_proxies: vec![],
+            trust: Trust::default(),
             scheme: SchemePolicy::Auto,
             upstreams: vec![],
             routes: vec![route],

@@ -14,10 +14,14 @@ mod settings;
 mod steps;
 mod tokens;
 mod upload;
+mod watch;
 
 use std::{sync::Arc, time::Instant};
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header::ALLOW};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{ALLOW, CONNECTION, CONTENT_LENGTH, UPGRADE},
+};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tokio_util::{sync::DropGuard, task::TaskTracker};
 use tracing::{debug, error, warn};
@@ -34,9 +38,9 @@ pub use upload::UploadLimits;
 
 use crate::{
     headers::{self, HeadFault, Peer},
-    session::settle::Outcome as Settled,
+    session::{Handle, settle::Outcome as Settled},
     store::{Store, lane::Lanes},
-    upstream::{Pool, ResponseBody, SendError, Slots, tunnel},
+    upstream::{Fleet, Flow, Pool, ResponseBody, SendError, tunnel},
 };
 
 /// What the shards of one process share.
@@ -46,25 +50,41 @@ pub struct Common {
     pub line: Arc<Line>,
     /// Writers of one session, lined up.
     pub lanes: Arc<Lanes>,
-    /// Connections that may be open to each upstream, in the order of [`Settings::upstreams`].
-    pub slots: Arc<[Slots]>,
+    /// The servers of each upstream, in the order of [`Settings::upstreams`].
+    pub fleets: Arc<Vec<Arc<Fleet>>>,
     /// Requests that go on without their browser, and tunnels.
     pub tasks: TaskTracker,
 }
 
 impl Common {
-    /// Prepares the settings for work.
+    /// Prepares the settings for work. Call it within a runtime: upstreams are checked there.
     ///
     /// # Errors
     /// What the configuration should have found.
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        Ok(Self {
-            line: Arc::new(Line::new(settings)?),
-            lanes: Arc::default(),
-            slots: settings.upstreams.iter().map(|upstream| Slots::new(&upstream.connections)).collect(),
-            tasks: TaskTracker::new(),
-        })
+        let (lanes, tasks) = (Arc::default(), TaskTracker::new());
+        Ok(Self { line: Arc::new(Line::new(settings)?), lanes, fleets: fleets(settings, &[])?, tasks })
     }
+
+    /// Prepares other settings for the same process. The lanes stay, for requests that began before write to the same
+    /// sessions, and so do the servers of upstreams that are the same.
+    ///
+    /// # Errors
+    /// What the configuration should have found.
+    pub fn renewed(&self, settings: &Settings) -> Result<Self, String> {
+        let fleets = fleets(settings, &self.fleets)?;
+        Ok(Self { line: Arc::new(Line::new(settings)?), fleets, ..self.clone() })
+    }
+}
+
+/// The servers of each upstream: those that are there already where nothing about them has changed.
+fn fleets(settings: &Settings, before: &[Arc<Fleet>]) -> Result<Arc<Vec<Arc<Fleet>>>, String> {
+    let fleet = |wanted| match before.iter().find(|fleet| fleet.settings() == wanted) {
+        Some(same) => Ok(Arc::clone(same)),
+        None => Fleet::new(wanted),
+    };
+    let fleets = settings.upstreams.iter().map(|upstream| fleet(&upstream.connections));
+    fleets.collect::<Result<_, _>>().map(Arc::new)
 }
 
 /// One core's share of the work: its own pools and its own way to the store.
@@ -72,7 +92,7 @@ pub struct Shard {
     line: Arc<Line>,
     lanes: Arc<Lanes>,
     store: Store,
-    pools: Vec<Pool<upload::Upload>>,
+    pools: Vec<Arc<Pool<upload::Upload>>>,
     tokens: tokens::Tokens,
     tasks: TaskTracker,
 }
@@ -80,18 +100,22 @@ pub struct Shard {
 /// What the application answers.
 type Sent = Response<ResponseBody<upload::Upload>>;
 
-/// What a request gets.
+/// What a browser is answered.
 pub type Answer = Response<Download>;
 
 impl Shard {
-    /// A shard that works with this store.
-    pub fn new(settings: &Settings, common: &Common, store: Store) -> Self {
-        let pools = settings.upstreams.iter().zip(common.slots.iter());
+    /// A shard that works with this store. It takes over the connections of the one before it to upstreams that are the
+    /// same.
+    pub fn new(settings: &Settings, common: &Common, store: Store, before: Option<&Self>) -> Self {
+        let pools = common.fleets.iter().map(|fleet| {
+            let same = before.and_then(|before| before.pools.iter().find(|pool| pool.is_of(fleet)));
+            same.cloned().unwrap_or_else(|| Arc::new(Pool::new(fleet)))
+        });
         Self {
             line: Arc::clone(&common.line),
             lanes: Arc::clone(&common.lanes),
             store,
-            pools: pools.map(|(upstream, slots)| Pool::new(upstream.connections.clone(), slots.clone())).collect(),
+            pools: pools.collect(),
             tokens: tokens::Tokens::new(settings.upstreams.len()),
             tasks: common.tasks.clone(),
         }
@@ -99,19 +123,21 @@ impl Shard {
 
     /// Closes upstream connections that nobody needs; call it now and then.
     pub fn prune(&self) {
-        self.pools.iter().for_each(Pool::prune);
+        self.pools.iter().for_each(|pool| pool.prune());
     }
 
     /// Answers one request. If the returned future is dropped after the first poll, the request goes on in the
-    /// background: what was sent to the application is waited for, and its change saved.
-    pub fn serve(
+    /// background: what was sent to the application is waited for, and its change saved. `held` comes back with the
+    /// answer, and is kept for as long as the request goes on.
+    pub fn serve<H: Send + 'static>(
         self: &Arc<Self>,
         request: Request<Incoming>,
         peer: Peer,
-    ) -> impl Future<Output = Answer> + Send + use<> {
+        held: H,
+    ) -> impl Future<Output = (Answer, H)> + Send + use<H> {
         let shard = Arc::clone(self);
         let tasks = self.tasks.clone();
-        detach::Detachable::new(async move { shard.answer(request, peer).await }, tasks)
+        detach::Detachable::new(async move { (shard.answer(request, peer).await, held) }, tasks)
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Answer {
@@ -180,15 +206,15 @@ impl Shard {
             crate::cookie::strip(&mut head.headers, self.line.cookie.name());
         }
         self.exchange_cookies(&mut head, route, application, visitor.as_ref());
-        let asked = route.legacy.note(&head);
-        let upgrade = admitted.address(&mut head, application);
+        let noted = route.legacy.note(&head);
+        let (asked, upgrade) = (head.version, admitted.address(&mut head));
         let (mut response, unread) =
             self.send(Request::from_parts(head, upload), starter, route.upstream, entry).await?;
         let switching = steps::take_upgrade(&mut response, upgrade)?;
         let plan = match visitor {
             None => None,
             Some(visitor) => {
-                let change = self.open(&response, application, route, &asked)?;
+                let change = self.open(&response, application, route, &noted)?;
                 let begun = Instant::now();
                 let plan = self.save(&visitor, change, response.status()).await;
                 entry.store += begun.elapsed();
@@ -201,7 +227,10 @@ impl Shard {
             entry.session = steps::handle_of(&plan).or(entry.session);
             self.put_ticket(response.headers_mut(), &plan, route);
         }
-        Ok(self.release(response, switching, unread))
+        Ok(match switching {
+            Some(switching) => self.join(response, switching, entry.session),
+            None => self.release(response, asked).map(|body| body.giving_up(unread)),
+        })
     }
 
     /// Answers an `OPTIONS` that may go no further.
@@ -239,12 +268,12 @@ impl Shard {
         upstream: usize,
         entry: &mut Entry,
     ) -> Result<(Sent, Option<DropGuard>), Rejection> {
-        let (progress, fate) = (request.body().progress(), request.body().fate());
+        let fate = request.body().fate();
         if let Some(starter) = &starter {
             starter.hold(&mut request);
         }
         let begun = Instant::now();
-        let sent = self.pools[upstream].send(request, Some(&progress)).await;
+        let sent = self.pools[upstream].send(request).await;
         entry.upstream = begun.elapsed();
         match (sent, fate.fault()) {
             (Ok(response), _) => Ok((response, starter.map(upload::Starter::answered))),
@@ -253,21 +282,30 @@ impl Shard {
         }
     }
 
-    fn release(
-        &self,
-        mut response: Sent,
-        switching: Option<(OnUpgrade, OnUpgrade, HeaderValue)>,
-        unread: Option<DropGuard>,
-    ) -> Answer {
+    fn release(&self, mut response: Sent, asked: Version) -> Answer {
         let line = Arc::clone(&self.line);
         *response.version_mut() = Version::HTTP_11;
-        let Some((browser, application, protocol)) = switching else {
-            return response.map(|body| Download::from_application(body, line).giving_up(unread));
-        };
-        self.tasks.spawn(tunnel(browser, application));
-        let mut response = response.map(|_| Download::nothing(line));
-        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("upgrade"));
-        response.headers_mut().insert(http::header::UPGRADE, protocol);
-        response
+        let has_length = || response.headers().contains_key(CONTENT_LENGTH);
+        if response.status() == StatusCode::NOT_MODIFIED && asked < Version::HTTP_2 && has_length() {
+            return response.map(|_| Download::withheld(line));
+        }
+        response.map(|body| Download::from_application(body, line))
+    }
+
+    /// Releases a `101`, and the bytes behind it.
+    fn join(
+        &self,
+        response: Sent,
+        (browser, application, protocol): (OnUpgrade, OnUpgrade, HeaderValue),
+        session: Option<Handle>,
+    ) -> Answer {
+        let (mut head, body) = response.into_parts();
+        let flow = Flow::default();
+        let end = self.end_of(session, flow.clone());
+        self.tasks.spawn(tunnel(browser, application, flow, end, body));
+        head.version = Version::HTTP_11;
+        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers.insert(UPGRADE, protocol);
+        Response::from_parts(head, Download::nothing(Arc::clone(&self.line)))
     }
 }

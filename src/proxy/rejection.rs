@@ -331,10 +331,10 @@ impl From<SendError> for Rejection {
     fn from(error: SendError) -> Self {
         match error {
             SendError::NoSlot => Self::Unavailable,
-            SendError::Unreachable(_) => Self::UpstreamUnavailable(error),
+            SendError::Unreachable(_) | SendError::NoServer => Self::UpstreamUnavailable(error),
             SendError::Timeout => Self::UpstreamTimeout,
             SendError::RequestBody => Self::BodyBroken,
-            SendError::Failed(_) => Self::UpstreamFailed(error.to_string()),
+            SendError::Failed(_) | SendError::Unfit(_) => Self::UpstreamFailed(error.to_string()),
         }
     }
 }
@@ -489,7 +489,9 @@ mod tests {
         for (error, wanted) in [
             (SendError::NoSlot, "unavailable"),
             (SendError::Unreachable(io::Error::other("x")), "upstream-unavailable"),
+            (SendError::NoServer, "upstream-unavailable"),
             (SendError::Timeout, "upstream-timeout"),
+            (SendError::Unfit("x"), "upstream-failed"),
             (SendError::RequestBody, "bad-request"),
         ] {
             assert_eq!(Rejection::from(error).label(), wanted);

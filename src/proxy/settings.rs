@@ -57,7 +57,7 @@ pub struct Settings {
     /// Secrets that authenticate tickets; the first signs. Never empty, each at least 32 bytes.
     pub roots: Vec<Vec<u8>>,
     /// Whose forwarding headers are believed.
-    pub trusted_proxies: Vec<ipnet::IpNet>,
+    pub trust: headers::Trust,
     /// Whether TLS ends before us unannounced (`listen.scheme`).
     pub scheme: headers::SchemePolicy,
     /// Applications.

@@ -73,12 +73,16 @@ impl Shard {
         }
         let authority = headers::authority_of(&head.uri, head.version, &head.headers)
             .map_err(|fault| Rejection::BadRequest(fault.to_string()))?;
+        if head.version == Version::HTTP_2 {
+            cookie::join_crumbs(&mut head.headers);
+        }
         if headers::passes_through_us(&head.headers) >= LOOP {
             return Err(Rejection::Loop);
         }
         let upgrade = headers::upgrade_of(&head.method, &head.version, &head.headers);
         let upgrade = upgrade.zip(head.extensions.remove::<OnUpgrade>());
         headers::strip_request_hop_by_hop(&mut head.headers, &line.guarded);
+        headers::strip_announcements(&mut head.headers, &line.guarded);
         headers::set_request_id(&mut head.headers, entry.id.clone());
         let inbound = Inbound { peer, trust: &line.trust, policy: line.scheme, host: authority.header() };
         let scheme = headers::rewrite_forwarding(&mut head.headers, inbound);
@@ -256,6 +260,7 @@ impl Shard {
         self.line.ours.strip(lines);
         self.conceal(lines, route);
         headers::strip_response_hop_by_hop(lines, &self.line.ours);
+        headers::strip_announcements(lines, &self.line.ours);
         if cookie::keep_back(lines, |line| cookie::covers_set_cookie(line, name)) {
             warn!(target: "cloakroom::proxy", route = route.name, "the application set a cookie of our name; it is removed");
         }
@@ -280,17 +285,13 @@ impl Admitted {
         self.authority.host()
     }
 
-    /// Addresses the request to the application: origin form, its `Host`, and the upgrade that it asks for.
-    pub(super) fn address(self, head: &mut Parts, application: &Application) -> Option<OnUpgrade> {
+    /// Addresses the request to the application: origin form, the browser's `Host` (the upstream may put its own there),
+    /// and the upgrade that it asks for.
+    pub(super) fn address(self, head: &mut Parts) -> Option<OnUpgrade> {
         let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         head.uri = Uri::from(path);
         head.version = Version::HTTP_11;
-        let own = || HeaderValue::try_from(&application.host).unwrap_or_else(|_| HeaderValue::from_static(""));
-        let host = match application.preserve_host && !self.authority.header().is_empty() {
-            true => self.authority.header().clone(),
-            false => own(),
-        };
-        head.headers.insert(HOST, host);
+        head.headers.insert(HOST, self.authority.header().clone());
         let (protocol, browser) = self.upgrade?;
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, protocol);

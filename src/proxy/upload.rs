@@ -23,7 +23,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{Rejection, body::clean, line::Line};
 use crate::{
     headers::{self, Expectation},
-    upstream::Progress,
+    upstream::{Payload, Progress},
 };
 
 /// A browser that expects `100 Continue` gets it after this time at the latest.
@@ -155,7 +155,8 @@ impl Starter {
 
 /// The body.
 pub(super) struct Upload {
-    incoming: Incoming,
+    /// `None`: there is none.
+    incoming: Option<Incoming>,
     line: Arc<Line>,
     progress: Progress,
     fate: Fate,
@@ -169,14 +170,13 @@ pub(super) struct Upload {
 
 impl Upload {
     fn new(incoming: Incoming, line: Arc<Line>) -> Self {
-        let fate = if incoming.is_end_stream() { Fate(None) } else { Fate(Some(Arc::default())) };
+        let incoming = Some(incoming).filter(|incoming| !incoming.is_end_stream());
+        let fate = Fate(incoming.as_ref().map(|_| Arc::default()));
         let (progress, left) = (Progress::default(), line.uploads.bytes);
+        if incoming.is_none() {
+            progress.done();
+        }
         Self { incoming, line, progress, fate, left, idle: None, is_waiting: false, start: None }
-    }
-
-    /// Counts what moves.
-    pub(super) fn progress(&self) -> Progress {
-        self.progress.clone()
     }
 
     pub(super) fn fate(&self) -> Fate {
@@ -187,6 +187,7 @@ impl Upload {
         if let Some(fate) = &self.fate.0 {
             let _ = fate.set(fault);
         }
+        self.progress.broken();
         Poll::Ready(Some(Err(fault)))
     }
 
@@ -210,6 +211,19 @@ impl Upload {
     }
 }
 
+impl Payload for Upload {
+    fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    fn again(&self) -> Option<Self> {
+        let (line, progress) = (Arc::clone(&self.line), self.progress.clone());
+        let (incoming, fate, left, idle, start) = (None, Fate(None), None, None, None);
+        let empty = Self { incoming, line, progress, fate, left, idle, is_waiting: false, start };
+        self.incoming.is_none().then_some(empty)
+    }
+}
+
 impl Body for Upload {
     type Data = Bytes;
     type Error = Fault;
@@ -222,7 +236,8 @@ impl Body for Upload {
             }
             this.start = None;
         }
-        let frame = match Pin::new(&mut this.incoming).poll_frame(cx) {
+        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
+        let frame = match Pin::new(incoming).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 ready!(this.poll_idle(cx));
@@ -231,6 +246,9 @@ impl Body for Upload {
         };
         this.is_waiting = false;
         this.progress.step();
+        if frame.is_none() || this.is_end_stream() {
+            this.progress.done();
+        }
         match frame {
             None => Poll::Ready(None),
             Some(Err(_)) => this.fail(Fault::Broken),
@@ -240,10 +258,10 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
     }
 }

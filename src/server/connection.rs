@@ -1,72 +1,267 @@
-//! One connection from a browser: HTTP/1.1, looked over, paced, stopped gracefully.
+//! One connection from a browser, from its first byte to its last: received, looked over, served over HTTP/1.1 or HTTP/2,
+//! paced, stopped gracefully. Every request takes the configuration of the moment at which it begins.
 
-use std::{convert::Infallible, pin::pin, sync::Arc};
+use std::{
+    convert::Infallible,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
-use http::StatusCode;
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use arc_swap::ArcSwap;
+use http::{Request, Response, StatusCode, Version};
+use hyper::{
+    body::Incoming,
+    server::conn::{
+        http1::{self, UpgradeableConnection},
+        http2,
+    },
+    service::{Service, service_fn},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{
-    Accepted, Limits,
-    pace::{Pace, PacedBody, PacedStream},
+    Limits,
+    arrival::{Protocol, Stream, receive},
+    generation::Generation,
+    pace::Pace,
+    paced::{PacedBody, PacedStream},
+    place::Place,
     sentry::{Sentry, Watch},
 };
 use crate::{
     headers::{HeadBounds, Peer},
-    proxy::Shard,
+    proxy::Download,
+    socket::Accepted,
 };
 
-/// Serves the connection until either side closes it, its time is up, or `stop` says to finish.
-pub(super) async fn serve(accepted: Accepted, shard: Arc<Shard>, limits: Limits, stop: CancellationToken) {
-    let (stream, address, _slot) = accepted;
-    let stream = match TcpStream::from_std(stream) {
-        Ok(stream) => stream,
+/// What of a request's body may be under way to us at once, on one stream and on all of a connection.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 512 * 1024;
+/// What of a response's body may wait in us for the client, on one stream.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Streams on which the client broke the protocol before the connection is ended.
+const FORGIVEN: usize = 100;
+/// Streams that the client took back before we saw them, before the connection is ended.
+const TAKEN_BACK: usize = 50;
+/// How long an HTTP/2 client may take to read its `GOAWAY` when its time is up.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// A client that was just answered may have its next request under way: so long it is waited for at the end.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// How the end of the process comes to a connection.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ending {
+    /// The process is about to end: whoever is answered now is told not to come back on this connection.
+    pub(super) near: CancellationToken,
+    /// Connections that wait for nothing are closed.
+    pub(super) here: CancellationToken,
+}
+
+impl Ending {
+    /// Resolves when this connection should take no more requests than it has.
+    async fn reached(&self, pace: &Pace) {
+        self.near.cancelled().await;
+        let quiet = async {
+            self.here.cancelled().await;
+            pace.quiet(LINGER).await;
+        };
+        tokio::select! {
+            () = pace.busy() => {}
+            () = quiet => {}
+        }
+    }
+}
+
+/// What the requests of a connection have in common.
+struct Client {
+    peer: Peer,
+    pace: Arc<Pace>,
+    current: Arc<ArcSwap<Generation>>,
+    ending: Ending,
+}
+
+/// Serves the connection until either side closes it, its time is up, or `ending` says to finish.
+pub(super) async fn serve(accepted: Accepted, place: Place, current: Arc<ArcSwap<Generation>>, ending: Ending) {
+    let (address, pace, generation) = (accepted.peer(), Pace::new(place), current.load_full());
+    let stream = match accepted.open() {
+        Ok(socket) => PacedStream::new(socket, Arc::clone(&pace)),
         Err(error) => return debug!(target: "cloakroom::server", %error, "a connection was lost before it began"),
     };
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(target: "cloakroom::server", %error, "a connection without TCP_NODELAY");
-    }
-    let pace = Arc::new(Pace::new());
-    let watch = Arc::new(Watch::new());
-    let bounds = HeadBounds { bytes: limits.header_bytes, fields: limits.headers };
-    let sentry = Sentry::new(PacedStream::new(stream, Arc::clone(&pace)), Arc::clone(&watch), bounds);
-    let peer = Peer { addr: Some(address.ip()), tls: false };
-    let service = service_fn(|request| {
-        pace.begin();
-        let (shard, pace, watch) = (Arc::clone(&shard), Arc::clone(&pace), Arc::clone(&watch));
-        async move {
-            let answer = match watch.next() {
-                None => shard.serve(request, peer).await,
-                Some(fault) => shard.refuse(fault),
-            };
-            watch.answered(answer.status() == StatusCode::SWITCHING_PROTOCOLS);
-            Ok::<_, Infallible>(answer.map(|body| PacedBody::new(body, pace)))
+    let terms = &generation.terms;
+    let received = timeout(terms.limits.head_timeout, receive(stream, address, terms.preamble, terms.tls.as_ref()));
+    let received = tokio::select! {
+        biased;
+        received = received => received,
+        () = ending.reached(&pace) => return,
+    };
+    let arrival = match received {
+        Ok(Ok(arrival)) => arrival,
+        Ok(Err(lost)) => return debug!(target: "cloakroom::server", reason = %lost, "a connection never came to HTTP"),
+        Err(_) => return debug!(target: "cloakroom::server", "a client was too slow to begin (limits.head_timeout)"),
+    };
+    let limits = terms.limits.clone();
+    drop(generation);
+    let client = Arc::new(Client { peer: arrival.peer, pace, current, ending });
+    match arrival.stream {
+        Stream::Plain(stream) => client.speak(stream, arrival.protocol, &limits).await,
+        Stream::Tls(stream) => {
+            client.pace.arrived();
+            client.speak(stream, arrival.protocol, &limits).await;
         }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(None)
-        .max_buf_size(limits.header_bytes)
-        .max_headers(limits.headers)
-        .serve_connection(TokioIo::new(sentry), service)
-        .with_upgrades();
+    }
+}
+
+impl Client {
+    async fn speak<S>(self: Arc<Self>, stream: S, protocol: Protocol, limits: &Limits)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (mut connection, mut stopping) = (pin!(connection), false);
-        loop {
-            tokio::select! {
-                result = connection.as_mut() => break ended(result),
-                () = pace.out_of_time(&limits) => break,
-                () = stop.cancelled(), if !stopping => {
-                    stopping = true;
-                    connection.as_mut().graceful_shutdown();
-                }
+        match protocol {
+            Protocol::Http1 => {
+                let watch = Arc::new(Watch::new());
+                let bounds = HeadBounds { bytes: limits.header_bytes, fields: limits.headers };
+                let stream = TokioIo::new(Sentry::new(stream, Arc::clone(&watch), bounds));
+                let service = self.service(Some(Arc::clone(&watch)));
+                let builder = &mut http1::Builder::new();
+                let builder = builder.timer(TokioTimer::new()).header_read_timeout(None);
+                let builder = builder.max_buf_size(limits.header_bytes).max_headers(limits.headers);
+                let connection = builder.serve_connection(stream, service).with_upgrades();
+                self.attend(connection, UpgradeableConnection::graceful_shutdown).await;
+                watch.say_farewell().await;
+            }
+            Protocol::Http2 => {
+                self.pace.multiplex();
+                let connection =
+                    http2_builder(limits).serve_connection(TokioIo::new(stream), self.service(None::<Arc<Watch<S>>>));
+                self.attend(connection, http2::Connection::graceful_shutdown).await;
             }
         }
     }
-    watch.say_farewell().await;
+
+    /// Answers each request with the configuration of the moment; `watch` knows of those that are not sound.
+    fn service<S: Send + 'static>(
+        self: &Arc<Self>,
+        watch: Option<Arc<Watch<S>>>,
+    ) -> impl Service<
+        Request<Incoming>,
+        Response = Response<PacedBody>,
+        Error = Infallible,
+        Future: Future<Output = Result<Response<PacedBody>, Infallible>> + Send + 'static,
+    > + use<S> {
+        let client = Arc::clone(self);
+        service_fn(move |request: Request<Incoming>| {
+            let generation = client.current.load();
+            let refusal = match watch.as_ref().and_then(|watch| watch.next()) {
+                Some(fault) => Some(generation.shard.refuse(fault).map(Some)),
+                None => client.refusal(&request, &generation.terms.limits),
+            };
+            let under_way = client.pace.begin();
+            let answer = match refusal {
+                None => Ok(generation.shard.serve(request, client.peer, under_way)),
+                Some(response) => Err((response, under_way)),
+            };
+            let watch = watch.clone();
+            async move {
+                let (response, under_way) = match answer {
+                    Ok(answer) => {
+                        let (response, under_way) = answer.await;
+                        (response.map(Some), under_way)
+                    }
+                    Err(refused) => refused,
+                };
+                if let Some(watch) = watch {
+                    watch.answered(response.status() == StatusCode::SWITCHING_PROTOCOLS);
+                }
+                Ok(response.map(|body| PacedBody::new(body, under_way)))
+            }
+        })
+    }
+
+    /// What hyper bounds on HTTP/1.1 only: header lines, and requests under way. On HTTP/2 one that the client took back
+    /// is still answered (nothing that it changes may be lost), so it counts until then.
+    fn refusal(&self, request: &Request<Incoming>, limits: &Limits) -> Option<Response<Option<Download>>> {
+        if request.version() != Version::HTTP_2 {
+            return None;
+        }
+        let refused = |status| {
+            let mut response = Response::new(None);
+            *response.status_mut() = status;
+            response
+        };
+        if self.pace.answering() >= limits.streams as usize {
+            self.pace.overrun();
+            return Some(refused(StatusCode::SERVICE_UNAVAILABLE));
+        }
+        let fits = request.headers().len() <= limits.headers;
+        (!fits).then(|| refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE))
+    }
+
+    /// Drives the connection; `finish` asks it to end when what is under way is done.
+    async fn attend<C>(&self, connection: C, finish: fn(Pin<&mut C>))
+    where
+        C: Future<Output = Result<(), hyper::Error>>,
+    {
+        let patience = || {
+            let generation = self.current.load();
+            (generation.terms.limits.head_timeout, generation.terms.limits.idle_timeout)
+        };
+        let mut connection = pin!(connection);
+        tokio::select! {
+            biased;
+            result = connection.as_mut() => return ended(result),
+            () = self.pace.out_of_time(patience) => {
+                if self.pace.is_multiplexed() {
+                    finish(connection.as_mut());
+                    let _ = timeout(FAREWELL, connection).await;
+                }
+                return debug!(target: "cloakroom::server", "a client has used up its time");
+            }
+            () = self.ending.reached(&self.pace) => {}
+        }
+        // hyper would wait for a first request.
+        if self.pace.is_unused() && !self.pace.is_multiplexed() {
+            return;
+        }
+        finish(connection.as_mut());
+        tokio::select! {
+            biased;
+            result = connection.as_mut() => ended(result),
+            () = self.pace.out_of_time(patience) => {}
+            () = self.still_unused() => {}
+        }
+    }
+
+    /// Resolves if no request ever came, after the time for a farewell.
+    async fn still_unused(&self) {
+        tokio::time::sleep(FAREWELL).await;
+        if !self.pace.is_unused() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(TAKEN_BACK)
+        .max_local_error_reset_streams(FORGIVEN)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        // A client that vanished while it was being answered is noticed by what it does not say.
+        .keep_alive_interval(limits.idle_timeout)
+        .keep_alive_timeout(limits.head_timeout);
+    builder
 }
 
 fn ended(result: Result<(), hyper::Error>) {

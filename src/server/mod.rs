@@ -1,93 +1,61 @@
-//! Sockets, one runtime per core, drain. The caller owns the listeners and the stop signal.
+//! Sockets, one runtime per core, drain, reload. The caller owns the listeners and decides when to renew and to end.
 //!
-//! The thread that calls [`run`] accepts connections and hands them to the shards in turn, so that they are spread
-//! evenly also when there are few; it serves the admin and application listeners beside that. Each shard is a thread
-//! with a current-thread runtime, its own upstream connections and its own way to the store.
+//! The thread that calls [`Server::start`] accepts connections and hands them to the shards in turn, so that they are
+//! spread evenly also when there are few; it serves the admin and application listeners beside that. Each shard is a
+//! thread with a current-thread runtime, its own upstream connections and its own way to the store.
 
+mod arrival;
 mod connection;
+mod door;
+mod generation;
+mod listeners;
 mod pace;
+mod paced;
+mod place;
+mod preamble;
 mod sentry;
+mod settings;
 mod shard;
 
 use std::{
     fmt, io,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
-};
-use tracing::{debug, info, warn};
+use arc_swap::ArcSwap;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use crate::{
     admin::{self, Admin},
     application::Application,
-    proxy,
-    store::Depot,
+    proxy::{self, Common},
+    socket::BindError,
+    store::{self, Depot, Store},
+    tls::TlsError,
+    upstream::Fleet,
 };
-use shard::Worker;
-
-/// What a client may cost (`[limits]`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of a request head.
-    pub header_bytes: usize,
-    /// Header lines of a request.
-    pub headers: usize,
-    /// From the first byte of a request to the end of its head.
-    pub head_timeout: Duration,
-    /// A kept-alive connection without a request.
-    pub idle_timeout: Duration,
-    /// Connections at once.
-    pub connections: usize,
-}
-
-/// How the process ends (`[drain]`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Drain {
-    /// `/readyz` says 503 this long before connections are refused.
-    pub delay: Duration,
-    /// Requests under way get this long to finish.
-    pub timeout: Duration,
-}
-
-/// Where the process listens and what it allows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Public addresses.
-    pub listen: Vec<SocketAddr>,
-    /// JWKS and `/v1/session`.
-    pub application: Option<SocketAddr>,
-    /// Health.
-    pub admin: Option<SocketAddr>,
-    /// What a client may cost.
-    pub limits: Limits,
-    /// How the process ends.
-    pub drain: Drain,
-}
-
-/// The sockets of one process, bound.
-pub struct Listeners {
-    public: Vec<TcpListener>,
-    application: Option<TcpListener>,
-    admin: Option<TcpListener>,
-}
+use connection::Ending;
+use door::Door;
+use generation::Terms;
+pub use listeners::{Listeners, raise_file_limit};
+use place::Places;
+pub use settings::{Drain, Limits, Preamble, Settings};
+use shard::{Renewal, Worker};
 
 /// Why the process cannot serve.
 #[derive(Debug)]
 pub enum ServeError {
     /// An address cannot be bound.
-    Bind(SocketAddr, io::Error),
+    Bind(BindError),
     /// A thread or runtime cannot be made.
     Shard(io::Error),
+    /// The certificate of the public listener cannot be used.
+    Tls(TlsError),
     /// The store cannot be opened.
     Store(String),
     /// The settings contradict each other in a way that the configuration should have found.
@@ -97,8 +65,9 @@ pub enum ServeError {
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Bind(error) => error.fmt(f),
             Self::Shard(error) => write!(f, "cannot start a worker: {error}"),
+            Self::Tls(error) => write!(f, "the certificate {error}"),
             Self::Store(problem) => write!(f, "cannot open the store: {problem}"),
             Self::Settings(problem) => write!(f, "the settings do not fit: {problem}"),
         }
@@ -108,160 +77,174 @@ impl fmt::Display for ServeError {
 impl std::error::Error for ServeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Bind(_, error) | Self::Shard(error) => Some(error),
+            Self::Bind(error) => Some(error),
+            Self::Shard(error) => Some(error),
+            Self::Tls(error) => Some(error),
             Self::Store(_) | Self::Settings(_) => None,
         }
     }
 }
 
-impl Listeners {
-    /// Binds every address of the settings.
+/// Why another configuration was not taken; the old one stays.
+#[derive(Debug)]
+pub enum RenewError {
+    /// These keys have another value, and only a restart can change them.
+    Fixed(Vec<&'static str>),
+    /// It cannot be made to work.
+    Serve(ServeError),
+}
+
+impl fmt::Display for RenewError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(keys) => write!(f, "only a restart can change {}", keys.join(" and ")),
+            Self::Serve(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RenewError {}
+
+/// A process that serves.
+pub struct Server {
+    settings: Settings,
+    /// What the store was made with.
+    at_start: store::Settings,
+    common: Common,
+    terms: Arc<Terms>,
+    depot: Depot,
+    store: Store,
+    /// `/readyz` asks them.
+    fleets: Arc<ArcSwap<Vec<Arc<Fleet>>>>,
+    application: Arc<ArcSwap<Application>>,
+    door: Arc<Door>,
+    acceptors: JoinSet<()>,
+    closing: CancellationToken,
+    side: JoinSet<()>,
+    ending: Ending,
+    draining: Arc<AtomicBool>,
+}
+
+impl Server {
+    /// Begins to serve.
     ///
     /// # Errors
-    /// [`ServeError::Bind`] names the first that cannot be bound.
-    pub async fn bind(settings: &Settings) -> Result<Self, ServeError> {
-        let mut public = Vec::new();
-        for address in &settings.listen {
-            public.push(bind(*address).await?);
-        }
-        Ok(Self {
-            public,
-            application: bind_some(settings.application).await?,
-            admin: bind_some(settings.admin).await?,
-        })
-    }
-
-    /// The public addresses, as they were bound.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.public.iter().filter_map(|listener| listener.local_addr().ok()).collect()
-    }
-}
-
-async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|error| ServeError::Bind(address, error))
-}
-
-async fn bind_some(address: Option<SocketAddr>) -> Result<Option<TcpListener>, ServeError> {
-    match address {
-        Some(address) => bind(address).await.map(Some),
-        None => Ok(None),
-    }
-}
-
-/// Serves until `shutdown` resolves, then drains: `/readyz` turns 503, after `drain.delay` no connection is accepted any
-/// more, and what is under way has `drain.timeout` to finish.
-///
-/// # Errors
-/// [`ServeError`] if it cannot begin.
-pub async fn run(
-    listeners: Listeners,
-    proxy: &proxy::Settings,
-    settings: &Settings,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), ServeError> {
-    let shards = std::thread::available_parallelism().map_or(1, usize::from);
-    let depot = Depot::new(&proxy.store).map_err(ServeError::Store)?;
-    let common = proxy::Common::new(proxy).map_err(ServeError::Settings)?;
-    let workers = (0..shards).map(|index| Worker::start(index, proxy, &common, &depot, settings));
-    let workers = workers.collect::<Result<Vec<_>, _>>().map_err(ServeError::Shard)?;
-
-    let store = depot.open();
-    let draining = Arc::new(AtomicBool::new(false));
-    let mut side = JoinSet::new();
-    let advised = store.clone();
-    side.spawn(async move { advised.advise().await });
-    if let Some(listener) = listeners.admin {
-        let admin = Arc::new(Admin::new(store.clone(), Arc::clone(&draining)));
-        side.spawn(admin::serve(listener, move |request| Arc::clone(&admin).answer(request)));
-    }
-    if let Some(listener) = listeners.application {
-        let application = Arc::new(Application::new(Arc::clone(&common.line), Arc::clone(&common.lanes), store));
-        side.spawn(admin::serve(listener, move |request| Arc::clone(&application).answer(request)));
-    }
-    let workers = Arc::new(workers);
-    let slots = Arc::new(Semaphore::new(settings.limits.connections));
-    let mut accepting = JoinSet::new();
-    for listener in listeners.public {
-        accepting.spawn(accept(listener, Arc::clone(&workers), Arc::clone(&slots)));
-    }
-    info!(target: "cloakroom::server", shards, "ready");
-
-    shutdown.await;
-    info!(target: "cloakroom::server", "draining");
-    draining.store(true, Ordering::Relaxed);
-    tokio::time::sleep(settings.drain.delay).await;
-    accepting.shutdown().await;
-    let workers = Arc::into_inner(workers).unwrap_or_default();
-    for stopped in workers.into_iter().map(Worker::stop).collect::<Vec<_>>() {
-        if stopped.await.is_err() {
-            warn!(target: "cloakroom::server", "a worker ended badly");
-        }
-    }
-    side.shutdown().await;
-    depot.close().await;
-    info!(target: "cloakroom::server", "stopped");
-    Ok(())
-}
-
-/// Lets this process open as many files as its hard limit allows: a connection is a file, and an upstream's another.
-pub fn raise_file_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit }) {
-        warn!(target: "cloakroom::server", %error, "the limit of open files stays as it was");
-    }
-}
-
-/// How long a client that is turned away may take to hang up, how much of its request is read meanwhile, and how many of
-/// them are told at once; the others are just cut off.
-const FAREWELL: Duration = Duration::from_secs(1);
-const LEFT_UNREAD: u64 = 64 * 1024;
-const FAREWELLS: usize = 256;
-
-/// A connection, and its place among `limits.connections`.
-type Accepted = (std::net::TcpStream, SocketAddr, OwnedSemaphorePermit);
-
-async fn accept(listener: TcpListener, workers: Arc<Vec<Worker>>, slots: Arc<Semaphore>) {
-    let mut farewells = JoinSet::new();
-    for worker in (0..workers.len()).cycle() {
-        let (stream, peer) = loop {
-            match listener.accept().await {
-                Ok(accepted) => break accepted,
-                Err(error) => {
-                    warn!(target: "cloakroom::server", %error, "a connection cannot be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            }
+    /// [`ServeError`]
+    pub fn start(listeners: Listeners, proxy: proxy::Settings, settings: Settings) -> Result<Self, ServeError> {
+        let depot = Depot::new(&proxy.store).map_err(ServeError::Store)?;
+        let first = Renewal {
+            common: Common::new(&proxy).map_err(ServeError::Settings)?,
+            terms: Arc::new(Terms::new(&settings, None).map_err(ServeError::Tls)?),
+            proxy: Arc::new(proxy),
         };
-        while farewells.try_join_next().is_some() {}
-        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-            if farewells.len() < FAREWELLS {
-                farewells.spawn(turn_away(stream));
-            }
-            continue;
+        let shards = std::thread::available_parallelism().map_or(1, usize::from);
+        let ending = Ending::default();
+        let workers = (0..shards).map(|index| Worker::start(index, &first, &depot, &ending));
+        let workers = workers.collect::<Result<Vec<_>, _>>().map_err(ServeError::Shard)?;
+
+        let (store, Renewal { proxy, common, terms }) = (depot.open(), first);
+        let at_start = proxy.store.clone();
+        let application = Application::new(Arc::clone(&common.line), Arc::clone(&common.lanes), store.clone());
+        let mut server = Self {
+            door: Arc::new(Door::new(workers, Places::new(settings.limits.connections))),
+            settings,
+            at_start,
+            fleets: Arc::new(ArcSwap::new(Arc::clone(&common.fleets))),
+            common,
+            depot,
+            terms,
+            store,
+            application: Arc::new(ArcSwap::from_pointee(application)),
+            acceptors: JoinSet::new(),
+            closing: CancellationToken::new(),
+            side: JoinSet::new(),
+            ending,
+            draining: Arc::default(),
         };
-        if let Ok(stream) = stream.into_std() {
-            workers[worker].hand((stream, peer, slot));
+        server.open(listeners);
+        info!(target: "cloakroom::server", shards, "ready");
+        Ok(server)
+    }
+
+    fn open(&mut self, listeners: Listeners) {
+        let advised = self.store.clone();
+        self.side.spawn(async move { advised.advise().await });
+        if let Some(listener) = listeners.admin {
+            let (fleets, draining) = (Arc::clone(&self.fleets), Arc::clone(&self.draining));
+            let admin = Arc::new(Admin::new(self.store.clone(), fleets, draining));
+            self.side.spawn(admin::serve(listener, move |request| Arc::clone(&admin).answer(request)));
+        }
+        if let Some(listener) = listeners.application {
+            let application = Arc::clone(&self.application);
+            self.side.spawn(admin::serve(listener, move |request| application.load_full().answer(request)));
+        }
+        for listener in listeners.public {
+            self.acceptors.spawn(Arc::clone(&self.door).keep(listener, self.closing.clone()));
         }
     }
-}
 
-/// Says that there is no place, and waits a moment for the client to hang up: a connection that is closed while a request
-/// is unread is reset, and the answer with it.
-async fn turn_away(mut stream: TcpStream) {
-    const BODY: &str = r#"{"type":"urn:cloakroom:error:unavailable","title":"The service is busy at the moment","status":503,"instance":"none"}"#;
-    let length = BODY.len();
-    let head = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\n\
-         cache-control: no-store\r\nretry-after: 1\r\nconnection: close\r\n\r\n{BODY}"
-    );
-    warn!(target: "cloakroom::server", "a connection is turned away (limits.connections)");
-    let said = async {
-        stream.write_all(head.as_bytes()).await?;
-        stream.shutdown().await?;
-        tokio::io::copy(&mut stream.take(LEFT_UNREAD), &mut tokio::io::sink()).await
-    };
-    if !matches!(tokio::time::timeout(FAREWELL, said).await, Ok(Ok(_))) {
-        debug!(target: "cloakroom::server", "a client that was turned away did not hang up");
+    /// Takes another configuration: requests that begin after this have it, those under way end with the one that they
+    /// began with, and no connection is closed. Connections to upstreams that are the same are kept.
+    ///
+    /// # Errors
+    /// [`RenewError`]: nothing has changed.
+    pub async fn renew(&mut self, proxy: proxy::Settings, settings: Settings) -> Result<(), RenewError> {
+        let fixed = self.fixed(&proxy, &settings);
+        if !fixed.is_empty() {
+            return Err(RenewError::Fixed(fixed));
+        }
+        let terms =
+            Terms::new(&settings, Some(&self.terms)).map_err(|error| RenewError::Serve(ServeError::Tls(error)))?;
+        let common = self.common.renewed(&proxy).map_err(|error| RenewError::Serve(ServeError::Settings(error)))?;
+        let renewal = Renewal { proxy: Arc::new(proxy), common, terms: Arc::new(terms) };
+        let renewed: Vec<_> = self.door.workers.iter().map(|worker| worker.renew(renewal.clone())).collect();
+        for renewed in renewed {
+            let _ = renewed.await;
+        }
+        let Renewal { common, terms, .. } = renewal;
+        let (line, lanes) = (Arc::clone(&common.line), Arc::clone(&common.lanes));
+        self.application.store(Arc::new(Application::new(line, lanes, self.store.clone())));
+        self.fleets.store(Arc::clone(&common.fleets));
+        self.door.places.resize(settings.limits.connections);
+        (self.settings, self.common, self.terms) = (settings, common, terms);
+        Ok(())
+    }
+
+    /// The keys that differ and must not.
+    fn fixed(&self, proxy: &proxy::Settings, settings: &Settings) -> Vec<&'static str> {
+        let (before, after) = (&self.at_start, &proxy.store);
+        let place = |store: &store::Settings| (store.kind.clone(), store.prefix.clone(), store.timeout, store.encrypt);
+        let keys = [
+            ("listen.address", self.settings.listen == settings.listen),
+            ("application.address", self.settings.application == settings.application),
+            ("admin.address", self.settings.admin == settings.admin),
+            ("[store] (all but on_failure and save_timeout)", place(before) == place(after)),
+            ("session.max_bytes to more than it was at start", after.value_bytes <= before.value_bytes),
+            ("keys.root beside store.encrypt", !before.encrypt || before.roots == after.roots),
+        ];
+        keys.into_iter().filter(|(_, same)| !same).map(|(key, _)| key).collect()
+    }
+
+    /// Ends: `/readyz` turns 503, after `drain.delay` no connection is accepted any more and idle ones are closed, and what
+    /// is under way has `drain.timeout` to finish.
+    pub async fn drain(mut self) {
+        info!(target: "cloakroom::server", "draining");
+        self.draining.store(true, Ordering::Relaxed);
+        self.ending.near.cancel();
+        tokio::time::sleep(self.settings.drain.delay).await;
+        self.closing.cancel();
+        while self.acceptors.join_next().await.is_some() {}
+        self.ending.here.cancel();
+        let door = Arc::into_inner(self.door);
+        let workers = door.map(|door| door.workers).unwrap_or_default();
+        let limit = self.settings.drain.timeout;
+        for stopped in workers.into_iter().map(|worker| worker.finish(limit)).collect::<Vec<_>>() {
+            if stopped.await.is_err() {
+                warn!(target: "cloakroom::server", "a worker ended badly");
+            }
+        }
+        self.side.shutdown().await;
+        self.depot.close().await;
+        info!(target: "cloakroom::server", "stopped");
     }
 }

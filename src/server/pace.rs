@@ -1,182 +1,220 @@
-//! How slow a client may be between requests and in a request's head.
+//! How slow a client may be: before its first request, in a request's head, between requests, and in taking responses.
 //!
-//! hyper has one timeout for both. Here a kept-alive connection may be idle for `limits.idle_timeout`, and from the first
-//! byte of a head to its end it has `limits.head_timeout`; a new connection must begin at once. While a request is being
-//! answered, its body and its response have limits of their own.
+//! hyper has one timeout for some of these. Here a new connection must come to the end of its first head within
+//! `limits.head_timeout`, whatever stands before it (a PROXY header, a TLS handshake, an HTTP/2 preface); a kept-alive one
+//! may be idle for `limits.idle_timeout`, and from the first byte of a head on HTTP/1.1 to its end it has the time of a
+//! head again. On HTTP/2 bytes are no head (they may be pings), so there a head has what is left of the idle time. While
+//! requests are answered only one thing is timed: that none of the responses is taken by the client.
 
 use std::{
-    io,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, ready},
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Poll, ready},
+    time::Duration,
 };
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
-use super::Limits;
-use crate::proxy::Download;
+use super::place::Place;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    Idle(Instant),
-    Head(Instant),
+    /// Nothing was received yet.
+    Fresh,
+    Head,
+    Idle,
     Busy,
 }
 
-/// What a connection is doing, and since when.
-pub(super) struct Pace(Mutex<Phase>);
+struct State {
+    phase: Phase,
+    since: Instant,
+    /// Requests that are being answered, those included whose client is gone.
+    answering: usize,
+    /// Responses that wait for the client to take what there is.
+    stalled: usize,
+    /// When a response last got on.
+    moved: Instant,
+}
+
+/// What a connection is doing, and since when. Holds its place.
+pub(super) struct Pace {
+    state: Mutex<State>,
+    multiplexed: AtomicBool,
+    overrun: AtomicBool,
+    _place: Place,
+}
+
+/// A request that is being answered.
+pub(super) struct UnderWay(Arc<Pace>);
 
 impl Pace {
     /// A new connection: it owes us a request.
-    pub(super) fn new() -> Self {
-        Self(Mutex::new(Phase::Head(Instant::now())))
+    pub(super) fn new(place: Place) -> Arc<Self> {
+        let now = Instant::now();
+        let state = State { phase: Phase::Fresh, since: now, answering: 0, stalled: 0, moved: now };
+        let no = || AtomicBool::new(false);
+        Arc::new(Self { state: Mutex::new(state), multiplexed: no(), overrun: no(), _place: place })
+    }
+
+    /// It speaks HTTP/2: from now on bytes alone are no request.
+    pub(super) fn multiplex(&self) {
+        self.multiplexed.store(true, Ordering::Relaxed);
+        self.arrived();
+    }
+
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Ordering::Relaxed)
     }
 
     /// A request's head is complete.
-    pub(super) fn begin(&self) {
-        self.set(Phase::Busy);
+    pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
+        self.change(|state| {
+            state.phase = Phase::Busy;
+            state.answering += 1;
+        });
+        UnderWay(Arc::clone(self))
     }
 
-    /// Resolves when the client has used up its time.
-    pub(super) async fn out_of_time(&self, limits: &Limits) {
+    /// The client has more requests under way than it may: its time is up.
+    pub(super) fn overrun(&self) {
+        self.overrun.store(true, Ordering::Relaxed);
+    }
+
+    /// What came before the first request is over: nothing of the request itself is here.
+    pub(super) fn arrived(&self) {
+        self.change(|state| state.phase = Phase::Fresh);
+    }
+
+    /// Nothing of a request was ever received.
+    pub(super) fn is_unused(&self) -> bool {
+        self.change(|state| state.phase == Phase::Fresh)
+    }
+
+    /// Requests that are being answered.
+    pub(super) fn answering(&self) -> usize {
+        self.change(|state| state.answering)
+    }
+
+    /// Bytes came from the client.
+    pub(super) fn received(&self) {
+        let multiplexed = self.is_multiplexed();
+        self.change(|state| match state.phase {
+            Phase::Fresh if !multiplexed => state.phase = Phase::Head,
+            Phase::Idle if !multiplexed => (state.phase, state.since) = (Phase::Head, Instant::now()),
+            Phase::Fresh | Phase::Idle | Phase::Head | Phase::Busy => {}
+        });
+    }
+
+    /// Resolves when the client has used up its time. Polled whenever the connection is, it notices at once what happened
+    /// on it.
+    pub(super) async fn out_of_time(&self, limits: impl Fn() -> (Duration, Duration)) {
+        let (mut alarm, mut set) = (pin!(sleep_until(Instant::now())), false);
+        poll_fn(|cx| {
+            loop {
+                if self.overrun.load(Ordering::Relaxed) {
+                    return Poll::Ready(());
+                }
+                let ((head, idle), now) = (limits(), Instant::now());
+                let deadline = self.change(|state| state.deadline(head, idle));
+                if deadline.is_some_and(|deadline| deadline <= now) {
+                    return Poll::Ready(());
+                }
+                // With nothing to wait for: look again when the next thing could be over.
+                let look = deadline.unwrap_or(now + head.min(idle));
+                if !set || (deadline.is_some() && look < alarm.deadline()) {
+                    alarm.as_mut().reset(look);
+                    set = true;
+                }
+                ready!(alarm.as_mut().poll(cx));
+                set = false;
+            }
+        })
+        .await;
+    }
+
+    /// Resolves when a request is being answered; somebody else must have this polled then.
+    pub(super) async fn busy(&self) {
+        poll_fn(|_| if self.answering() > 0 { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
+    /// Resolves when there has been no sign of a request for so long.
+    pub(super) async fn quiet(&self, span: Duration) {
         loop {
-            let deadline = match self.phase() {
-                Phase::Idle(since) => since + limits.idle_timeout,
-                Phase::Head(since) => since + limits.head_timeout,
-                Phase::Busy => Instant::now() + limits.head_timeout.min(limits.idle_timeout),
-            };
-            if deadline <= Instant::now() {
+            let until = self.change(|state| match state.phase {
+                Phase::Fresh | Phase::Idle => state.since + span,
+                Phase::Head | Phase::Busy => Instant::now() + span,
+            });
+            if until <= Instant::now() {
                 return;
             }
-            sleep_until(deadline).await;
+            sleep_until(until).await;
         }
     }
 
-    fn read(&self) {
-        if let Phase::Idle(_) = self.phase() {
-            self.set(Phase::Head(Instant::now()));
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    fn deadline(&self, head: Duration, idle: Duration) -> Option<Instant> {
+        match self.phase {
+            Phase::Fresh | Phase::Head => Some(self.since + head),
+            Phase::Idle => Some(self.since + idle),
+            Phase::Busy if self.stalled == self.answering => Some(self.moved + idle),
+            Phase::Busy => None,
         }
     }
-
-    fn phase(&self) -> Phase {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, phase: Phase) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = phase;
-    }
 }
 
-/// A response body; when it is gone, the connection is idle.
-pub(super) struct PacedBody {
-    body: Download,
-    pace: Arc<Pace>,
-}
-
-impl PacedBody {
-    pub(super) fn new(body: Download, pace: Arc<Pace>) -> Self {
-        Self { body, pace }
+impl UnderWay {
+    /// Its response got on, and `stalled` says whether it begins (1), goes on (0) or ceases (-1) to wait for the client.
+    pub(super) fn moved(&self, stalled: isize) {
+        self.0.change(|state| {
+            state.moved = Instant::now();
+            state.stalled = state.stalled.saturating_add_signed(stalled);
+        });
     }
 }
 
-impl Drop for PacedBody {
+impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.pace.set(Phase::Idle(Instant::now()));
-    }
-}
-
-impl Body for PacedBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A socket that notes when bytes arrive.
-pub(super) struct PacedStream {
-    stream: TcpStream,
-    pace: Arc<Pace>,
-}
-
-impl PacedStream {
-    pub(super) fn new(stream: TcpStream, pace: Arc<Pace>) -> Self {
-        Self { stream, pace }
-    }
-}
-
-impl AsyncRead for PacedStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
-            self.pace.read();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for PacedStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.0.change(|state| {
+            state.answering -= 1;
+            if state.answering == 0 {
+                (state.phase, state.since) = (Phase::Idle, Instant::now());
+            }
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::time::{advance, timeout};
 
-    use super::*;
+    use super::{super::place::Places, *};
 
     const HEAD: Duration = Duration::from_secs(10);
     const IDLE: Duration = Duration::from_secs(60);
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn limits() -> Limits {
-        Limits { header_bytes: 1, headers: 1, head_timeout: HEAD, idle_timeout: IDLE, connections: 1 }
+    fn pace() -> Arc<Pace> {
+        Pace::new(Places::new(1).take().unwrap())
+    }
+
+    fn limits() -> (Duration, Duration) {
+        (HEAD, IDLE)
     }
 
     /// How long this client still has, if nothing happens any more; `None`: more than ten minutes.
     async fn left(pace: &Pace) -> Option<Duration> {
         let begun = Instant::now();
-        timeout(600 * SECOND, pace.out_of_time(&limits())).await.ok().map(|()| begun.elapsed())
+        timeout(600 * SECOND, pace.out_of_time(limits)).await.ok().map(|()| begun.elapsed())
     }
 
     fn about(time: Duration) -> impl Fn(Option<Duration>) -> bool {
@@ -185,65 +223,119 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_new_connection_has_the_time_of_a_head() {
-        assert!(about(HEAD)(left(&Pace::new()).await));
+        assert!(about(HEAD)(left(&pace()).await));
     }
 
     #[tokio::test(start_paused = true)]
     async fn bytes_of_a_head_buy_no_more_time() {
-        let pace = Pace::new();
+        let pace = pace();
         for _ in 0..9 {
             advance(SECOND).await;
-            pace.read();
+            pace.received();
         }
         assert!(about(SECOND)(left(&pace).await));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_is_being_answered_is_not_timed() {
-        let pace = Pace::new();
-        pace.begin();
+        let pace = pace();
+        let _request = pace.begin();
         assert_eq!(left(&pace).await, None);
-        pace.read();
+        pace.received();
         assert_eq!(left(&pace).await, None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn after_a_response_the_connection_may_be_idle() {
-        let pace = Pace::new();
-        pace.begin();
+    async fn after_the_last_response_the_connection_may_be_idle() {
+        let pace = pace();
+        let (one, two) = (pace.begin(), pace.begin());
         advance(100 * SECOND).await;
-        pace.set(Phase::Idle(Instant::now()));
+        drop(one);
+        assert_eq!(left(&pace).await, None);
+        drop(two);
         assert!(about(IDLE)(left(&pace).await));
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_first_byte_after_that_starts_the_time_of_a_head() {
-        let pace = Pace::new();
-        pace.set(Phase::Idle(Instant::now()));
+        let pace = pace();
+        drop(pace.begin());
         advance(59 * SECOND).await;
-        pace.read();
+        pace.received();
         advance(4 * SECOND).await;
-        pace.read();
+        pace.received();
         assert!(about(6 * SECOND)(left(&pace).await));
     }
 
     #[tokio::test(start_paused = true)]
+    async fn on_http_2_bytes_between_requests_buy_no_time() {
+        let pace = pace();
+        pace.multiplex();
+        drop(pace.begin());
+        for _ in 0..59 {
+            advance(SECOND).await;
+            pace.received();
+        }
+        assert!(about(SECOND)(left(&pace).await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn responses_that_nobody_takes_are_timed_when_there_are_no_others() {
+        let pace = pace();
+        let (taken, waits) = (pace.begin(), pace.begin());
+        waits.moved(1);
+        assert_eq!(left(&pace).await, None);
+        taken.moved(1);
+        advance(SECOND).await;
+        taken.moved(0);
+        assert!(about(IDLE)(left(&pace).await));
+        taken.moved(-1);
+        assert_eq!(left(&pace).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_overruns_its_limit_has_no_time_left() {
+        let pace = pace();
+        let _request = pace.begin();
+        pace.overrun();
+        assert!(about(Duration::ZERO)(left(&pace).await));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_phase_that_changes_while_somebody_waits_is_noticed() {
-        let pace = Arc::new(Pace::new());
-        let waiting = tokio::spawn({
-            let pace = Arc::clone(&pace);
-            async move {
-                pace.out_of_time(&limits()).await;
-                Instant::now()
-            }
-        });
+        let pace = pace();
+        let mut waiting = pin!(pace.out_of_time(limits));
         let begun = Instant::now();
-        advance(9 * SECOND).await;
-        pace.begin();
-        advance(30 * SECOND).await;
-        pace.set(Phase::Idle(Instant::now()));
-        let ended = waiting.await.unwrap();
-        let wanted = begun + 39 * SECOND + IDLE;
-        assert!(ended >= wanted && ended <= wanted + Duration::from_millis(20), "{:?}", ended - begun);
+        let request = pace.begin();
+        assert!(timeout(39 * SECOND, waiting.as_mut()).await.is_err());
+        drop(request);
+        assert!(timeout(SECOND, waiting.as_mut()).await.is_err());
+        pace.received();
+        waiting.await;
+        let wanted = begun + 40 * SECOND + HEAD;
+        assert!(
+            Instant::now() >= wanted && Instant::now() <= wanted + Duration::from_millis(20),
+            "{:?}",
+            begun.elapsed()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn quiet_is_when_no_request_began_for_a_while() {
+        let pace = pace();
+        let request = pace.begin();
+        assert!(timeout(IDLE, pace.quiet(SECOND)).await.is_err());
+        drop(request);
+        assert!(timeout(SECOND / 2, pace.quiet(SECOND)).await.is_err());
+        assert!(timeout(SECOND, pace.quiet(SECOND)).await.is_ok());
+        pace.busy_at_once(false).await;
+        let _request = pace.begin();
+        pace.busy_at_once(true).await;
+    }
+
+    impl Pace {
+        async fn busy_at_once(&self, expected: bool) {
+            assert_eq!(timeout(Duration::ZERO, self.busy()).await.is_ok(), expected);
+        }
     }
 }

@@ -101,9 +101,9 @@ pub fn settle(before: &Before<'_>, change: &Change, context: &Context<'_>) -> Re
         (B::Nobody, I::Nothing | I::Bare | I::Replace | I::Write) => create(change, context),
         (B::Nobody, I::End) => Ok(NOTHING),
         (B::Retired(_), I::Nothing | I::Bare) => Ok(NOTHING),
-        (B::Retired(left), I::End | I::Replace | I::Write) => Err(Refusal::Ended(Some(*left))),
+        (B::Retired(left), I::End | I::Replace | I::Write) => Err(late(*left, context)),
         (B::Destroyed(_), I::Nothing | I::Bare | I::End) => Ok(NOTHING),
-        (B::Destroyed(left), I::Replace | I::Write) => Err(Refusal::Ended(Some(*left))),
+        (B::Destroyed(left), I::Replace | I::Write) => Err(late(*left, context)),
         (B::Several, I::Nothing) => Ok(NOTHING),
         (B::Several, I::Bare | I::End | I::Replace | I::Write) => Err(Refusal::Ended(None)),
         (B::Unavailable, I::Nothing) => Ok(NOTHING),
@@ -219,9 +219,15 @@ fn still_live<'a>(loaded: &Loaded<'a>, context: &Context<'_>) -> Result<&'a Reco
     let Some(stored) = loaded.stored else { return Err(Refusal::Ended(None)) };
     match (stored.standing(&loaded.ticket.secret.hash(), context.now), stored) {
         (Standing::Live, Stored::Live(record)) => Ok(record),
-        (Standing::Retired(left) | Standing::Destroyed(left), _) => Err(Refusal::Ended(Some(left))),
+        (Standing::Retired(left) | Standing::Destroyed(left), _) => Err(late(left, context)),
         (Standing::Live | Standing::Unknown, _) => Err(Refusal::Ended(None)),
     }
+}
+
+/// What whoever is late is told. Never more than the grace: who retired the ticket may know the store's time a little
+/// better than we do.
+fn late(left: Duration, context: &Context<'_>) -> Refusal {
+    Refusal::Ended(Some(left.min(context.policy.retire_grace)))
 }
 
 /// Step 6.

@@ -1,11 +1,11 @@
-//! The body of an application's response. When its end has been read, its connection goes back to the pool; if it is
-//! dropped before, the connection is closed, for nobody knows what would come next on it.
+//! Bodies: what a request's must be able to say, and a response's, which brings its connection back at its end.
 
 use std::{
+    error::Error,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
 };
@@ -14,35 +14,72 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::pool::Lease;
+use super::connection::Hold;
 
-/// Counts the frames of a request's body that went to the application.
+const DONE: u64 = 1 << 63;
+const BROKEN: u64 = 1 << 62;
+
+/// How far a request's body went to the application: frames, and how it ended.
 #[derive(Debug, Clone, Default)]
 pub struct Progress(Arc<AtomicU64>);
 
 impl Progress {
-    /// One more.
+    /// One more frame.
     pub fn step(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.fetch_add(1, Relaxed);
     }
 
-    /// How many so far.
-    pub fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    /// It went to its end.
+    pub fn done(&self) {
+        self.0.fetch_or(DONE, Relaxed);
     }
+
+    /// The browser broke it off.
+    pub fn broken(&self) {
+        self.0.fetch_or(BROKEN, Relaxed);
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.0.load(Relaxed) & DONE != 0
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.0.load(Relaxed) & BROKEN != 0
+    }
+
+    /// Differs after every step.
+    pub(super) fn mark(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// The body of a request.
+pub trait Payload: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static {
+    /// How far it went.
+    fn progress(&self) -> &Progress;
+
+    /// The same body once more; `None` if there is anything in it, for that is not kept.
+    fn again(&self) -> Option<Self>
+    where
+        Self: Sized;
 }
 
 /// A response body that holds its connection. `B` is the type of the bodies that are sent on that connection.
-pub struct ResponseBody<B> {
+pub struct ResponseBody<B: Payload> {
     incoming: Incoming,
-    lease: Option<Lease<B>>,
+    hold: Option<Hold<B>>,
 }
 
-impl<B> ResponseBody<B> {
-    pub(super) fn new(incoming: Incoming, lease: Lease<B>) -> Self {
-        let mut body = Self { incoming, lease: Some(lease) };
+impl<B: Payload> ResponseBody<B> {
+    pub(super) fn new(incoming: Incoming, hold: Hold<B>) -> Self {
+        let mut body = Self { incoming, hold: Some(hold) };
         body.release_at_end();
         body
+    }
+
+    /// The empty body of a `101`: it holds the connection for as long as it is kept.
+    pub(super) fn of_tunnel(incoming: Incoming, hold: Hold<B>) -> Self {
+        Self { incoming, hold: Some(hold) }
     }
 
     fn release_at_end(&mut self) {
@@ -52,13 +89,13 @@ impl<B> ResponseBody<B> {
     }
 
     fn release(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.give_back();
+        if let Some(hold) = self.hold.take() {
+            hold.give_back();
         }
     }
 }
 
-impl<B> Body for ResponseBody<B> {
+impl<B: Payload> Body for ResponseBody<B> {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -67,7 +104,7 @@ impl<B> Body for ResponseBody<B> {
         match &frame {
             Some(Ok(_)) => self.release_at_end(),
             None => self.release(),
-            Some(Err(_)) => self.lease = None,
+            Some(Err(_)) => self.hold = None,
         }
         Poll::Ready(frame)
     }

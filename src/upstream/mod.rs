@@ -1,42 +1,57 @@
-//! Connections to applications: a pool per shard, a response body that brings its connection back, tunnels.
+//! Connections to applications: who of several servers is asked, a pool per shard, response bodies that bring their
+//! connection back, tunnels.
 //!
-//! This room knows hosts, ports and timeouts. What a request means, and whether it may be sent twice, is decided by
-//! those who call it; it never sends one twice on its own, except when not a byte of it was sent.
+//! This room knows servers, connections and timeouts, and which answers are none. What a request means is decided by
+//! those who call it. It sends a request again only if nothing of it was sent, or if its method is idempotent and it has
+//! no body; so a `POST` is never carried out twice.
 
 mod body;
+mod connection;
+mod dial;
+mod error;
+mod exchange;
+mod fleet;
+mod framing;
+mod health;
+mod member;
 mod pool;
+mod server;
+mod shelf;
+mod standing;
 mod tunnel;
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-pub use body::{Progress, ResponseBody};
-pub use pool::{Pool, SendError, Slots};
-pub use tunnel::tunnel;
+pub use body::{Payload, Progress, ResponseBody};
+pub use dial::try_out;
+pub use error::SendError;
+pub use fleet::Fleet;
+pub use health::Health;
+pub use pool::Pool;
+pub use server::Server;
+pub use tunnel::{Flow, tunnel};
 
-/// Whether a connection to the server can be made; for a person who tries a configuration.
-///
-/// # Errors
-/// Why not.
-pub async fn try_out(settings: &Settings) -> io::Result<()> {
-    pool::dial(settings).await.map(drop)
+use crate::tls;
+
+/// An upstream has at most so many servers.
+pub const MOST_SERVERS: usize = 64;
+
+/// How the next server is found (`balance`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// Each in turn.
+    RoundRobin,
+    /// The one with the fewest requests and tunnels under way.
+    LeastConnections,
 }
 
-/// One application server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// Host name or address, without brackets.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port),
-            false => write!(f, "{}:{}", self.host, self.port),
-        }
-    }
+/// What is spoken with every server of an upstream (`protocol`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1
+    Http1,
+    /// HTTP/2: with prior knowledge, or agreed upon within TLS.
+    Http2,
 }
 
 /// One `[upstreams.NAME]`.
@@ -44,18 +59,26 @@ impl fmt::Display for Server {
 pub struct Settings {
     /// `NAME`; the token's audience.
     pub name: Arc<str>,
-    /// Where it listens.
-    pub server: Server,
-    /// Bounds the TCP handshake, and the wait for a free connection.
+    /// Where it listens: from one to [`MOST_SERVERS`].
+    pub servers: Vec<Server>,
+    /// How `https://` servers are met.
+    pub tls: tls::Client,
+    /// How the next server is found.
+    pub balance: Balance,
+    /// What is spoken with them.
+    pub protocol: Protocol,
+    /// Bounds the making of a connection (name, address, TLS), and the wait for a free one.
     pub connect_timeout: Duration,
     /// From the last byte of the request that moved to the response head.
     pub response_timeout: Duration,
     /// Of a pooled connection.
     pub idle_timeout: Duration,
-    /// At most this many connections to the server, over all shards.
+    /// At most this many connections to each server, over all shards, tunnels included.
     pub max_connections: usize,
     /// Whether `Host` goes upstream unchanged.
     pub preserve_host: bool,
     /// Upper bound of a response head in bytes (`limits.response_header_bytes`).
     pub response_header_bytes: usize,
+    /// Active health checks.
+    pub health: Option<Health>,
 }

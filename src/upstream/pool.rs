@@ -1,218 +1,182 @@
-//! The connections of one shard to one application server.
+//! One shard's way to an upstream: finds a server and a connection for each request, and another one if that failed in
+//! a way that allows it.
 //!
-//! Last in, first out, so that what is not needed grows old and is closed. A request that hyper gives back unsent, since
-//! the application closed an idle connection, goes out on another; one of which a byte may have been sent never does.
+//! A request is sent again if nothing of it was sent (no connection, or hyper gives it back since the application had
+//! closed an idle connection), or if its connection closed without an answer, its method is idempotent and it has no
+//! body. Both are bounded: so many servers, so many repeats.
 
-use std::{
-    error::Error,
-    fmt, io,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::{
-    net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout},
+use tokio::time::timeout;
+
+use super::{
+    Fleet, Payload, Protocol, ResponseBody, SendError,
+    connection::{Shared, Single},
+    exchange::{Course, Line, Setback, Terms, host_of, spare},
+    fleet::Tried,
+    member::Member,
+    shelf::{Shelf, Won},
 };
 
-use super::{Progress, ResponseBody, Settings};
+/// A request goes to at most so many servers.
+const SERVERS: usize = 3;
+/// A request that was sent is sent at most so many times more.
+const REPEATS: usize = 2;
 
-/// Connections that may be open to one server, over all shards.
-#[derive(Clone)]
-pub struct Slots(Arc<Semaphore>);
-
-impl Slots {
-    /// As many as the settings say.
-    pub fn new(settings: &Settings) -> Self {
-        Self(Arc::new(Semaphore::new(settings.max_connections)))
-    }
-}
-
-/// Why there is no response.
-#[derive(Debug)]
-pub enum SendError {
-    /// No connection could be made. Nothing was sent.
-    Unreachable(io::Error),
-    /// All connections to the server are taken. Nothing was sent.
-    NoSlot,
-    /// No response head in time.
-    Timeout,
-    /// The application closed the connection or answered nonsense.
-    Failed(hyper::Error),
-    /// The browser did not send its request's body to the end.
-    RequestBody,
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable(error) => write!(f, "no connection to the application: {error}"),
-            Self::NoSlot => f.write_str("all connections to the application are taken (upstreams.*.max_connections)"),
-            Self::Timeout => f.write_str("the application did not answer in time (upstreams.*.response_timeout)"),
-            Self::Failed(error) => write!(f, "the application's answer: {error}"),
-            Self::RequestBody => f.write_str("the request's body broke off"),
-        }
-    }
-}
-
-impl Error for SendError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Unreachable(error) => Some(error),
-            Self::Failed(error) => Some(error),
-            Self::NoSlot | Self::Timeout | Self::RequestBody => None,
-        }
-    }
-}
-
-struct Idle<B> {
-    sender: SendRequest<B>,
-    since: Instant,
-}
-
-type Shelf<B> = Mutex<Vec<Idle<B>>>;
-
-/// One shard's connections to one server, for requests with bodies of type `B`.
+/// One shard's connections to the servers of one upstream, for requests with bodies of type `B`.
 pub struct Pool<B> {
-    settings: Settings,
-    slots: Slots,
-    idle: Arc<Shelf<B>>,
+    fleet: Arc<Fleet>,
+    shelves: Vec<Arc<Shelf<B>>>,
 }
 
-/// The connection that a response came on; goes back to the shelf when its body has been read.
-pub(super) struct Lease<B> {
-    sender: SendRequest<B>,
-    idle: Arc<Shelf<B>>,
+/// Whether the next connection may be one that was used before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taste {
+    Any,
+    Fresh,
 }
 
-impl<B> Lease<B> {
-    pub(super) fn give_back(self) {
-        if !self.sender.is_closed() {
-            lock(&self.idle).push(Idle { sender: self.sender, since: Instant::now() });
-        }
-    }
-}
-
-impl<B> Pool<B>
-where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+impl<B: Payload> Pool<B> {
     /// A pool without connections.
-    pub fn new(settings: Settings, slots: Slots) -> Self {
-        Self { settings, slots, idle: Arc::default() }
+    pub fn new(fleet: &Arc<Fleet>) -> Self {
+        let life = fleet.settings.idle_timeout;
+        let shelves = fleet.members.iter().map(|member| Shelf::new(member, life)).collect();
+        Self { fleet: Arc::clone(fleet), shelves }
     }
 
-    /// What it was told.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// Sends a request and waits for the response head. `progress` counts what moves of the request's body.
+    /// Sends a request in origin form and waits for the head of its response.
     ///
     /// # Errors
     /// [`SendError`]
-    pub async fn send(
+    pub async fn send(&self, mut request: Request<B>) -> Result<Response<ResponseBody<B>>, SendError> {
+        let settings = &self.fleet.settings;
+        let terms = Terms { host: host_of(&request, settings.preserve_host), patience: settings.response_timeout };
+        let (mut tried, mut repeats, mut last) = (Tried::default(), REPEATS, SendError::NoServer);
+        for _ in 0..SERVERS {
+            let Some(at) = self.fleet.choose(tried, |index| self.has_room(index)) else { break };
+            tried.add(at);
+            match self.ask(&self.shelves[at], request, terms, &mut repeats).await {
+                Ok(response) => return Ok(response),
+                Err(Setback { error, again: Some(again), .. }) => (last, request) = (error, *again),
+                Err(setback) => return Err(setback.error),
+            }
+        }
+        Err(last)
+    }
+
+    fn has_room(&self, index: usize) -> bool {
+        let shelf = &self.shelves[index];
+        shelf.member.has_slot() || shelf.has_some()
+    }
+
+    /// Asks one server, on a fresh connection too if used ones turn out to be closed.
+    async fn ask(
         &self,
+        shelf: &Arc<Shelf<B>>,
         mut request: Request<B>,
-        progress: Option<&Progress>,
-    ) -> Result<Response<ResponseBody<B>>, SendError> {
+        terms: Terms,
+        repeats: &mut usize,
+    ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
+        let (fleet, member, mut taste) = (&self.fleet, &shelf.member, Taste::Any);
         loop {
-            let (mut sender, used) = match self.shelved().await {
-                Some(sender) => (sender, true),
-                None => (self.connect().await?, false),
-            };
-            let Some(answer) = within(self.settings.response_timeout, progress, sender.try_send_request(request)).await
-            else {
-                return Err(SendError::Timeout);
-            };
-            match answer {
-                Ok(response) => {
-                    let lease = Lease { sender, idle: Arc::clone(&self.idle) };
-                    return Ok(response.map(|incoming| ResponseBody::new(incoming, lease)));
+            let (line, used) = match self.line(shelf, taste).await {
+                Ok(line) => line,
+                Err(error) => {
+                    if !matches!(error, SendError::NoSlot) {
+                        fleet.failed(member, &error);
+                    }
+                    return Err(Setback { error, again: Some(Box::new(request)), course: Course::Unsent });
                 }
-                Err(mut unsent) => match unsent.take_message() {
-                    Some(back) if used => request = back,
-                    Some(_) | None => return Err(failure(unsent.into_error())),
-                },
+            };
+            let copy = if *repeats > 0 { spare(&request) } else { None };
+            match line.exchange(request, copy, terms, (shelf, fleet.begin(member))).await {
+                Ok(response) => {
+                    fleet.answered(member);
+                    return Ok(response);
+                }
+                Err(setback) => request = self.repeat(setback, used, member, repeats)?,
             }
+            taste = Taste::Fresh;
         }
     }
 
-    async fn shelved(&self) -> Option<SendRequest<B>> {
-        loop {
-            let Idle { mut sender, since } = lock(&self.idle).pop()?;
-            let fresh = since.elapsed() < self.settings.idle_timeout;
-            if fresh && sender.ready().await.is_ok() {
-                return Some(sender);
+    /// What to send to the same server again, on a fresh connection.
+    fn repeat(
+        &self,
+        setback: Setback<B>,
+        used: Taste,
+        member: &Member,
+        repeats: &mut usize,
+    ) -> Result<Request<B>, Setback<B>> {
+        if setback.course != Course::Unsent {
+            *repeats = repeats.saturating_sub(1);
+        }
+        match setback {
+            Setback { course: Course::Closed | Course::Unsent, .. } if used == Taste::Fresh => {
+                self.fleet.failed(member, &setback.error);
+                Err(setback)
             }
+            Setback { again: Some(again), .. } if used == Taste::Any => Ok(*again),
+            setback => Err(setback),
         }
     }
 
-    async fn connect(&self) -> Result<SendRequest<B>, SendError> {
-        let patience = self.settings.connect_timeout;
-        let slot = match timeout(patience, Arc::clone(&self.slots.0).acquire_owned()).await {
-            Ok(Ok(slot)) => slot,
-            Ok(Err(_)) | Err(_) => return Err(SendError::NoSlot),
+    /// A connection, and whether it is a fresh one.
+    async fn line(&self, shelf: &Arc<Shelf<B>>, taste: Taste) -> Result<(Line<B>, Taste), SendError> {
+        match self.fleet.settings.protocol {
+            Protocol::Http1 => self.single(shelf, taste).await.map(|(single, used)| (Line::Single(single), used)),
+            Protocol::Http2 => self.stream(shelf, taste).await,
+        }
+    }
+
+    async fn single(&self, shelf: &Arc<Shelf<B>>, taste: Taste) -> Result<(Single<B>, Taste), SendError> {
+        if taste == Taste::Any
+            && let Some(connection) = shelf.take().await
+        {
+            return Ok((connection, Taste::Any));
+        }
+        let slot = match shelf.member.try_slot() {
+            Some(slot) => slot,
+            None => match timeout(self.fleet.settings.connect_timeout, shelf.wait()).await {
+                Ok(Won::Slot(slot)) => slot,
+                Ok(Won::Connection(connection)) => return Ok((connection, Taste::Any)),
+                Err(_) => return Err(SendError::NoSlot),
+            },
         };
-        let stream = dial(&self.settings).await.map_err(SendError::Unreachable)?;
-        self.handshake(stream, slot).await
+        let stream = shelf.member.dialer.dial(Some(slot)).await.map_err(SendError::Unreachable)?;
+        Ok((Single::begin(stream, &self.fleet.settings).await?, Taste::Fresh))
     }
 
-    async fn handshake(&self, stream: TcpStream, slot: OwnedSemaphorePermit) -> Result<SendRequest<B>, SendError> {
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(self.settings.response_header_bytes)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(SendError::Failed)?;
-        tokio::spawn(async move {
-            let _slot = slot;
-            // Whoever waits for a response on it is told the same error.
-            let _ = connection.with_upgrades().await;
-        });
-        Ok(sender)
+    async fn stream(&self, shelf: &Arc<Shelf<B>>, taste: Taste) -> Result<(Line<B>, Taste), SendError> {
+        let open = || shelf.place().filter(|_| taste == Taste::Any);
+        if let Some((shared, place)) = open() {
+            return Ok((Line::Stream(shared, place), Taste::Any));
+        }
+        let opened = async {
+            let _alone = shelf.opening.acquire().await;
+            if let Some((shared, place)) = open() {
+                return Ok((Line::Stream(shared, place), Taste::Any));
+            }
+            shelf.member.close_a_spare_if_full();
+            let slot = shelf.member.slot().await;
+            let stream = shelf.member.dialer.dial(Some(slot)).await.map_err(SendError::Unreachable)?;
+            let shared = Shared::begin(stream, &self.fleet.settings).await?;
+            let place = shared.place().ok_or(SendError::NoSlot)?;
+            shelf.share(shared.clone());
+            Ok((Line::Stream(shared, place), Taste::Fresh))
+        };
+        // The gate and the slot each have as long as a connection.
+        timeout(self.fleet.settings.connect_timeout * 2, opened).await.unwrap_or(Err(SendError::NoSlot))
+    }
+
+    /// Whether it leads to these very servers.
+    pub fn is_of(&self, fleet: &Arc<Fleet>) -> bool {
+        Arc::ptr_eq(&self.fleet, fleet)
     }
 
     /// Closes connections that have been idle for too long.
     pub fn prune(&self) {
-        let limit = self.settings.idle_timeout;
-        lock(&self.idle).retain(|idle| idle.since.elapsed() < limit && !idle.sender.is_closed());
-    }
-}
-
-/// A fresh connection to the server.
-pub(super) async fn dial(settings: &Settings) -> io::Result<TcpStream> {
-    let server = &settings.server;
-    let connecting = TcpStream::connect((server.host.as_str(), server.port));
-    let stream = timeout(settings.connect_timeout, connecting).await.map_err(|_| io::ErrorKind::TimedOut)??;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-fn lock<B>(shelf: &Shelf<B>) -> std::sync::MutexGuard<'_, Vec<Idle<B>>> {
-    shelf.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn failure(error: hyper::Error) -> SendError {
-    let from_body = error.is_user() || Error::source(&error).is_some_and(|source| source.is::<hyper::Error>());
-    if from_body { SendError::RequestBody } else { SendError::Failed(error) }
-}
-
-/// The future's output, or `None` once `limit` has passed in which nothing moved.
-async fn within<F: Future>(limit: Duration, progress: Option<&Progress>, future: F) -> Option<F::Output> {
-    let mut future = std::pin::pin!(future);
-    loop {
-        let seen = progress.map(Progress::count);
-        match timeout(limit, future.as_mut()).await {
-            Ok(output) => return Some(output),
-            Err(_) if progress.map(Progress::count) != seen => {}
-            Err(_) => return None,
-        }
+        self.shelves.iter().for_each(|shelf| shelf.prune());
     }
 }

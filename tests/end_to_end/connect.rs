@@ -39,7 +39,7 @@ fn check(store: &str) -> Said {
     let folder = tempfile::tempdir().expect("a folder");
     configured(folder.path(), store, &format!("http://{address}"));
     let said = cloakroom(folder.path(), &["check", "--connect", "--config", "cloakroom.toml"]);
-    assert!(said.out.contains(&format!("ok: upstreams.app.servers: {address} accepts")), "{}", said.out);
+    assert!(said.out.contains(&format!("ok: upstreams.app.servers: http://{address} accepts")), "{}", said.out);
     said
 }
 
@@ -235,7 +235,8 @@ fn an_upstream_that_is_not_there_is_a_fault() {
     configured(folder.path(), &server.url(), &format!("http://127.0.0.1:{nowhere}"));
     let said = cloakroom(folder.path(), &["check", "--connect", "--config", "cloakroom.toml"]);
     assert_eq!(said.code, Some(1), "{}", said.out);
-    let fault = format!("error: upstreams.app.servers: 127.0.0.1:{nowhere} cannot be reached: Connection refused");
+    let fault =
+        format!("error: upstreams.app.servers: http://127.0.0.1:{nowhere} cannot be reached: Connection refused");
     assert!(said.out.contains(&fault) && said.out.contains("; start it, or correct servers"), "{}", said.out);
 }
 

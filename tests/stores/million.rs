@@ -4,6 +4,7 @@
 
 use std::{
     path::Path,
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
@@ -29,9 +30,11 @@ fn numbered(number: u64) -> Handle {
     Locator::from_random(u128::from(number).to_le_bytes()).handle()
 }
 
-/// A session with 300 bytes of data.
+/// A session with 300 bytes of data, always the same.
 fn value() -> Stored {
-    live(1, &format!(r#"{{"user":"ada","filling":"{}"}}"#, "x".repeat(272)))
+    static VALUE: LazyLock<Stored> =
+        LazyLock::new(|| live(1, &format!(r#"{{"user":"ada","filling":"{}"}}"#, "x".repeat(272))));
+    VALUE.clone()
 }
 
 /// Bytes resident of this process.
@@ -41,28 +44,43 @@ fn resident() -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("kB") * 1024
 }
 
-/// When what was short-lived ends: not before everything is stored, on a machine that is not too slow.
-fn life(count: u64) -> Duration {
-    Duration::from_secs(4) + Duration::from_micros(count * 150)
-}
-
-/// Every second session ends at the same moment; all others live on.
-async fn fill(store: &Store, count: u64, end: Instant) {
-    let mut writes = JoinSet::new();
-    for number in 0..count {
+/// Many writes at once, of the sessions of these numbers.
+async fn write_all(
+    store: &Store,
+    numbers: impl Iterator<Item = u64>,
+    expected: Option<&Stored>,
+    life: impl Fn() -> Duration,
+) {
+    let (mut writes, value) = (JoinSet::new(), value());
+    for number in numbers {
         if writes.len() >= CROWD {
             writes.join_next().await.expect("a write").expect("a write");
         }
-        let store = store.clone();
+        let (store, value, stamp, life) = (store.clone(), value.clone(), expected.map(Stored::stamp), life());
         writes.spawn(async move {
-            let short = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            let ttl = if number % 2 == 0 { short } else { 100 * LONG };
-            assert_eq!(store.swap(&numbered(number), None, &value(), ttl).await, Ok(Swap::Done));
+            let swap = store.swap(&numbered(number), stamp.as_ref(), &value, life).await;
+            assert_eq!(swap, Ok(Swap::Done), "session {number}");
         });
     }
     while let Some(write) = writes.join_next().await {
         write.expect("a write");
     }
+}
+
+/// Sessions that outlast the test.
+async fn fill(store: &Store, count: u64) {
+    write_all(store, 0..count, None, || 100 * LONG).await;
+}
+
+/// Every second session is to end at this moment.
+async fn doom(store: &Store, count: u64, end: Instant) {
+    let left = || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    write_all(store, (0..count).step_by(2), Some(&value()), left).await;
+}
+
+/// When they end: hardly before all of them are doomed.
+fn end(count: u64) -> Instant {
+    Instant::now() + Duration::from_secs(1) + Duration::from_micros(count * 100)
 }
 
 /// Latencies, sorted when they are told.
@@ -90,7 +108,7 @@ async fn visit(store: &Store, count: u64, span: Duration, mut beside: impl FnMut
     let (mut reads, mut writes) = (Latencies::default(), Latencies::default());
     let begun = Instant::now();
     for turn in 0_u64.. {
-        let number = (turn * 7_919 % (count / 2)) * 2 + 1;
+        let number = ((turn * 7_919) % (count / 2)) * 2 + 1;
         let started = Instant::now();
         let found = store.load(&[numbered(number)]).await.expect("a read");
         reads.0.push(started.elapsed());
@@ -133,10 +151,10 @@ fn open(path: &Path, what: &str) -> Depot {
 async fn a_million_in_a_file() {
     let (count, folder) = (sessions(), TempDir::new().expect("a folder"));
     let path = folder.path().join("sessions.db");
-    let (begun, end) = (Instant::now(), Instant::now() + life(count));
+    let begun = Instant::now();
     let first = open(&path, "a new file");
     let before = resident();
-    fill(&first.open(), count, end).await;
+    fill(&first.open(), count).await;
     let size = std::fs::metadata(&path).expect("the file").len();
     eprintln!("{count} sessions in {:?}: {} bytes of file each", begun.elapsed(), size / count);
     eprintln!("resident: {} MiB more", (resident() - before) >> 20);
@@ -151,6 +169,8 @@ async fn a_million_in_a_file() {
     let second = open(&path, "after a clean end");
     let store = second.open();
     visit(&store, count, Duration::from_secs(1), || {}).await.0.tell("reads before");
+    let end = end(count);
+    doom(&store, count, end).await;
     until(end).await;
     let span = Duration::from_secs(1) + Duration::from_micros(count * 20);
     let (reads, writes) = visit(&store, count, span, || {}).await;
@@ -167,12 +187,14 @@ async fn a_million_in_a_file() {
 #[tokio::test]
 async fn a_million_in_memory() {
     let count = sessions();
-    let (before, begun, end) = (resident(), Instant::now(), Instant::now() + life(count) / 10);
+    let (before, begun) = (resident(), Instant::now());
     let depot = depot(Kind::Memory { max_sessions: usize::MAX });
     let store = depot.open();
-    fill(&store, count, end).await;
+    fill(&store, count).await;
     eprintln!("{count} sessions in {:?}: {} bytes resident each", begun.elapsed(), (resident() - before) / count);
     visit(&store, count, Duration::from_secs(1), || {}).await.0.tell("reads before");
+    let end = end(count / 10);
+    doom(&store, count, end).await;
     until(end).await;
     let mut sweeps = Latencies::default();
     let sweep = || {

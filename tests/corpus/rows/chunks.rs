@@ -209,8 +209,8 @@ fn trailers() -> Vec<Row> {
         let name = trailer.split(':').next().unwrap_or_default();
         let announced = format!("{POST}Transfer-Encoding: chunked\r\nTE: trailers\r\nTrailer: {name}, X-T\r\n\r\n");
         let send = format!("{announced}3\r\nabc\r\n0\r\n{trailer}\r\nX-T: 1\r\n\r\n");
-        let trailer_field = format!("trailer: {name}, X-T");
-        let fields = ["host: a", "te: trailers", &trailer_field, "transfer-encoding: chunked"];
+        // What will not come is not announced either.
+        let fields = ["host: a", "te: trailers", "trailer: X-T", "transfer-encoding: chunked"];
         let at_app = vec![seen("POST /p", &fields, "abc").trailed_by(&["x-t: 1"])];
         rows.push(passed(format!("a trailer that may not be: {trailer}"), TRAILER, send, at_app));
     }

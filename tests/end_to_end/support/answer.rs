@@ -80,6 +80,11 @@ impl Answer {
         Self { body: Content::Raw(bytes.as_bytes().to_vec()), ..Self::ok() }
     }
 
+    /// Whether it breaks off before the end of its head, so that the request was not answered.
+    pub(super) fn is_none(&self) -> bool {
+        matches!(&self.body, Content::Raw(bytes) if !bytes.windows(4).any(|end| end == b"\r\n\r\n"))
+    }
+
     pub(crate) fn header(self, name: &str, value: &str) -> Self {
         self.raw_header(name, value.as_bytes())
     }

@@ -93,6 +93,16 @@ impl Connection {
         Ok(Self { wire: Wire::new(TcpStream::connect(address)?), ledger, heads: Vec::new() })
     }
 
+    /// A connection to another listener of a proxy.
+    pub(crate) fn at(address: SocketAddr, ledger: &Arc<Ledger>) -> Self {
+        Self::open(address, ledger.clone()).expect("connecting to a listener")
+    }
+
+    /// The socket, once what passes on it is HTTP no longer.
+    pub(crate) fn stream(&self) -> &TcpStream {
+        self.wire.stream()
+    }
+
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.wire.send(bytes)
     }

@@ -32,8 +32,13 @@ pub(crate) struct Ledger {
 const CANARIES: usize = 50;
 const TELLING: usize = 12;
 
+/// So often may an idempotent request without a body be sent whose connections close without an answer.
+const REPEATED: u32 = 3;
+
 struct Sent {
     secrets: Vec<Vec<u8>>,
+    /// Whether the answer is none, so that the request may be sent again.
+    unanswered: bool,
     outcome: Outcome,
 }
 
@@ -50,7 +55,8 @@ impl Ledger {
     /// A name for one request, never given twice in a test.
     pub(super) fn name(&self, answer: &Answer) -> String {
         let key = format!("s{}", self.last.fetch_add(1, Ordering::Relaxed));
-        let sent = Sent { secrets: answer.secrets.clone(), outcome: Outcome::Unknown };
+        let (secrets, unanswered) = (answer.secrets.clone(), answer.is_none());
+        let sent = Sent { secrets, unanswered, outcome: Outcome::Unknown };
         self.sent.lock().expect("ledger").insert(key.clone(), sent);
         key
     }
@@ -106,6 +112,10 @@ impl Ledger {
         canaries.filter(|secret| log.contains(secret)).map(|secret| format!("a log holds {secret}")).collect()
     }
 
+    fn is_unanswered(&self, key: &str) -> bool {
+        self.sent.lock().expect("ledger").get(key).is_some_and(|sent| sent.unanswered)
+    }
+
     fn breach(&self, what: String) {
         self.breaches.lock().expect("ledger").push(what);
     }
@@ -121,13 +131,18 @@ impl Ledger {
             if !request.complete {
                 continue;
             }
-            *arrivals.entry(request.script().unwrap_or("")).or_default() += 1;
+            let key = request.script().unwrap_or("");
+            let count = arrivals.entry(key).or_default();
+            let repeatable = request.length == 0 && ["GET", "HEAD"].contains(&request.method.as_str());
+            if *count > 0 && !(repeatable && *count < REPEATED && self.is_unanswered(key)) {
+                faults.push(format!("{key} arrived {} times", *count + 1));
+            }
+            *count += 1;
         }
         let sent = self.sent.lock().expect("ledger");
         for (key, count) in &arrivals {
             match sent.get(*key).map(|sent| sent.outcome) {
                 None => faults.push(format!("{count} requests that nobody sent (X-Script: {key:?})")),
-                Some(_) if *count > 1 => faults.push(format!("{key} arrived {count} times")),
                 Some(Outcome::Refused) => faults.push(format!("{key} was refused and forwarded all the same")),
                 Some(_) => {}
             }

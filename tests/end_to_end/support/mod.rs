@@ -5,9 +5,12 @@
 //! global invariants. Nothing here sleeps to synchronise: conditions are polled and [`Gate`]s are passed.
 
 mod answer;
+mod backend;
 mod browser;
 mod connection;
 mod exact;
+mod frames;
+mod http2;
 mod jar;
 mod ledger;
 mod mirror;
@@ -20,11 +23,15 @@ mod wire;
 mod world;
 
 pub(crate) use answer::{Answer, Piece};
+pub(crate) use backend::Backend;
 pub(crate) use browser::{Ask, Browser, OurCookie, Pending, TICKET};
 pub(crate) use connection::{Connection, Reply};
 pub(crate) use exact::Exact;
+pub(crate) use frames::{Frame, Frames};
+pub(crate) use http2::{Http2, tls_client};
 pub(crate) use mirror::mirror;
 pub(crate) use proxy::{Proxy, Said, cloakroom};
 pub(crate) use shared::{Authority, Gate, Redis, Relay, Stop, Turnstile, free_port, let_pass, until};
+pub(crate) use upstream::SCRIPT;
 pub(crate) use wire::{Framing, Headers, Wire, folded, latin1, parse_head};
 pub(crate) use world::{Store, World, every_store, world};

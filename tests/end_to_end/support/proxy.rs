@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -32,10 +33,16 @@ pub(super) fn merge(base: &mut Table, over: Table) {
     }
 }
 
+/// The address that a test gave a room.
+fn named<'a>(config: &'a mut Table, room: &str) -> Option<&'a mut toml::Value> {
+    config.get_mut(room)?.get_mut("address")
+}
+
 /// A running proxy. Dropping it kills it.
 pub(crate) struct Proxy {
     folder: PathBuf,
-    config: Table,
+    /// What the test wants of the file; the addresses of the moment are added to it.
+    config: Mutex<Table>,
     arguments: Vec<String>,
     ledger: Arc<Ledger>,
     running: Mutex<Option<Running>>,
@@ -43,8 +50,7 @@ pub(crate) struct Proxy {
 
 struct Running {
     child: Child,
-    address: SocketAddr,
-    application: SocketAddr,
+    addresses: [(&'static str, SocketAddr); 3],
 }
 
 impl Proxy {
@@ -52,7 +58,7 @@ impl Proxy {
     pub(super) fn start(folder: &Path, config: Table, arguments: &[&str], ledger: &Arc<Ledger>) -> Arc<Self> {
         let proxy = Self {
             folder: folder.to_owned(),
-            config,
+            config: Mutex::new(config),
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
             ledger: ledger.clone(),
             running: Mutex::new(None),
@@ -82,12 +88,7 @@ impl Proxy {
     fn spawn(&self) -> Result<Running, ExitStatus> {
         let addresses =
             ["listen", "admin", "application"].map(|room| (room, SocketAddr::from(([127, 0, 0, 1], free_port()))));
-        let mut config = self.config.clone();
-        for (room, address) in addresses {
-            let text = format!("[{room}]\naddress = \"{address}\"");
-            merge(&mut config, text.parse().expect("addresses in TOML"));
-        }
-        fs::write(self.folder.join("cloakroom.toml"), config.to_string()).expect("writing the configuration");
+        self.write(&addresses);
         let log = File::options().create(true).append(true).open(self.log_path()).expect("the log file");
         let mut child = Command::new(binary())
             .args(["run", "--config", "cloakroom.toml"])
@@ -102,9 +103,9 @@ impl Proxy {
         let what = "the proxy to listen on all its addresses";
         until(what, || match child.try_wait().expect("the proxy's state") {
             Some(status) => Some(Err(status)),
-            None => addresses.iter().all(|(_, address)| TcpStream::connect(address).is_ok()).then_some(Ok(())),
+            None => addresses.iter().all(|(room, address)| self.listens(room, *address)).then_some(Ok(())),
         })?;
-        Ok(Running { child, address: addresses[0].1, application: addresses[2].1 })
+        Ok(Running { child, addresses })
     }
 
     /// Where its configuration is.
@@ -112,17 +113,97 @@ impl Proxy {
         &self.folder
     }
 
-    pub(super) fn ledger(&self) -> &Arc<Ledger> {
+    /// Writes the configuration. A room whose address the test names keeps it; to a list of public addresses ours is added.
+    fn write(&self, addresses: &[(&'static str, SocketAddr)]) {
+        let mut config = self.config.lock().expect("the configuration").clone();
+        for (room, address) in addresses {
+            match named(&mut config, room) {
+                Some(toml::Value::Array(list)) => list.push(address.to_string().into()),
+                Some(_) => {}
+                None => {
+                    let text = format!("[{room}]\naddress = \"{address}\"");
+                    merge(&mut config, text.parse().expect("addresses in TOML"));
+                }
+            }
+        }
+        fs::write(self.folder.join("cloakroom.toml"), config.to_string()).expect("writing the configuration");
+    }
+
+    fn listens(&self, room: &str, address: SocketAddr) -> bool {
+        match named(&mut self.config.lock().expect("the configuration"), room) {
+            Some(toml::Value::String(unix)) => UnixStream::connect(unix.trim_start_matches("unix:")).is_ok(),
+            _ => TcpStream::connect(address).is_ok(),
+        }
+    }
+
+    /// The configuration file with this put over it, if this is TOML.
+    pub(crate) fn laid_over(&self, config: &str) -> Option<String> {
+        let mut whole: Table = self.text().parse().expect("the configuration");
+        merge(&mut whole, config.parse().ok()?);
+        Some(whole.to_string())
+    }
+
+    /// Writes the configuration file, for the next reload.
+    pub(crate) fn overwrite(&self, text: &str) {
+        fs::write(self.folder.join("cloakroom.toml"), text).expect("writing the configuration");
+    }
+
+    /// Puts this over the configuration file, for the next reload and the next start.
+    pub(crate) fn configure(&self, config: &str) {
+        merge(&mut self.config.lock().expect("the configuration"), config.parse().expect("TOML"));
+        let addresses = self.running.lock().expect("proxy").as_ref().expect("a running proxy").addresses;
+        self.write(&addresses);
+    }
+
+    /// Sends SIGHUP and waits until the log says what became of it.
+    pub(crate) fn reload(&self) -> String {
+        let seen = self.log().len();
+        self.signal(Signal::HUP);
+        until("the reload to be logged", || {
+            let log = self.log().split_off(seen);
+            let over = ["the new configuration is at work", "the old configuration stays"];
+            over.iter().any(|end| log.contains(end)).then_some(log)
+        })
+    }
+
+    /// Puts this over the configuration file and has it read; it must be taken.
+    #[track_caller]
+    pub(crate) fn reconfigure(&self, config: &str) {
+        self.configure(config);
+        let log = self.reload();
+        assert!(log.contains("the new configuration is at work"), "{log}");
+    }
+
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
     }
 
-    fn address(&self) -> SocketAddr {
-        self.running.lock().expect("proxy").as_ref().expect("a running proxy").address
+    /// Where browsers ask.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address_of(0)
+    }
+
+    /// Where operators ask.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.address_of(1)
+    }
+
+    fn address_of(&self, room: usize) -> SocketAddr {
+        self.running.lock().expect("proxy").as_ref().expect("a running proxy").addresses[room].1
     }
 
     /// Where applications ask.
     pub(crate) fn application(&self) -> SocketAddr {
-        self.running.lock().expect("proxy").as_ref().expect("a running proxy").application
+        self.address_of(2)
+    }
+
+    /// What `/readyz` says.
+    pub(crate) fn readiness(&self) -> (u16, String) {
+        let mut connection =
+            Connection::open(self.admin(), self.ledger.clone()).expect("connecting to the admin listener");
+        connection.send(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("asking");
+        let reply = connection.reply("GET").expect("an answer of the admin listener");
+        (reply.status, reply.text())
     }
 
     /// A raw connection to the listener.
@@ -134,7 +215,8 @@ impl Proxy {
         Connection::open(self.address(), self.ledger.clone())
     }
 
-    fn text(&self) -> String {
+    /// The configuration file.
+    pub(crate) fn text(&self) -> String {
         fs::read_to_string(self.folder.join("cloakroom.toml")).unwrap_or_default()
     }
 
@@ -153,9 +235,13 @@ impl Proxy {
 
     /// Sends SIGTERM.
     pub(crate) fn ask_to_end(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    fn signal(&self, signal: Signal) {
         let running = self.running.lock().expect("proxy");
         let child = &running.as_ref().expect("a running proxy").child;
-        kill_process(Pid::from_child(child), Signal::TERM).expect("SIGTERM to the proxy");
+        kill_process(Pid::from_child(child), signal).expect("a signal to the proxy");
     }
 
     /// Waits for the end that was asked for; it must be a success.

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::SystemTime;
@@ -64,6 +64,7 @@ struct Stage {
     address: SocketAddr,
     trust: Trust,
     closed: AtomicBool,
+    accepted: AtomicUsize,
     scripts: Mutex<HashMap<String, Answer>>,
     requests: Mutex<Vec<Arc<Request>>>,
     /// Connections by the peer's port.
@@ -77,6 +78,7 @@ impl Upstream {
             address: listener.local_addr().expect("the upstream's address"),
             trust,
             closed: AtomicBool::new(false),
+            accepted: AtomicUsize::new(0),
             scripts: Mutex::default(),
             requests: Mutex::default(),
             open: Mutex::default(),
@@ -106,6 +108,11 @@ impl Upstream {
         self.0.scripts.lock().expect("scripts").insert(key.to_owned(), answer);
     }
 
+    /// How many connections were ever made to it.
+    pub(crate) fn connections(&self) -> usize {
+        self.0.accepted.load(Ordering::SeqCst)
+    }
+
     /// Everything that has arrived, in order.
     pub(crate) fn requests(&self) -> Vec<Arc<Request>> {
         self.0.requests.lock().expect("requests").clone()
@@ -121,6 +128,7 @@ impl Upstream {
             if self.0.closed.load(Ordering::SeqCst) {
                 return;
             }
+            self.0.accepted.fetch_add(1, Ordering::SeqCst);
             let twin = stream.try_clone().expect("a second handle of a connection");
             self.0.open.lock().expect("open").insert(peer.port(), twin);
             let server = self.clone();

@@ -1,12 +1,14 @@
 //! The world of one test: an upstream, perhaps a Redis, proxies with common keys, browsers. A test is a function
 //! of its world, so that nobody can forget the invariants that are checked at its end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 use toml::Table;
 
+use super::answer::Answer;
 use super::browser::Browser;
 use super::ledger::Ledger;
 use super::proxy::{Proxy, merge};
@@ -78,11 +80,7 @@ impl World {
     fn new(store: Store) -> Self {
         let folder = TempDir::new().expect("a folder for the test");
         // Secrets are the bytes of a file less one newline at its end.
-        let secret = |name: &str| {
-            let text = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
-            std::fs::write(folder.path().join(name), format!("{text}\n")).expect("writing a secret");
-            text.into_bytes()
-        };
+        let secret = |name: &str| write_secret(&folder.path().join(name)).into_bytes();
         secret("root");
         let trust = Trust { key: Arc::new(secret("token")), audience: "app" };
         let redis = match store {
@@ -123,6 +121,12 @@ impl World {
     /// A file in the test's folder.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// A file with a new secret.
+    pub(crate) fn secret_file(&self, name: &str) -> PathBuf {
+        write_secret(&self.file(name));
+        self.file(name)
     }
 
     /// A proxy with the defaults.
@@ -171,6 +175,22 @@ impl World {
         text.parse().expect("the default configuration")
     }
 
+    /// Lays down the answer to a request that no [`Browser`] sends, and names it: the value of its `X-Script`.
+    pub(crate) fn expect(&self, answer: Answer) -> String {
+        let key = self.ledger.name(&answer);
+        self.upstream.script(&key, answer);
+        key
+    }
+
+    /// A certificate for `localhost` and its key, as `listen.tls` wants them, and the certificate itself.
+    pub(crate) fn certificate(&self, name: &str) -> (String, CertificateDer<'static>) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let [chain, key] = ["chain", "key"].map(|part| self.file(&format!("{name}-{part}.pem")));
+        std::fs::write(&chain, made.cert.pem()).expect("writing a certificate");
+        std::fs::write(&key, made.signing_key.serialize_pem()).expect("writing a key");
+        (format!("listen.tls = {{ certificate = {chain:?}, key = {key:?} }}"), made.cert.der().clone())
+    }
+
     /// A new browser at `http://localhost`.
     pub(crate) fn browser(&self, proxy: &Arc<Proxy>) -> Browser {
         self.browser_at(proxy, "http", "localhost")
@@ -196,6 +216,12 @@ impl World {
         faults.extend(proxies.iter().flat_map(|proxy| self.ledger.leaks(&self.upstream, &proxy.log())));
         assert!(faults.is_empty(), "invariants of threats.md broken:\n{}", faults.join("\n"));
     }
+}
+
+fn write_secret(path: &Path) -> String {
+    let text = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
+    std::fs::write(path, format!("{text}\n")).expect("writing a secret");
+    text
 }
 
 impl Drop for World {

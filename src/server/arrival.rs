@@ -1,0 +1,131 @@
+//! What happens on a public connection before HTTP: the PROXY header, the TLS handshake, and which HTTP it is.
+//!
+//! A PROXY header is demanded or not looked for; it is never guessed. Over TLS the protocol is agreed on by ALPN. In the
+//! clear HTTP/2 begins with its preface (prior knowledge), and whatever begins otherwise is HTTP/1.1. Nothing here has a
+//! time limit of its own: the caller bounds it all by that of a head.
+
+use std::{fmt, io, net::IpAddr, sync::Arc};
+
+use bytes::BytesMut;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use super::{
+    Preamble,
+    paced::PacedStream,
+    preamble::{self, Named},
+};
+use crate::headers::Peer;
+
+/// The first bytes of HTTP/2 (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What is read at once while the protocol is found out: most request heads fit.
+const PIECE: usize = 2048;
+
+/// Which HTTP a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// A connection that is ready for HTTP.
+pub(super) struct Arrival {
+    pub(super) stream: Stream,
+    pub(super) protocol: Protocol,
+    pub(super) peer: Peer,
+}
+
+pub(super) enum Stream {
+    Plain(PacedStream),
+    Tls(Box<TlsStream<PacedStream>>),
+}
+
+/// Why a connection never came to HTTP.
+#[derive(Debug)]
+pub(super) enum Lost {
+    /// It broke, or the TLS handshake failed.
+    Io(io::Error),
+    /// It does not begin with the PROXY header that it must begin with.
+    Preamble(&'static str),
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Preamble(problem) => write!(f, "PROXY header: {problem} (listen.proxy_protocol)"),
+        }
+    }
+}
+
+impl From<io::Error> for Lost {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Receives a connection.
+pub(super) async fn receive(
+    mut stream: PacedStream,
+    address: Option<IpAddr>,
+    preamble: Preamble,
+    tls: Option<&Arc<ServerConfig>>,
+) -> Result<Arrival, Lost> {
+    let addr = match preamble {
+        Preamble::None => address,
+        Preamble::ProxyHeader => match named(&mut stream).await? {
+            Named::Client(client) => client,
+            Named::Nobody => address,
+        },
+    };
+    let Some(tls) = tls else {
+        let protocol = told_apart(&mut stream).await?;
+        return Ok(Arrival { stream: Stream::Plain(stream), protocol, peer: Peer { addr, tls: false } });
+    };
+    let stream = TlsAcceptor::from(Arc::clone(tls)).accept(stream).await?;
+    let protocol = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Protocol::Http2,
+        Some(_) | None => Protocol::Http1,
+    };
+    Ok(Arrival { stream: Stream::Tls(Box::new(stream)), protocol, peer: Peer { addr, tls: true } })
+}
+
+/// Reads the PROXY header, and gives back what follows it.
+async fn named(stream: &mut PacedStream) -> Result<Named, Lost> {
+    let mut read = BytesMut::with_capacity(PIECE);
+    loop {
+        more(stream, &mut read).await?;
+        match preamble::read(&read).map_err(Lost::Preamble)? {
+            Some((named, length)) => {
+                stream.give_back(read.split_off(length).freeze());
+                return Ok(named);
+            }
+            None => read.reserve(PIECE),
+        }
+    }
+}
+
+/// Reads until it is clear which protocol this is, and gives everything back.
+async fn told_apart(stream: &mut PacedStream) -> Result<Protocol, Lost> {
+    let mut read = BytesMut::with_capacity(PIECE);
+    let protocol = loop {
+        more(stream, &mut read).await?;
+        if read.starts_with(PREFACE) {
+            break Protocol::Http2;
+        }
+        if !PREFACE.starts_with(&read) {
+            break Protocol::Http1;
+        }
+    };
+    stream.give_back(read.freeze());
+    Ok(protocol)
+}
+
+async fn more<S: AsyncRead + Unpin>(stream: &mut S, read: &mut BytesMut) -> io::Result<()> {
+    match stream.read_buf(read).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
+    }
+}

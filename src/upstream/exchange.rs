@@ -1,0 +1,188 @@
+//! One request on one connection: how it is shaped for it, how long it may take, and whether what went wrong allows
+//! sending it again.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE},
+    uri::{Authority, PathAndQuery},
+};
+use hyper::{body::Incoming, client::conn::TrySendError};
+use tokio::time::timeout;
+
+use super::{
+    Payload, Progress, ResponseBody, SendError,
+    connection::{Hold, Place, Shared, Single},
+    framing,
+    member::{Load, Member},
+    shelf::Shelf,
+};
+
+/// Why there is no response, and the request if it may be sent again.
+pub(super) struct Setback<B> {
+    pub(super) error: SendError,
+    pub(super) again: Option<Box<Request<B>>>,
+    pub(super) course: Course,
+}
+
+/// How far it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Course {
+    /// Not a byte was sent.
+    Unsent,
+    /// It was sent, and the connection closed without an answer.
+    Closed,
+    /// Any other way: the server is there.
+    Other,
+}
+
+/// A connection for one request.
+pub(super) enum Line<B> {
+    Single(Single<B>),
+    Stream(Shared<B>, Place),
+}
+
+/// What is the same for every try of a request.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) host: HostOf,
+    pub(super) patience: Duration,
+}
+
+/// Whose `Host` a request carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HostOf {
+    Browser,
+    Server,
+}
+
+impl<B: Payload> Line<B> {
+    /// Sends the request and waits for the head of its response.
+    pub(super) async fn exchange(
+        self,
+        mut request: Request<B>,
+        spare: Option<Request<B>>,
+        terms: Terms,
+        (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
+    ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
+        let progress = request.body().progress().clone();
+        let member = &shelf.member;
+        match self {
+            Self::Single(mut connection) => {
+                if terms.host == HostOf::Server {
+                    request.headers_mut().insert(HOST, member.authority.clone());
+                }
+                let answer = connection.sender.try_send_request(request);
+                let answer = within(terms.patience, &progress, answer).await;
+                let (connection, shelf) = (Some(connection), Arc::clone(shelf));
+                let hold = Hold::Single { connection, shelf, progress: progress.clone(), _load: load };
+                received(answer, hold, spare, &progress)
+            }
+            Self::Stream(mut shared, place) => {
+                shape(&mut request, member, terms.host);
+                let answer = within(terms.patience, &progress, shared.sender.try_send_request(request)).await;
+                let received = received(answer, Hold::Stream { _place: place, _load: load }, spare, &progress);
+                received.map_err(|setback| match shared.sender.is_closed() {
+                    true => setback,
+                    // One stream was reset; the server is there.
+                    false => Setback { course: Course::Other, ..setback },
+                })
+            }
+        }
+    }
+}
+
+type Answer<B> = Option<Result<Response<Incoming>, TrySendError<Request<B>>>>;
+
+fn received<B: Payload>(
+    answer: Answer<B>,
+    hold: Hold<B>,
+    spare: Option<Request<B>>,
+    progress: &Progress,
+) -> Result<Response<ResponseBody<B>>, Setback<B>> {
+    let other = |error| Setback { error, again: None, course: Course::Other };
+    let mut response = match answer {
+        Some(Ok(response)) => response,
+        Some(Err(unsent)) => return Err(setback(unsent, spare, progress)),
+        None => return Err(other(SendError::Timeout)),
+    };
+    framing::check(&mut response).map_err(|problem| other(SendError::Unfit(problem)))?;
+    Ok(match response.status() {
+        StatusCode::SWITCHING_PROTOCOLS => response.map(|incoming| ResponseBody::of_tunnel(incoming, hold)),
+        _ => response.map(|incoming| ResponseBody::new(incoming, hold)),
+    })
+}
+
+fn setback<B>(mut unsent: TrySendError<Request<B>>, spare: Option<Request<B>>, progress: &Progress) -> Setback<B> {
+    let message = unsent.take_message();
+    let error = unsent.into_error();
+    if progress.is_broken() {
+        return Setback { error: SendError::RequestBody, again: None, course: Course::Other };
+    }
+    match message {
+        Some(message) => {
+            Setback { error: SendError::Failed(error), again: Some(Box::new(message)), course: Course::Unsent }
+        }
+        None if error.is_parse() || error.is_user() => {
+            Setback { error: SendError::Failed(error), again: None, course: Course::Other }
+        }
+        None => Setback { error: SendError::Failed(error), again: spare.map(Box::new), course: Course::Closed },
+    }
+}
+
+/// A copy to send again should the connection close without an answer: of an idempotent request without a body.
+pub(super) fn spare<B: Payload>(request: &Request<B>) -> Option<Request<B>> {
+    const IDEMPOTENT: [Method; 5] = [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE];
+    let body = IDEMPOTENT.contains(request.method()).then(|| request.body().again()).flatten()?;
+    let mut copy = Request::new(body);
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    *copy.version_mut() = request.version();
+    Some(copy)
+}
+
+/// Makes an HTTP/2 request of it (RFC 9113 §8.2.2, §8.3.1): the host in `:authority`, nothing of one connection only.
+/// HTTP/2 upgrades to nothing, so the wish goes as well.
+fn shape<B>(request: &mut Request<B>, member: &Member, host: HostOf) {
+    let headers = request.headers_mut();
+    let given = headers.remove(HOST).filter(|_| host == HostOf::Browser);
+    for name in [CONNECTION, UPGRADE, TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    let said = given.and_then(|host| Authority::from_maybe_shared(host).ok());
+    let own = || Authority::from_maybe_shared(member.authority.clone()).ok();
+    let uri = std::mem::take(request.uri_mut());
+    let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let authority = match host {
+        HostOf::Browser => said.or_else(|| uri.authority().cloned()).or_else(own),
+        HostOf::Server => own(),
+    };
+    let built = Uri::builder().scheme(member.server.scheme()).path_and_query(path);
+    let built = match authority {
+        Some(authority) => built.authority(authority),
+        None => built,
+    };
+    *request.uri_mut() = built.build().unwrap_or(uri);
+    *request.version_mut() = Version::HTTP_2;
+}
+
+/// The future's output, or `None` once `limit` has passed in which nothing moved.
+async fn within<F: Future>(limit: Duration, progress: &Progress, future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    loop {
+        let seen = progress.mark();
+        match timeout(limit, future.as_mut()).await {
+            Ok(output) => return Some(output),
+            Err(_) if progress.mark() != seen => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Whether a request says a host of its own.
+pub(super) fn host_of<B>(request: &Request<B>, preserve: bool) -> HostOf {
+    let said = request.headers().get(HOST).is_some_and(|host: &HeaderValue| !host.is_empty());
+    if preserve && said { HostOf::Browser } else { HostOf::Server }
+}

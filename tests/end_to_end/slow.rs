@@ -1,0 +1,229 @@
+//! Threats D-02, D-03, D-15, D-20: a client that is slow in any phase of a connection is cut off when the time of that
+//! phase is over, and nobody else notices.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+
+use crate::support::{Answer, Ask, Frame, Frames, Gate, SCRIPT, Store, World, let_pass, tls_client, until, world};
+
+const LIMITS: &str = "limits = { head_timeout = \"1s\", idle_timeout = \"2s\" }";
+const HEAD: Duration = Duration::from_secs(1);
+const IDLE: Duration = Duration::from_secs(2);
+
+/// When the proxy closed this connection, or `None` if it did not.
+fn closed_after(stream: &mut TcpStream, begun: Instant) -> Option<Duration> {
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
+    let mut waste = Vec::new();
+    match stream.read_to_end(&mut waste) {
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock) => None,
+        Ok(_) | Err(_) => Some(begun.elapsed()),
+    }
+}
+
+/// Clocks of two processes: a little early is not early.
+fn within(took: Option<Duration>, limit: Duration) -> bool {
+    took.is_some_and(|took| took + Duration::from_millis(20) >= limit && took < limit + Duration::from_secs(10))
+}
+
+#[test]
+fn whoever_is_slow_to_begin_is_cut_off_in_every_phase() {
+    let settings = Frames::encoded(Frame::SETTINGS, 0, 0, b"");
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let half_headers = [&[0, 0, 40, Frame::HEADERS, 5, 0, 0, 0, 1][..], b"half"].concat();
+    let plain = [
+        Vec::new(),
+        b"G".to_vec(),
+        b"GET / HT".to_vec(),
+        b"GET / HTTP/1.1\r\nHost: local".to_vec(),
+        b"PRI * HT".to_vec(),
+        preface.to_vec(),
+        [&preface[..], &settings].concat(),
+        [&preface[..], &settings, &half_headers].concat(),
+    ];
+    world(Store::Memory, |w| {
+        let proxies = [
+            (w.proxy_with(LIMITS), plain.to_vec()),
+            (
+                w.proxy_with(&format!("{LIMITS}\n{}", w.certificate("one").0)),
+                vec![vec![], b"\x16\x03\x01\x02\x00\x01".to_vec()],
+            ),
+            (
+                w.proxy_with(&format!("{LIMITS}\nlisten.proxy_protocol = true")),
+                vec![
+                    vec![],
+                    b"PROXY TCP4 192.0".to_vec(),
+                    b"\r\n\r\n\0\r\nQUIT\n\x21".to_vec(),
+                    b"PROXY UNKNOWN\r\n".to_vec(),
+                ],
+            ),
+        ];
+        thread::scope(|scope| {
+            for (proxy, beginnings) in &proxies {
+                for beginning in beginnings {
+                    let address = proxy.address();
+                    scope.spawn(move || {
+                        let mut stream = TcpStream::connect(address).expect("connecting");
+                        let begun = Instant::now();
+                        stream.write_all(beginning).expect("a beginning");
+                        let took = closed_after(&mut stream, begun);
+                        assert!(within(took, HEAD), "{:?}: {took:?}", String::from_utf8_lossy(beginning));
+                    });
+                }
+            }
+        });
+        assert!(w.upstream.requests().is_empty());
+    });
+}
+
+#[test]
+fn a_handshake_buys_no_time_and_neither_do_single_bytes() {
+    world(Store::Memory, |w| {
+        let (tls, certificate) = w.certificate("one");
+        let secure = w.proxy_with(&format!("{LIMITS}\n{tls}"));
+        let name = ServerName::try_from("localhost").expect("a name");
+        let mut client = rustls::ClientConnection::new(tls_client(&certificate, &["h2"]), name).expect("a client");
+        let mut stream = TcpStream::connect(secure.address()).expect("connecting");
+        let begun = Instant::now();
+        while client.is_handshaking() {
+            client.complete_io(&mut stream).expect("a handshake");
+        }
+        let took = closed_after(&mut stream, begun);
+        assert!(within(took, HEAD), "{took:?}");
+
+        let proxy = w.proxy_with(LIMITS);
+        let mut stream = TcpStream::connect(proxy.address()).expect("connecting");
+        let begun = Instant::now();
+        let cut =
+            b"GET /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".iter();
+        let sent = cut.take_while(|byte| {
+            let_pass(Duration::from_millis(100));
+            stream.write_all(&[**byte]).is_ok()
+        });
+        assert!(sent.count() < 80 && within(Some(begun.elapsed()), HEAD), "{:?}", begun.elapsed());
+    });
+}
+
+#[test]
+fn between_requests_there_is_the_idle_time_and_in_a_head_that_of_a_head() {
+    world(Store::Memory, |w| {
+        let proxy = w.proxy_with(LIMITS);
+        for (more, limit) in [(&b""[..], IDLE), (b"GET / HTTP/1.1\r\nHo", HEAD)] {
+            let mut stream = TcpStream::connect(proxy.address()).expect("connecting");
+            let key = w.expect(Answer::ok());
+            let request = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{SCRIPT}: {key}\r\n\r\n");
+            stream.write_all(request.as_bytes()).expect("a request");
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).expect("an answer");
+            let begun = Instant::now();
+            stream.write_all(more).expect("the next head");
+            let took = closed_after(&mut stream, begun);
+            assert!(within(took, limit), "{took:?} instead of {limit:?}");
+        }
+    });
+}
+
+#[test]
+fn an_idle_http_2_connection_is_told_to_go_away() {
+    world(Store::Memory, |w| {
+        let proxy = w.proxy_with(LIMITS);
+        let key = w.expect(Answer::ok());
+        let mut frames = Frames::open(proxy.address());
+        request(w, &mut frames, &key);
+        frames.next_of(&[Frame::HEADERS]).expect("an answer");
+        let begun = Instant::now();
+        assert_eq!(frames.next_of(&[Frame::GO_AWAY]).expect("a GOAWAY").code(), 0);
+        while frames.next().is_some() {}
+        assert!(within(Some(begun.elapsed()), IDLE), "{:?}", begun.elapsed());
+    });
+}
+
+fn request(_: &World, frames: &mut Frames, key: &str) {
+    let fields: [(&str, &[u8]); 5] = [
+        (":method", b"GET"),
+        (":scheme", b"http"),
+        (":authority", b"localhost"),
+        (":path", b"/"),
+        ("x-script", key.as_bytes()),
+    ];
+    frames.request(1, &fields).expect("a request");
+}
+
+/// D-15, and D-03: a response that the client does not take.
+#[test]
+fn a_client_that_takes_nothing_of_its_answer_is_cut_off() {
+    world(Store::Memory, |w| {
+        let proxy = w.proxy_with(LIMITS);
+        let mut frames = Frames::silent(proxy.address());
+        frames.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("the preface");
+        frames.frame(Frame::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]).expect("a window of nothing");
+        let key = w.expect(Answer::ok().generated(1 << 20));
+        request(w, &mut frames, &key);
+        frames.next_of(&[Frame::HEADERS]).expect("a head");
+        let begun = Instant::now();
+        // Pings of the proxy are answered: the client lives, it only takes nothing.
+        while let Some(frame) = frames.next() {
+            assert_ne!(frame.kind, Frame::DATA);
+            if frame.kind == Frame::PING && frame.flags == 0 {
+                let _ = frames.frame(Frame::PING, Frame::ACK, 0, &frame.payload);
+            }
+        }
+        assert!(within(Some(begun.elapsed()), IDLE), "{:?}", begun.elapsed());
+
+        let browser = w.browser(&proxy);
+        let mut exchange = browser.open(Ask::get("/"), Answer::ok().generated(64 << 20));
+        exchange.head();
+        until("the proxy to lose patience", || proxy.log().matches("a client has used up its time").nth(1).map(|_| ()));
+    });
+}
+
+#[test]
+fn an_answer_that_waits_for_the_application_is_not_timed() {
+    world(Store::Memory, |w| {
+        let proxy = w.proxy_with("limits = { head_timeout = \"200ms\", idle_timeout = \"200ms\" }");
+        let browser = w.browser(&proxy);
+        let gate = Gate::new();
+        let pending = browser.start(Ask::get("/"), Answer::ok().after(&gate));
+        gate.arrived();
+        let_pass(Duration::from_secs(1));
+        gate.release();
+        pending.reply().passed(200);
+    });
+}
+
+/// A thousand clients that are slow in all ways at once, and one that is not.
+#[test]
+fn a_thousand_slow_connections_are_closed_in_time_while_others_are_served() {
+    world(Store::Memory, |w| {
+        let limits = LIMITS.replace(" }", ", connections = 2000 }");
+        let proxy = w.proxy_with(&limits);
+        let (proxy, over) = (&proxy, AtomicBool::new(false));
+        let begun = Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let browser = w.browser(proxy);
+                // A failed test must end as well.
+                while !over.load(Ordering::SeqCst) && begun.elapsed() < Duration::from_secs(60) {
+                    browser.get("/", Answer::ok()).passed(200);
+                    let_pass(Duration::from_millis(20));
+                }
+            });
+            let beginnings = [&b""[..], b"GET / HTTP/1.1\r\nHost", b"PRI * H", b"POST / HTTP/1.1\r\n"];
+            let slow = (0..1_000).map(|number| {
+                let mut stream = TcpStream::connect(proxy.address()).expect("connecting");
+                stream.write_all(beginnings[number % beginnings.len()]).expect("a beginning");
+                stream
+            });
+            let slow: Vec<TcpStream> = slow.collect();
+            for mut stream in slow {
+                assert!(closed_after(&mut stream, begun).is_some(), "a slow connection is still open");
+            }
+            assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+            over.store(true, Ordering::SeqCst);
+        });
+    });
+}
