@@ -67,14 +67,14 @@ async fn ten_thousand_operations_in_memory_are_those_of_the_model() {
 }
 
 #[tokio::test]
-async fn ten_thousand_operations_in_a_file_are_those_of_the_model() {
+async fn three_thousand_operations_in_a_file_are_those_of_the_model() {
     // In memory, if there is such a folder: crashes have tests of their own.
     let folder = tempfile::TempDir::new_in("/dev/shm").or_else(|_| tempfile::TempDir::new()).expect("a folder");
     let kind = Kind::File { path: folder.path().join("sessions.db") };
     let depot = Depot::new(&settings(kind)).expect("a depot");
     let first = Process::new(depot.open());
     let second = Process { store: depot.open(), ..first.clone() };
-    run("file", 10_000, vec![first, second]).await;
+    run("file", 3_000, vec![first, second]).await;
 }
 
 /// `told`: what a process is told, the first one and the second.
