@@ -7,7 +7,7 @@ use super::{Failure, complain, environment, run::runtime, say};
 use crate::{
     config::{self, Loaded, Overrides},
     store::{
-        Depot, Settings,
+        Depot, Kind, Settings,
         probe::{Finding, Gravity},
     },
     upstream,
@@ -58,6 +58,12 @@ async fn connect(loaded: &Loaded) -> Result<(), Failure> {
 }
 
 async fn store(settings: &Settings) -> Vec<Finding> {
+    if let Kind::File { path } = &settings.kind
+        && !path.exists()
+    {
+        let what = "file: it is not there yet, and is made at the start".to_owned();
+        return vec![Finding { gravity: Gravity::Note, what, cure: String::new() }];
+    }
     let depot = match Depot::new(settings) {
         Ok(depot) => depot,
         Err(problem) => return vec![Finding { gravity: Gravity::Fault, what: problem, cure: String::new() }],

@@ -58,7 +58,7 @@ pub(super) fn sessions(command: &SessionsCommand) -> Result<(), Failure> {
         SessionsCommand::Export { config, output, force } => {
             let existing = if *force { output::Existing::Replace } else { output::Existing::Keep };
             runtime()?.block_on(async {
-                let (depot, store, _) = opened(config.as_deref()).await?;
+                let (depot, store, _) = opened(config.as_deref(), Absent::IsWrong).await?;
                 let done = export::export(&store, output.as_deref(), existing).await;
                 depot.close().await;
                 done
@@ -67,7 +67,7 @@ pub(super) fn sessions(command: &SessionsCommand) -> Result<(), Failure> {
         SessionsCommand::Import { config, replace, input } => {
             let older = if *replace { import::Older::Replace } else { import::Older::Keep };
             runtime()?.block_on(async {
-                let (depot, store, policy) = opened(config.as_deref()).await?;
+                let (depot, store, policy) = opened(config.as_deref(), Absent::IsMade).await?;
                 let done = import::import(&store, &policy, input.as_deref(), older).await;
                 depot.close().await;
                 done
@@ -76,14 +76,26 @@ pub(super) fn sessions(command: &SessionsCommand) -> Result<(), Failure> {
     }
 }
 
+/// What a store in a file is that is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Absent {
+    IsWrong,
+    IsMade,
+}
+
 /// The store of a configuration, which answers and has told its time, and the rules of its sessions.
-async fn opened(file: Option<&Path>) -> Result<(Depot, Store, Policy), Failure> {
+async fn opened(file: Option<&Path>, absent: Absent) -> Result<(Depot, Store, Policy), Failure> {
     let loaded = config::load(file, &Overrides::default(), &environment)?;
     let settings = loaded.proxy.store;
     if matches!(settings.kind, Kind::Memory { .. }) {
         let problem = "store.url is memory:, whose sessions are in the process of the proxy and nowhere else; \
                        name a store that outlives it";
         return Err(Failure::Run(problem.to_owned()));
+    }
+    if let (Kind::File { path }, Absent::IsWrong) = (&settings.kind, absent)
+        && !path.exists()
+    {
+        return Err(Failure::Run(format!("there is no such file: {}; correct store.url", path.display())));
     }
     let settings = Settings { timeout: settings.timeout.max(PATIENCE), ..settings };
     let depot = Depot::new(&settings).map_err(Failure::Run)?;

@@ -196,6 +196,7 @@ impl Server {
         let terms =
             Terms::new(&settings, Some(&self.terms)).map_err(|error| RenewError::Serve(ServeError::Tls(error)))?;
         let common = self.common.renewed(&proxy).map_err(|error| RenewError::Serve(ServeError::Settings(error)))?;
+        self.depot.renew(&proxy.store).map_err(|error| RenewError::Serve(ServeError::Store(error)))?;
         let renewal = Renewal { proxy: Arc::new(proxy), common, terms: Arc::new(terms) };
         let renewed: Vec<_> = self.door.workers.iter().map(|worker| worker.renew(renewal.clone())).collect();
         for renewed in renewed {
@@ -214,13 +215,14 @@ impl Server {
     fn fixed(&self, proxy: &proxy::Settings, settings: &Settings) -> Vec<&'static str> {
         let (before, after) = (&self.at_start, &proxy.store);
         let place = |store: &store::Settings| (store.kind.clone(), store.prefix.clone(), store.timeout, store.encrypt);
+        let is_file = matches!(before.kind, store::Kind::File { .. });
         let keys = [
             ("listen.address", self.settings.listen == settings.listen),
             ("application.address", self.settings.application == settings.application),
             ("admin.address", self.settings.admin == settings.admin),
             ("[store] (all but on_failure and save_timeout)", place(before) == place(after)),
             ("session.max_bytes to more than it was at start", after.value_bytes <= before.value_bytes),
-            ("keys.root beside store.encrypt", !before.encrypt || before.roots == after.roots),
+            ("store.save_timeout of a file", !is_file || before.save_timeout == after.save_timeout),
         ];
         keys.into_iter().filter(|(_, same)| !same).map(|(key, _)| key).collect()
     }

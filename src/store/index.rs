@@ -15,7 +15,7 @@ use std::fmt;
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use super::{Store, StoreError, Swap};
+use super::{Entry, Store, StoreError, Swap, seal::Labels};
 use crate::session::{
     Handle,
     record::{Record, Stored},
@@ -59,6 +59,8 @@ impl Epochs {
 /// A session that entered the index and is about to be written.
 pub(super) struct Entered {
     subject: String,
+    /// The roots may change while the session is written: epochs are compared under the same labels.
+    labels: Labels,
     epochs: Epochs,
 }
 
@@ -74,15 +76,15 @@ pub(super) async fn enter(
     if base.is_some_and(|base| base.subject == next.subject && base.deadline == next.deadline) {
         return Ok(None);
     }
-    let epochs = store.enter_index(subject, handle, next.deadline).await?;
-    Ok(Some(Entered { subject: subject.clone(), epochs }))
+    let (labels, epochs) = store.enter_index(subject, handle, next.deadline).await?;
+    Ok(Some(Entered { subject: subject.clone(), labels, epochs }))
 }
 
 impl Entered {
     /// Whether the session that was just written may stay. If its subject was revoked meanwhile it is taken out again,
     /// also if somebody else has changed it by now.
     pub(super) async fn confirm(self, store: &Store, handle: &Handle, written: &Stored) -> Result<bool, StoreError> {
-        let now = store.epochs(&self.subject).await;
+        let now = store.epochs(&self.labels).await;
         if now.as_ref().is_ok_and(|now| !self.epochs.were_raised(now)) {
             return Ok(true);
         }
@@ -102,22 +104,40 @@ pub(super) async fn leave(store: &Store, handle: &Handle, base: &Record, next: &
 /// Ends every session of a subject but `except`; returns how many it ended. Idempotent.
 ///
 /// # Errors
-/// [`StoreError`]: some may have ended; do it again.
+/// [`StoreError`]: some may have ended; do it again. What cannot be opened keeps nobody else's session alive.
 pub async fn revoke(store: &Store, subject: &str, except: Option<&Handle>) -> Result<usize, StoreError> {
-    let mut ended = 0;
+    let (mut ended, mut all_opened) = (0, true);
     let listed = store.raise_epoch(subject, rand::random()).await?;
     let others: Vec<Handle> = listed.into_iter().filter(|handle| Some(handle) != except).collect();
     for batch in others.chunks(BATCH) {
         let mut endings = JoinSet::new();
-        for (handle, entry) in batch.iter().zip(store.load(batch).await?) {
-            let stored = entry.and_then(|entry| entry.decode(handle));
-            endings.spawn(clear_out(store.clone(), *handle, subject.to_owned(), stored));
+        let found = openable(store, batch).await?;
+        all_opened &= found.len() == batch.len();
+        for (handle, entry) in found {
+            let stored = entry.and_then(|entry| entry.decode(&handle));
+            endings.spawn(clear_out(store.clone(), handle, subject.to_owned(), stored));
         }
         while let Some(fate) = endings.join_next().await {
             ended += usize::from(fate.map_err(|_| StoreError::Nonsense)?? == Fate::Ended);
         }
     }
-    Ok(ended)
+    if all_opened { Ok(ended) } else { Err(StoreError::UnknownKey) }
+}
+
+/// What can be opened of these sessions.
+async fn openable(store: &Store, batch: &[Handle]) -> Result<Vec<(Handle, Option<Entry>)>, StoreError> {
+    match store.load(batch).await {
+        Err(StoreError::UnknownKey) => {}
+        loaded => return Ok(batch.iter().copied().zip(loaded?).collect()),
+    }
+    let mut found = Vec::new();
+    for handle in batch {
+        match store.load(std::slice::from_ref(handle)).await {
+            Err(StoreError::UnknownKey) => {}
+            loaded => found.extend(loaded?.pop().map(|entry| (*handle, entry))),
+        }
+    }
+    Ok(found)
 }
 
 /// Ends a session and takes it out of the index, unless it is somebody else's by now.

@@ -21,12 +21,13 @@ mod shelf;
 
 use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use index::Epochs;
 use listing::{Cursor, Page};
 use probe::Gravity;
-use seal::{Roots, Seals};
+use seal::{Labels, Roots, Seals};
 use shelf::{Shelf, Shelves};
 
 use crate::session::{
@@ -160,7 +161,7 @@ impl std::error::Error for StoreError {}
 #[derive(Clone)]
 pub struct Depot {
     shelves: Shelves,
-    seals: Arc<Seals>,
+    seals: Arc<ArcSwap<Seals>>,
 }
 
 impl Depot {
@@ -170,7 +171,7 @@ impl Depot {
     /// TLS cannot be spoken as the settings say, there is no root to encrypt with, or the file cannot be used.
     pub fn new(settings: &Settings) -> Result<Self, String> {
         let seals = Seals::new(&settings.roots, settings.encrypt)?;
-        Ok(Self { shelves: Shelves::new(settings)?, seals: Arc::new(seals) })
+        Ok(Self { shelves: Shelves::new(settings)?, seals: Arc::new(ArcSwap::from_pointee(seals)) })
     }
 
     /// This shard's way to the store. Call it within the shard's runtime: a link keeps a task there.
@@ -184,6 +185,15 @@ impl Depot {
     /// Why not. Never quotes the URL.
     pub async fn reach(&self) -> Result<(), String> {
         self.shelves.reach().await
+    }
+
+    /// Takes the roots of these settings, here and in every [`Store`] that was opened.
+    ///
+    /// # Errors
+    /// There is no root to encrypt with; nothing has changed.
+    pub fn renew(&self, settings: &Settings) -> Result<(), String> {
+        self.seals.store(Arc::new(Seals::new(&settings.roots, settings.encrypt)?));
+        Ok(())
     }
 
     /// Takes out some of what has expired, where the store does not do it by itself; call it again and again.
@@ -202,7 +212,7 @@ impl Depot {
 #[derive(Clone)]
 pub struct Store {
     shelf: Shelf,
-    seals: Arc<Seals>,
+    seals: Arc<ArcSwap<Seals>>,
 }
 
 impl Store {
@@ -243,7 +253,7 @@ impl Store {
         value: &Stored,
         ttl: Duration,
     ) -> Result<Swap, StoreError> {
-        let value = self.seals.seal(handle, value)?;
+        let value = self.seals.load().seal(handle, value)?;
         let swap = self.shelf.swap(handle, expected, value, ttl).await?;
         self.opened_swap(handle, swap)
     }
@@ -276,24 +286,31 @@ impl Store {
         self.shelf.scan(cursor, limit).await
     }
 
-    /// Enters a session in its subject's index until `deadline`, and reads the subject's epochs.
-    async fn enter_index(&self, subject: &str, handle: &Handle, deadline: Timestamp) -> Result<Epochs, StoreError> {
-        self.shelf.enter_index(self.seals.labels(subject).all(), handle, deadline).await
+    /// Enters a session in its subject's index until `deadline`, and reads the subject's epochs under these labels.
+    async fn enter_index(
+        &self,
+        subject: &str,
+        handle: &Handle,
+        deadline: Timestamp,
+    ) -> Result<(Labels, Epochs), StoreError> {
+        let labels = self.seals.load().labels(subject);
+        let epochs = self.shelf.enter_index(labels.all(), handle, deadline).await?;
+        Ok((labels, epochs))
     }
 
     /// Takes a session out of a subject's index.
     async fn leave_index(&self, subject: &str, handle: &Handle) -> Result<(), StoreError> {
-        self.shelf.leave_index(self.seals.labels(subject).all(), handle).await
+        self.shelf.leave_index(self.seals.load().labels(subject).all(), handle).await
     }
 
-    /// The subject's epochs.
-    async fn epochs(&self, subject: &str) -> Result<Epochs, StoreError> {
-        self.shelf.epochs(self.seals.labels(subject).all()).await
+    /// The epochs of a subject with these labels.
+    async fn epochs(&self, labels: &Labels) -> Result<Epochs, StoreError> {
+        self.shelf.epochs(labels.all()).await
     }
 
     /// Sets the subject's epochs to a new one and then lists its index, under every label.
     async fn raise_epoch(&self, subject: &str, epoch: u64) -> Result<Vec<Handle>, StoreError> {
-        let labels = self.seals.labels(subject);
+        let labels = self.seals.load().labels(subject);
         let mut listed = self.shelf.raise_epoch(labels.shown(), epoch).await?;
         if !labels.sought().is_empty() {
             listed.extend(self.shelf.list_index(labels.sought()).await?);
@@ -303,7 +320,7 @@ impl Store {
 
     /// What came from the shelf, in plain.
     fn opened(&self, handle: &Handle, Entry { bytes, left }: Entry) -> Result<Entry, StoreError> {
-        let opened = self.seals.open(handle, bytes);
+        let opened = self.seals.load().open(handle, bytes);
         let bytes = opened.inspect_err(|error| {
             tracing::error!(target: "cloakroom::store", session = %handle, %error, "a stored record cannot be opened");
         })?;

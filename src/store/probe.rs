@@ -92,7 +92,7 @@ async fn rehearse(store: &Store) -> Result<(), (&'static str, StoreError)> {
     store.learn_time().await.map_err(at("dated"))?;
     let first = session(store, 1, &subject);
     let entered = store.enter_index(&subject, &handle, store.now().after(BRIEF)).await;
-    entered.map_err(at("entered under its subject"))?;
+    let (labels, _) = entered.map_err(at("entered under its subject"))?;
     swap(store, &handle, None, &first).await.map_err(at("made"))?;
     let read = store.load(&[handle]).await.map_err(at("read"))?.pop().flatten();
     let stored = read.and_then(|entry| entry.decode(&handle));
@@ -102,7 +102,7 @@ async fn rehearse(store: &Store) -> Result<(), (&'static str, StoreError)> {
     store.touch(&handle, &first.stamp(), BRIEF).await.map_err(at("used"))?;
     let second = session(store, 2, &subject);
     swap(store, &handle, Some(&first), &second).await.map_err(at("changed"))?;
-    store.epochs(&subject).await.map_err(at("held against revocations"))?;
+    store.epochs(&labels).await.map_err(at("held against revocations"))?;
     store.remove(&handle, &second.stamp()).await.map_err(at("ended"))?;
     store.leave_index(&subject, &handle).await.map_err(at("forgotten under its subject"))
 }

@@ -138,6 +138,19 @@ fn an_end_is_a_point_in_time_and_moves_with_its_session() {
 }
 
 #[test]
+fn a_store_that_is_not_there_is_not_made_by_looking_at_it() {
+    world(Store::File, |w| {
+        let site = Site::of(w, "store.url = \"file:sessions.db\"");
+        site.proxy.terminate();
+        fs::remove_file(site.path("sessions.db")).expect("the store's file");
+        assert!(site.fails(&["export"]).contains("there is no such file"));
+        let said = cloakroom(site.proxy.folder(), &["check", "--connect", "--config", "cloakroom.toml"]);
+        assert!(said.out.contains("note: store.url: file: it is not there yet"), "{}{}", said.out, said.err);
+        assert!(!site.path("sessions.db").exists());
+    });
+}
+
+#[test]
 fn a_file_is_private_and_never_overwritten_unless_that_was_said() {
     world(Store::Redis, |w| {
         let site = Site::of(w, "");

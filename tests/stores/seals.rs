@@ -262,6 +262,22 @@ async fn a_session_that_such_a_process_is_just_making_does_not_outlive_it_either
 }
 
 #[tokio::test]
+async fn what_cannot_be_opened_keeps_no_other_session_of_its_subject_alive() {
+    let bench = Bench::sealed_redis();
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        let plan = bench.process.save(&Presented::Nobody, "{}", "subject=ada").await.unwrap();
+        sessions.push(issued(&plan).locator.handle());
+    }
+    let mut foreign = raw(&bench, &sessions[1]);
+    foreign[35] ^= 1;
+    plant(&bench, &sessions[1], &foreign);
+    assert_eq!(revoke(&bench.process.store, "ada", None).await, Err(StoreError::UnknownKey));
+    let left = [0, 1, 2].map(|index| server(&bench).command::<bool>(&["EXISTS", &key(&sessions[index])]));
+    assert_eq!(left, [false, true, false]);
+}
+
+#[tokio::test]
 async fn with_encryption_no_key_shows_the_digest_of_a_subject_not_even_after_a_revocation() {
     let digest: [u8; 32] = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"ada").as_ref().try_into().unwrap();
     let label: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
