@@ -88,7 +88,7 @@ impl Default for Settings {
 /// A value as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The value; a [`Store`] gives it in plain.
+    /// The value; a [`Store`] gives it in plain, but for [`Store::scan`].
     pub bytes: Bytes,
     /// What is left of its life.
     pub left: Duration,
@@ -278,7 +278,8 @@ impl Store {
         self.opened_swap(handle, swap)
     }
 
-    /// A page of about `limit` sessions, tombstones included; the first one without a cursor.
+    /// A page of about `limit` sessions, tombstones included; the first one without a cursor. Values are as they are
+    /// stored, since one that cannot be opened must not hide the others: [`moving::Departures`] opens each.
     ///
     /// # Errors
     /// [`StoreError`]

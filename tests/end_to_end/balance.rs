@@ -19,6 +19,17 @@ fn asked(browser: &Browser) -> String {
     get(browser).passed(200).text()
 }
 
+/// A server that answers its name, at `/slow` not before the gate is open.
+fn slow_at(gate: &Gate, name: &'static str) -> Backend {
+    let gate = gate.clone();
+    Backend::start(move |heard| {
+        if heard.path() == "/slow" {
+            gate.pass();
+        }
+        heard.ok(name)
+    })
+}
+
 /// Says which statuses came, each once, in order.
 fn counts(mut all: Vec<String>) -> Vec<(String, usize)> {
     all.sort();
@@ -46,13 +57,7 @@ fn requests_go_to_each_server_in_turn() {
 fn least_connections_spares_the_server_that_is_busy() {
     world(Store::Memory, |w| {
         let gate = Gate::new();
-        let held = gate.clone();
-        let slow = Backend::start(move |heard| {
-            if heard.path() == "/slow" {
-                held.pass();
-            }
-            heard.ok("slow")
-        });
+        let slow = slow_at(&gate, "slow");
         let quick = Backend::named("quick");
         let browser =
             w.browser(&over(w, &[&slow.url(), &quick.url()], "upstreams.app.balance = \"least-connections\""));
@@ -241,13 +246,7 @@ fn an_idempotent_request_is_repeated_a_bounded_number_of_times_and_on_another_se
 fn connections_beyond_the_limit_wait_and_are_refused_after_a_while() {
     world(Store::Memory, |w| {
         let gate = Gate::new();
-        let held = gate.clone();
-        let slow = Backend::start(move |heard| {
-            if heard.path() == "/slow" {
-                held.pass();
-            }
-            heard.ok("done")
-        });
+        let slow = slow_at(&gate, "done");
         let limits = "upstreams.app.max_connections = 1\nupstreams.app.connect_timeout = \"1s\"";
         let browser = w.browser(&over(w, &[&slow.url()], limits));
         let first = browser.start(Ask::get("/slow"), Answer::ok());

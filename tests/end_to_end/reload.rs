@@ -64,18 +64,27 @@ every_store! {
         assert_eq!(browser.data(), r#"{"user":"ada"}"#);
         assert!(!browser.visit_with(&old).is_live());
     }
+}
 
-    fn a_new_root_seals_what_is_written_from_then_on(w) {
-        let proxy = w.proxy_with("store.encrypt = true");
-        let (browser, quiet) = (w.browser(&proxy), w.browser(&proxy));
-        browser.update(r#"{"user":"ada"}"#);
-        quiet.update(r#"{"user":"bob"}"#);
-        let (root, before) = (w.secret_file("new-root"), w.file("root"));
-        proxy.reconfigure(&format!("keys.root = [{{ file = {root:?} }}, {{ file = {before:?} }}]"));
-        browser.control("rotate");
-        assert_eq!(quiet.data(), r#"{"user":"bob"}"#);
-        proxy.reconfigure(&format!("keys.root = [{{ file = {root:?} }}]"));
-        assert_eq!(browser.data(), r#"{"user":"ada"}"#);
+#[test]
+fn a_new_root_seals_what_is_written_from_then_on() {
+    for store in [Store::File, Store::Redis] {
+        world(store, |w| {
+            let proxy = w.proxy_with("store.encrypt = true");
+            let (browser, quiet) = (w.browser(&proxy), w.browser(&proxy));
+            browser.update(r#"{"user":"ada"}"#);
+            quiet.update(r#"{"user":"bob"}"#);
+            let (root, before) = (w.secret_file("new-root"), w.file("root"));
+            proxy.reconfigure(&format!("keys.root = [{{ file = {root:?} }}, {{ file = {before:?} }}]"));
+            browser.control("rotate");
+            assert_eq!(quiet.data(), r#"{"user":"bob"}"#);
+            proxy.reconfigure(&format!("keys.root = [{{ file = {root:?} }}]"));
+            assert_eq!(browser.data(), r#"{"user":"ada"}"#);
+            // A process that never knew the old root reads what was written under the new one.
+            proxy.terminate();
+            proxy.restart();
+            assert_eq!(browser.data(), r#"{"user":"ada"}"#);
+        });
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::support::{Answer, Ask, Gate, Store, Wire, World, let_pass, until, world};
+use crate::support::{Answer, Ask, Gate, Proxy, Store, Wire, World, let_pass, until, world};
 
 const WAITING: &str = "POST /wait HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
 
@@ -24,6 +24,15 @@ fn application(serve: impl FnOnce(&mut Wire) + Send + 'static) -> (String, JoinH
     (config, thread)
 }
 
+/// A browser whose body goes out only after the proxy's own 100.
+fn send_when_told(proxy: &Proxy) {
+    let mut connection = proxy.connect();
+    connection.send(WAITING.as_bytes()).expect("sending");
+    assert_eq!(connection.interim().expect("a 100"), 100);
+    connection.send(b"abc").expect("sending");
+    assert_eq!(connection.reply("POST").expect("a reply").text(), "ok");
+}
+
 #[test]
 fn a_browser_that_waits_hears_from_the_application_itself() {
     world(Store::Memory, |w| {
@@ -32,12 +41,7 @@ fn a_browser_that_waits_hears_from_the_application_itself() {
             assert_eq!(wire.until(b"abc").expect("the body"), b"abc");
             wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").expect("sending");
         });
-        let mut connection = w.proxy_with(&config).connect();
-        connection.send(WAITING.as_bytes()).expect("sending");
-        // The body goes out only after the proxy's own 100.
-        assert_eq!(connection.interim().expect("a 100"), 100);
-        connection.send(b"abc").expect("sending");
-        assert_eq!(connection.reply("POST").expect("a reply").text(), "ok");
+        send_when_told(&w.proxy_with(&config));
         served.join().expect("the application");
     });
 }
@@ -70,11 +74,7 @@ fn an_application_that_says_nothing_gets_the_body_after_a_second() {
             assert_eq!(wire.until(b"abc").expect("the body"), b"abc");
             wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").expect("sending");
         });
-        let mut connection = w.proxy_with(&config).connect();
-        connection.send(WAITING.as_bytes()).expect("sending");
-        assert_eq!(connection.interim().expect("a 100"), 100);
-        connection.send(b"abc").expect("sending");
-        assert_eq!(connection.reply("POST").expect("a reply").text(), "ok");
+        send_when_told(&w.proxy_with(&config));
         served.join().expect("the application");
     });
 }
