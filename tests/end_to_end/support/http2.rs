@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::runtime::Handle;
+use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
 
 use super::connection::Reply;
@@ -27,8 +27,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// A connection that speaks HTTP/2.
 pub(crate) struct Http2 {
-    /// Of the runtime that a thread of its own drives, so that the connection goes on while the test does not wait.
-    runtime: Handle,
+    /// A thread of its own drives the connection on it while the test does not wait. It outlives the connection: answers
+    /// that have come can be read after its end.
+    runtime: Arc<Runtime>,
     sender: SendRequest<Bytes>,
     ended: JoinHandle<Result<(), h2::Error>>,
     proxy: Arc<Proxy>,
@@ -78,9 +79,10 @@ impl Http2 {
             let stream = connect(proxy.address()).await;
             h2::client::handshake(stream).await.expect("an HTTP/2 handshake")
         });
-        let (handle, proxy) = (runtime.handle().clone(), proxy.clone());
-        let ended = thread::spawn(move || runtime.block_on(connection));
-        Self { runtime: handle, sender, ended, proxy }
+        let (runtime, proxy) = (Arc::new(runtime), proxy.clone());
+        let driver = runtime.clone();
+        let ended = thread::spawn(move || driver.block_on(connection));
+        Self { runtime, sender, ended, proxy }
     }
 
     /// Begins a request; `whole` says that it has no body.
