@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 
-use crate::support::{Answer, Ask, Frame, Frames, Gate, SCRIPT, Store, World, let_pass, tls_client, until, world};
+use crate::support::{
+    Answer, Ask, Frame, Frames, Gate, SCRIPT, Store, World, latin1, let_pass, tls_client, until, world,
+};
 
 const LIMITS: &str = "limits = { head_timeout = \"1s\", idle_timeout = \"2s\" }";
 const HEAD: Duration = Duration::from_secs(1);
@@ -17,12 +19,35 @@ const IDLE: Duration = Duration::from_secs(2);
 
 /// When the proxy closed this connection, or `None` if it did not.
 fn closed_after(stream: &mut TcpStream, begun: Instant) -> Option<Duration> {
+    said_before_it_closed(stream, begun).0
+}
+
+/// The same, with what it said before.
+fn said_before_it_closed(stream: &mut TcpStream, begun: Instant) -> (Option<Duration>, String) {
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
-    let mut waste = Vec::new();
-    match stream.read_to_end(&mut waste) {
+    let mut said = Vec::new();
+    let took = match stream.read_to_end(&mut said) {
         Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock) => None,
         Ok(_) | Err(_) => Some(begun.elapsed()),
+    };
+    (took, latin1(&said))
+}
+
+/// Whether this may be the beginning of an HTTP/1.1 request.
+fn is_begun(beginning: &[u8]) -> bool {
+    let other = [&b"PRI"[..], b"PROXY"].iter().any(|other| beginning.starts_with(other));
+    beginning.first().is_some_and(u8::is_ascii_uppercase) && !other
+}
+
+/// Whoever has begun a request of HTTP/1.1 is told; nobody else would understand.
+fn is_told(beginning: &[u8], said: &str) -> bool {
+    if !is_begun(beginning) {
+        return !said.contains("HTTP/1");
     }
+    let (head, problem) = said.split_once("\r\n\r\n").unwrap_or_default();
+    head.starts_with("HTTP/1.1 408 ")
+        && head.to_ascii_lowercase().contains("\r\nconnection: close")
+        && problem.contains("urn:cloakroom:error:head-too-slow")
 }
 
 /// Clocks of two processes: a little early is not early.
@@ -38,6 +63,9 @@ fn whoever_is_slow_to_begin_is_cut_off_in_every_phase() {
     let plain = [
         Vec::new(),
         b"G".to_vec(),
+        b"P".to_vec(),
+        b"PR".to_vec(),
+        b"PROPFIND".to_vec(),
         b"GET / HT".to_vec(),
         b"GET / HTTP/1.1\r\nHost: local".to_vec(),
         b"PRI * HT".to_vec(),
@@ -70,13 +98,21 @@ fn whoever_is_slow_to_begin_is_cut_off_in_every_phase() {
                         let mut stream = TcpStream::connect(address).expect("connecting");
                         let begun = Instant::now();
                         stream.write_all(beginning).expect("a beginning");
-                        let took = closed_after(&mut stream, begun);
-                        assert!(within(took, HEAD), "{:?}: {took:?}", String::from_utf8_lossy(beginning));
+                        let (took, said) = said_before_it_closed(&mut stream, begun);
+                        let beginning = (beginning, String::from_utf8_lossy(beginning));
+                        assert!(within(took, HEAD), "{:?}: {took:?}", beginning.1);
+                        assert!(is_told(beginning.0, &said), "{:?}: {said:?}", beginning.1);
                     });
                 }
             }
         });
         assert!(w.upstream.requests().is_empty());
+        let told = proxies[0].0.log().lines().filter(|line| line.contains("cloakroom::access")).count();
+        assert_eq!(
+            told,
+            plain.iter().filter(|beginning| is_begun(beginning)).count(),
+            "an access line for each answer"
+        );
     });
 }
 
@@ -112,17 +148,22 @@ fn a_handshake_buys_no_time_and_neither_do_single_bytes() {
 fn between_requests_there_is_the_idle_time_and_in_a_head_that_of_a_head() {
     world(Store::Memory, |w| {
         let proxy = w.proxy_with(LIMITS);
-        for (more, limit) in [(&b""[..], IDLE), (b"GET / HTTP/1.1\r\nHo", HEAD)] {
+        for (more, limit) in [(&b""[..], IDLE), (b"GET / HTTP/1.1\r\nHo", HEAD), (b"\r\n", HEAD)] {
             let mut stream = TcpStream::connect(proxy.address()).expect("connecting");
             let key = w.expect(Answer::ok());
             let request = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{SCRIPT}: {key}\r\n\r\n");
             stream.write_all(request.as_bytes()).expect("a request");
-            let mut answer = [0; 12];
-            stream.read_exact(&mut answer).expect("an answer");
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"\r\n\r\nok") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).expect("an answer");
+                answer.extend(byte);
+            }
             let begun = Instant::now();
             stream.write_all(more).expect("the next head");
-            let took = closed_after(&mut stream, begun);
+            let (took, said) = said_before_it_closed(&mut stream, begun);
             assert!(within(took, limit), "{took:?} instead of {limit:?}");
+            assert!(is_told(more, &said), "{said:?}");
         }
     });
 }
