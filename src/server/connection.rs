@@ -24,7 +24,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{
     Limits,
@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{
     headers::{HeadBounds, Peer},
-    proxy::Download,
+    proxy::Rejection,
     socket::Accepted,
 };
 
@@ -160,8 +160,10 @@ impl Client {
         service_fn(move |request: Request<Incoming>| {
             let generation = client.current.load();
             let refusal = match watch.as_ref().and_then(|watch| watch.next()) {
-                Some(fault) => Some(generation.shard.refuse(fault).map(Some)),
-                None => client.refusal(&request, &generation.terms.limits),
+                Some(fault) => Some(generation.shard.refuse(fault, None)),
+                None => client
+                    .refusal(&request, &generation.terms.limits)
+                    .map(|rejection| generation.shard.refuse(rejection, Some(&request))),
             };
             let under_way = client.pace.begin();
             let answer = match refusal {
@@ -171,10 +173,7 @@ impl Client {
             let watch = watch.clone();
             async move {
                 let (response, under_way) = match answer {
-                    Ok(answer) => {
-                        let (response, under_way) = answer.await;
-                        (response.map(Some), under_way)
-                    }
+                    Ok(answer) => answer.await,
                     Err(refused) => refused,
                 };
                 if let Some(watch) = watch {
@@ -187,21 +186,15 @@ impl Client {
 
     /// What hyper bounds on HTTP/1.1 only: header lines, and requests under way. On HTTP/2 one that the client took back
     /// is still answered (nothing that it changes may be lost), so it counts until then.
-    fn refusal(&self, request: &Request<Incoming>, limits: &Limits) -> Option<Response<Option<Download>>> {
+    fn refusal(&self, request: &Request<Incoming>, limits: &Limits) -> Option<Rejection> {
         if request.version() != Version::HTTP_2 {
             return None;
         }
-        let refused = |status| {
-            let mut response = Response::new(None);
-            *response.status_mut() = status;
-            response
-        };
         if self.pace.answering() >= limits.streams as usize {
             self.pace.overrun();
-            return Some(refused(StatusCode::SERVICE_UNAVAILABLE));
+            return Some(Rejection::Unavailable);
         }
-        let fits = request.headers().len() <= limits.headers;
-        (!fits).then(|| refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE))
+        (request.headers().len() > limits.headers).then_some(Rejection::HeadTooLarge)
     }
 
     /// Drives the connection; `finish` asks it to end when what is under way is done, `give_up` when the client's time is
@@ -217,7 +210,7 @@ impl Client {
         let mut connection = pin!(connection);
         tokio::select! {
             biased;
-            result = connection.as_mut() => return ended(result),
+            result = connection.as_mut() => return self.ended(result),
             () = self.pace.out_of_time(patience) => return self.part(connection, give_up).await,
             () = self.ending.reached(&self.pace) => {}
         }
@@ -228,7 +221,7 @@ impl Client {
         finish(connection.as_mut());
         tokio::select! {
             biased;
-            result = connection.as_mut() => ended(result),
+            result = connection.as_mut() => self.ended(result),
             () = self.pace.out_of_time(patience) => self.part(connection, give_up).await,
             () = self.still_unused() => {}
         }
@@ -241,6 +234,19 @@ impl Client {
         if self.pace.is_multiplexed() || self.pace.answering() == 0 {
             give_up(connection.as_mut());
             let _ = timeout(FAREWELL, connection).await;
+        }
+    }
+
+    fn ended(&self, result: Result<(), hyper::Error>) {
+        match result {
+            Ok(()) => {}
+            // hyper has answered in our stead, with this status and nothing more. The error has no bytes of the client.
+            Err(error) if error.is_parse() && !error.is_parse_version_h2() => {
+                let too_long = error.is_parse_too_large();
+                let status = if too_long { StatusCode::URI_TOO_LONG } else { StatusCode::BAD_REQUEST };
+                self.current.load().shard.note_refused(status, &error);
+            }
+            Err(error) => debug!(target: "cloakroom::server", %error, "a connection broke"),
         }
     }
 
@@ -268,14 +274,4 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(limits.idle_timeout)
         .keep_alive_timeout(limits.head_timeout);
     builder
-}
-
-fn ended(result: Result<(), hyper::Error>) {
-    match result {
-        Ok(()) => {}
-        Err(error) if error.is_parse() => {
-            warn!(target: "cloakroom::server", %error, "a request could not be read; its connection is closed");
-        }
-        Err(error) => debug!(target: "cloakroom::server", %error, "a connection broke"),
-    }
 }
