@@ -2,8 +2,8 @@
 //! a way that allows it.
 //!
 //! A request is sent again if nothing of it was sent (no connection, or hyper gives it back since the application had
-//! closed an idle connection), or if its connection closed without an answer, its method is idempotent and it has no
-//! body. Both are bounded: so many servers, so many repeats.
+//! closed an idle connection), or if it has no body and its connection closed without an answer and its method is
+//! idempotent, or an HTTP/2 server says that it has not processed it. All this is bounded: so many servers, so many repeats.
 
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ impl<B: Payload> Pool<B> {
                     return Err(Setback { error, again: Some(Box::new(request)), course: Course::Unsent });
                 }
             };
-            let copy = if *repeats > 0 { spare(&request) } else { None };
+            let copy = if *repeats > 0 { spare(&request, fleet.settings.protocol) } else { None };
             match line.exchange(request, copy, terms, (shelf, fleet.begin(member))).await {
                 Ok(response) => {
                     fleet.answered(member);
