@@ -11,7 +11,9 @@ mod legacy;
 mod line;
 mod rejection;
 mod settings;
+mod status;
 mod steps;
+mod tally;
 mod tokens;
 mod upload;
 mod watch;
@@ -26,7 +28,7 @@ use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tokio_util::{sync::DropGuard, task::TaskTracker};
 use tracing::{debug, error, warn};
 
-use access::{Entry, Outcome};
+use access::Entry;
 pub use body::Download;
 pub use legacy::{Gate, Legacy, Shown};
 pub use line::{Application, Line};
@@ -34,11 +36,13 @@ pub use rejection::{Form, Rejection};
 pub use settings::{OnStoreFailure, RouteSettings, SessionUse, Settings, UpstreamSettings};
 use steps::Visitor;
 pub use steps::unix_now;
+use tally::{Outcome, RouteTally};
+pub use tally::{Tallies, Tally, Unsaved};
 pub use upload::UploadLimits;
 
 use crate::{
     headers::{self, HeadFault, Peer},
-    session::{Handle, settle::Outcome as Settled},
+    session::Handle,
     store::{Store, lane::Lanes},
     upstream::{Fleet, Flow, Pool, ResponseBody, SendError, tunnel},
 };
@@ -54,6 +58,8 @@ pub struct Common {
     pub fleets: Arc<Vec<Arc<Fleet>>>,
     /// Requests that go on without their browser, and tunnels.
     pub tasks: TaskTracker,
+    /// What all of them count.
+    pub tallies: Arc<Tallies>,
 }
 
 impl Common {
@@ -62,8 +68,13 @@ impl Common {
     /// # Errors
     /// What the configuration should have found.
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        let (lanes, tasks) = (Arc::default(), TaskTracker::new());
-        Ok(Self { line: Arc::new(Line::new(settings)?), lanes, fleets: fleets(settings, &[])?, tasks })
+        Ok(Self {
+            line: Arc::new(Line::new(settings)?),
+            lanes: Arc::default(),
+            fleets: fleets(settings, &[])?,
+            tasks: TaskTracker::new(),
+            tallies: Arc::default(),
+        })
     }
 
     /// Prepares other settings for the same process. The lanes stay, for requests that began before write to the same
@@ -95,6 +106,10 @@ pub struct Shard {
     pools: Vec<Arc<Pool<upload::Upload>>>,
     tokens: tokens::Tokens,
     tasks: TaskTracker,
+    tally: Arc<Tally>,
+    /// In the order of the routes.
+    routes: Vec<Arc<RouteTally>>,
+    nowhere: Arc<RouteTally>,
 }
 
 /// What the application answers.
@@ -104,20 +119,24 @@ type Sent = Response<ResponseBody<upload::Upload>>;
 pub type Answer = Response<Download>;
 
 impl Shard {
-    /// A shard that works with this store. It takes over the connections of the one before it to upstreams that are the
-    /// same.
+    /// A shard that works with this store. It takes over the counts of the one before it, and its connections to
+    /// upstreams that are the same.
     pub fn new(settings: &Settings, common: &Common, store: Store, before: Option<&Self>) -> Self {
         let pools = common.fleets.iter().map(|fleet| {
             let same = before.and_then(|before| before.pools.iter().find(|pool| pool.is_of(fleet)));
             same.cloned().unwrap_or_else(|| Arc::new(Pool::new(fleet)))
         });
+        let tally = before.map_or_else(|| common.tallies.open(), |before| Arc::clone(&before.tally));
         Self {
             line: Arc::clone(&common.line),
             lanes: Arc::clone(&common.lanes),
             store,
             pools: pools.collect(),
-            tokens: tokens::Tokens::new(settings.upstreams.len()),
+            tokens: tokens::Tokens::new(settings.upstreams.len(), Arc::clone(&tally)),
             tasks: common.tasks.clone(),
+            routes: common.line.routes.iter().map(|route| tally.route(&route.name)).collect(),
+            nowhere: tally.route(""),
+            tally,
         }
     }
 
@@ -137,11 +156,12 @@ impl Shard {
     ) -> impl Future<Output = (Answer, H)> + Send + use<H> {
         let shard = Arc::clone(self);
         let tasks = self.tasks.clone();
-        detach::Detachable::new(async move { (shard.answer(request, peer).await, held) }, tasks)
+        let answer = async move { (shard.answer(request, peer).await, held) };
+        detach::Detachable::new(answer, tasks, |(answer, _)| answer.into_body().forsake())
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Answer {
-        let mut entry = Entry::begin(request.method().clone(), request.uri().path());
+        let mut entry = self.begin(request.method().clone(), request.uri().path());
         let form = Form::wanted(request.headers());
         let mut vary = false;
         let mut response = match self.run(request, &peer, &mut entry, &mut vary).await {
@@ -151,16 +171,39 @@ impl Shard {
         if vary {
             headers::vary_on_cookie(response.headers_mut());
         }
-        headers::set_request_id(response.headers_mut(), entry.id.clone());
-        entry.status = response.status();
-        response.map(|body| body.with_entry(entry))
+        self.enter(response, entry)
     }
 
     /// Answers a request whose head is not sound, and of which nothing else is known.
     pub fn refuse(&self, fault: HeadFault) -> Answer {
-        let mut entry = Entry::begin(Method::from_bytes(b"-").unwrap_or_default(), "-");
+        let mut entry = self.begin(Method::from_bytes(b"-").unwrap_or_default(), "-");
         entry.id = steps::fresh_request_id();
-        let mut response = self.reject(&fault.into(), Form::Problem, &mut entry);
+        let response = self.reject(&fault.into(), Form::Problem, &mut entry);
+        self.enter(response, entry)
+    }
+
+    /// Answers a request that is one too many, or larger than allowed, with a status and nothing else.
+    pub fn turn_away(&self, request: &Request<Incoming>, rejection: &Rejection) -> Answer {
+        let mut entry = self.begin(request.method().clone(), request.uri().path());
+        entry.id = steps::fresh_request_id();
+        self.note(rejection, &mut entry);
+        let mut response = Response::new(Download::nothing(Arc::clone(&self.line)));
+        *response.status_mut() = rejection.status();
+        self.enter(response, entry)
+    }
+
+    /// Counts what came instead of a request and could not be read as one.
+    pub fn could_not_read(&self) {
+        self.tally.unreadable.count();
+    }
+
+    fn begin(&self, method: Method, path: &str) -> Entry {
+        self.tally.begun.count();
+        Entry::begin(method, path, Arc::clone(&self.nowhere))
+    }
+
+    /// Gives the answer the request's id, and its entry to keep until it is over.
+    fn enter(&self, mut response: Answer, mut entry: Entry) -> Answer {
         headers::set_request_id(response.headers_mut(), entry.id.clone());
         entry.status = response.status();
         response.map(|body| body.with_entry(entry))
@@ -179,7 +222,7 @@ impl Shard {
         let admitted = self.admit(&mut head, peer, entry)?;
         let (upload, starter) = upload::accept(&mut head, body, &self.line)?;
         let route = self.find_route(&head, &admitted)?;
-        entry.route.clone_from(&route.name);
+        entry.route = Arc::clone(&self.routes[route.index]);
         if headers::count_forward(&head.method, &mut head.headers) == headers::Reach::Here {
             return Ok(self.answer_options());
         }
@@ -192,7 +235,7 @@ impl Shard {
                 let presented = self.timed_load(tickets, on_failure, entry).await?;
                 let visitor =
                     Visitor::new(presented, self.line.reach(route, admitted.host(), admitted.scheme), &head.method);
-                entry.outcome = Outcome::Settled(visitor.outcome());
+                entry.outcome = visitor.outcome().into();
                 entry.session = visitor.handle();
                 let data = self.read_data(route, &visitor);
                 self.check_gate(&head, route, &visitor, data.as_ref())?;
@@ -214,16 +257,17 @@ impl Shard {
         let plan = match visitor {
             None => None,
             Some(visitor) => {
-                let change = self.open(&response, application, route, &noted)?;
-                let begun = Instant::now();
-                let plan = self.save(&visitor, change, response.status()).await;
-                entry.store += begun.elapsed();
-                Some(plan?)
+                let change = self.open(&response, application, route, &noted);
+                let plan = match change {
+                    Ok(change) => self.save(&visitor, change, response.status(), entry).await,
+                    Err(rejection) => Err(rejection),
+                };
+                Some(plan.inspect_err(|rejection| self.note_loss(rejection))?)
             }
         };
         self.clean(&mut response, route);
         if let Some(plan) = plan {
-            entry.outcome = Outcome::Settled(plan.outcome);
+            entry.outcome = plan.outcome.into();
             entry.session = steps::handle_of(&plan).or(entry.session);
             self.put_ticket(response.headers_mut(), &plan, route);
         }
@@ -242,6 +286,13 @@ impl Shard {
     }
 
     fn reject(&self, rejection: &Rejection, form: Form, entry: &mut Entry) -> Answer {
+        self.note(rejection, entry);
+        rejection.response(&entry.id, form).map(|text| Download::text(text, Arc::clone(&self.line)))
+    }
+
+    /// Logs and counts a rejection.
+    fn note(&self, rejection: &Rejection, entry: &mut Entry) {
+        self.tally.rejected.count(rejection.kind());
         let (status, label, id) =
             (rejection.status().as_u16(), rejection.label(), entry.id.to_str().unwrap_or_default());
         match rejection {
@@ -255,10 +306,16 @@ impl Shard {
             _ => warn!(target: "cloakroom::proxy", status, label, request_id = id, reason = %rejection, "rejected"),
         }
         entry.outcome = match (rejection, entry.outcome) {
-            (Rejection::NoRoute, Outcome::Settled(Settled::None)) => entry.outcome,
+            (Rejection::NoRoute, Outcome::None) => Outcome::None,
             _ => Outcome::Rejected,
         };
-        rejection.response(&entry.id, form).map(|text| Download::text(text, Arc::clone(&self.line)))
+    }
+
+    /// Counts a change that a rejection has cost.
+    fn note_loss(&self, rejection: &Rejection) {
+        if let Some(lost) = Unsaved::by(rejection.kind()) {
+            self.tally.not_saved(lost);
+        }
     }
 
     async fn send(
@@ -274,7 +331,7 @@ impl Shard {
         }
         let begun = Instant::now();
         let sent = self.pools[upstream].send(request).await;
-        entry.upstream = begun.elapsed();
+        entry.waited_for_upstream(begun);
         match (sent, fate.fault()) {
             (Ok(response), _) => Ok((response, starter.map(upload::Starter::answered))),
             (Err(SendError::RequestBody), Some(fault)) => Err(fault.into()),

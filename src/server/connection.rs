@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{
     headers::{HeadBounds, Peer},
-    proxy::Download,
+    proxy::{Answer, Rejection},
     socket::Accepted,
 };
 
@@ -159,8 +159,8 @@ impl Client {
         service_fn(move |request: Request<Incoming>| {
             let generation = client.current.load();
             let refusal = match watch.as_ref().and_then(|watch| watch.next()) {
-                Some(fault) => Some(generation.shard.refuse(fault).map(Some)),
-                None => client.refusal(&request, &generation.terms.limits),
+                Some(fault) => Some(generation.shard.refuse(fault)),
+                None => client.refusal(&request, &generation),
             };
             let under_way = client.pace.begin();
             let answer = match refusal {
@@ -170,10 +170,7 @@ impl Client {
             let watch = watch.clone();
             async move {
                 let (response, under_way) = match answer {
-                    Ok(answer) => {
-                        let (response, under_way) = answer.await;
-                        (response.map(Some), under_way)
-                    }
+                    Ok(answer) => answer.await,
                     Err(refused) => refused,
                 };
                 if let Some(watch) = watch {
@@ -186,21 +183,17 @@ impl Client {
 
     /// What hyper bounds on HTTP/1.1 only: header lines, and requests under way. On HTTP/2 one that the client took back
     /// is still answered (nothing that it changes may be lost), so it counts until then.
-    fn refusal(&self, request: &Request<Incoming>, limits: &Limits) -> Option<Response<Option<Download>>> {
+    fn refusal(&self, request: &Request<Incoming>, generation: &Generation) -> Option<Answer> {
         if request.version() != Version::HTTP_2 {
             return None;
         }
-        let refused = |status| {
-            let mut response = Response::new(None);
-            *response.status_mut() = status;
-            response
-        };
+        let (shard, limits) = (&generation.shard, &generation.terms.limits);
         if self.pace.answering() >= limits.streams as usize {
             self.pace.overrun();
-            return Some(refused(StatusCode::SERVICE_UNAVAILABLE));
+            return Some(shard.turn_away(request, &Rejection::Unavailable));
         }
         let fits = request.headers().len() <= limits.headers;
-        (!fits).then(|| refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE))
+        (!fits).then(|| shard.turn_away(request, &Rejection::HeadTooLarge))
     }
 
     /// Drives the connection; `finish` asks it to end when what is under way is done.
@@ -215,7 +208,7 @@ impl Client {
         let mut connection = pin!(connection);
         tokio::select! {
             biased;
-            result = connection.as_mut() => return ended(result),
+            result = connection.as_mut() => return self.ended(result),
             () = self.pace.out_of_time(patience) => {
                 if self.pace.is_multiplexed() {
                     finish(connection.as_mut());
@@ -232,9 +225,20 @@ impl Client {
         finish(connection.as_mut());
         tokio::select! {
             biased;
-            result = connection.as_mut() => ended(result),
+            result = connection.as_mut() => self.ended(result),
             () = self.pace.out_of_time(patience) => {}
             () = self.still_unused() => {}
+        }
+    }
+
+    fn ended(&self, result: Result<(), hyper::Error>) {
+        match result {
+            Ok(()) => {}
+            Err(error) if error.is_parse() => {
+                self.current.load().shard.could_not_read();
+                warn!(target: "cloakroom::server", %error, "a request could not be read; its connection is closed");
+            }
+            Err(error) => debug!(target: "cloakroom::server", %error, "a connection broke"),
         }
     }
 
@@ -262,14 +266,4 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(limits.idle_timeout)
         .keep_alive_timeout(limits.head_timeout);
     builder
-}
-
-fn ended(result: Result<(), hyper::Error>) {
-    match result {
-        Ok(()) => {}
-        Err(error) if error.is_parse() => {
-            warn!(target: "cloakroom::server", %error, "a request could not be read; its connection is closed");
-        }
-        Err(error) => debug!(target: "cloakroom::server", %error, "a connection broke"),
-    }
 }
