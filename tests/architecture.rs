@@ -39,13 +39,22 @@ const ROOMS: &[Room] = &[
     room("socket", &[], &[]),
     room("cookie", &[], &[]),
     room("envelope", &["session"], &[]),
-    room("store", &["session"], &[("tls", "Redis may be reached over it")]),
+    room("store", &["session"], &[("tls", "Redis may be reached over it"), ("telemetry", "counts what it is asked")]),
     room("upstream", &[], &[("tls", "servers behind https://")]),
-    room("proxy", &["route", "session", "cookie", "envelope", "headers", "store", "upstream"], &[]),
+    room(
+        "proxy",
+        &["route", "session", "cookie", "envelope", "headers", "store", "upstream"],
+        &[("telemetry", "counts requests and what becomes of sessions")],
+    ),
     room(
         "admin",
         &[],
-        &[("store", "/readyz asks it"), ("socket", "what it listens on"), ("upstream", "/readyz asks it")],
+        &[
+            ("store", "/readyz asks it"),
+            ("socket", "what it listens on"),
+            ("upstream", "/readyz asks it"),
+            ("telemetry", "/metrics tells it"),
+        ],
     ),
     room(
         "application",
@@ -68,6 +77,7 @@ const ROOMS: &[Room] = &[
             ("socket", "what it listens on"),
             ("tls", "what browsers are shown"),
             ("upstream", "tells /readyz of its servers"),
+            ("telemetry", "counts connections"),
         ],
     ),
     room(

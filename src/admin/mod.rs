@@ -1,5 +1,7 @@
-//! What an operator may ask: whether the process lives and whether it is ready. Never reachable through the public
+//! What an operator may ask: whether the process lives, whether it is ready, and what it has counted. Never reachable through the public
 //! listener. The small server that it runs on also serves the application listener.
+
+mod metrics;
 
 use std::{
     convert::Infallible,
@@ -20,9 +22,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+pub use metrics::Sources;
+
 use crate::{
     socket::{Accepted, Listener, Socket},
-    store::Store,
+    store::{Store, StoreError},
     upstream::Fleet,
 };
 
@@ -36,37 +40,48 @@ pub struct Admin {
     store: Store,
     fleets: Arc<ArcSwap<Vec<Arc<Fleet>>>>,
     draining: Arc<AtomicBool>,
+    sources: Sources,
 }
 
 impl Admin {
-    /// Looks at this store and these upstreams, and at whether the process is about to end.
-    pub fn new(store: Store, fleets: Arc<ArcSwap<Vec<Arc<Fleet>>>>, draining: Arc<AtomicBool>) -> Self {
-        Self { store, fleets, draining }
+    /// Looks at this store and these upstreams, and at whether the process is about to end; tells what `sources` tell.
+    pub fn new(
+        store: Store,
+        fleets: Arc<ArcSwap<Vec<Arc<Fleet>>>>,
+        draining: Arc<AtomicBool>,
+        sources: Sources,
+    ) -> Self {
+        Self { store, fleets, draining, sources }
     }
 
     /// Answers one request.
     pub async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<String> {
         match (request.uri().path(), request.method()) {
-            ("/healthz" | "/readyz", method) if method != Method::GET && method != Method::HEAD => {
+            ("/healthz" | "/readyz" | "/metrics", method) if method != Method::GET && method != Method::HEAD => {
                 text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n")
             }
             ("/healthz", _) => text(StatusCode::OK, "alive\n"),
             ("/readyz", _) => self.ready().await,
-            _ => text(StatusCode::NOT_FOUND, "there are /healthz and /readyz\n"),
+            ("/metrics", _) => self.metrics().await,
+            _ => text(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n"),
         }
     }
 
     async fn ready(&self) -> Response<String> {
-        if self.draining.load(Ordering::Relaxed) {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "draining: the process is about to end\n");
+        let troubles = self.troubles(self.store.ping().await);
+        match troubles.is_empty() {
+            true => text(StatusCode::OK, "ready\n"),
+            false => text(StatusCode::SERVICE_UNAVAILABLE, &troubles.concat()),
         }
-        if let Err(error) = self.store.ping().await {
-            return text(StatusCode::SERVICE_UNAVAILABLE, &format!("store: {error}\n"));
-        }
-        match self.no_upstream() {
-            Some(troubles) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("upstreams: {troubles}\n")),
-            None => text(StatusCode::OK, "ready\n"),
-        }
+    }
+
+    /// Everything because of which no requests should come here, a line each; `store`: what it has answered.
+    fn troubles(&self, store: Result<(), StoreError>) -> Vec<String> {
+        let draining = self.draining.load(Ordering::Relaxed);
+        let draining = draining.then(|| "draining: the process is about to end\n".to_owned());
+        let store = store.err().map(|error| format!("store: {error}\n"));
+        let upstreams = self.no_upstream().map(|troubles| format!("upstreams: {troubles}\n"));
+        [draining, store, upstreams].into_iter().flatten().collect()
     }
 
     /// Why no upstream would answer; `None` while one is healthy.

@@ -16,6 +16,7 @@ mod preamble;
 mod sentry;
 mod settings;
 mod shard;
+mod tally;
 
 use std::{
     fmt, io,
@@ -34,11 +35,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    admin::{self, Admin},
+    admin::{self, Admin, Sources},
     application::Application,
     proxy::{self, Common},
     socket::BindError,
     store::{self, Depot, Store},
+    telemetry::Process,
     tls::TlsError,
     upstream::Fleet,
 };
@@ -49,6 +51,7 @@ pub use listeners::{Listeners, raise_file_limit};
 use place::Places;
 pub use settings::{Drain, Limits, Preamble, Settings};
 use shard::{Renewal, Worker};
+use tally::Tally;
 
 /// Why the process cannot serve.
 #[derive(Debug)]
@@ -120,6 +123,8 @@ pub struct Server {
     /// `/readyz` asks them.
     fleets: Arc<ArcSwap<Vec<Arc<Fleet>>>>,
     application: Arc<ArcSwap<Application>>,
+    /// What applications did out of band.
+    tally: Arc<proxy::Tally>,
     door: Arc<Door>,
     acceptors: JoinSet<()>,
     closing: CancellationToken,
@@ -149,9 +154,19 @@ impl Server {
 
         let (store, Renewal { proxy, common, terms }) = (depot.open(), first);
         let at_start = proxy.store.clone();
-        let application = Application::new(Arc::clone(&common.line), Arc::clone(&common.lanes), store.clone());
+        let tally = common.tallies.open();
+        let application = Application::new(&common, store.clone(), Arc::clone(&tally));
+        let places = Places::new(settings.limits.connections);
+        let counted = Arc::new(Tally::new(Arc::clone(&places)));
+        let sources: Sources = vec![
+            Arc::new(Process::new()),
+            Arc::clone(&common.tallies) as _,
+            Arc::new(depot.clone()),
+            Arc::clone(&counted) as _,
+        ];
         let mut server = Self {
-            door: Arc::new(Door::new(workers, Places::new(settings.limits.connections))),
+            door: Arc::new(Door::new(workers, places, counted)),
+            tally,
             settings,
             at_start,
             fleets: Arc::new(ArcSwap::new(Arc::clone(&common.fleets))),
@@ -167,17 +182,17 @@ impl Server {
             ending,
             draining: Arc::default(),
         };
-        server.open(listeners);
+        server.open(listeners, sources);
         info!(target: "cloakroom::server", shards, "ready");
         Ok(server)
     }
 
-    fn open(&mut self, listeners: Listeners) {
+    fn open(&mut self, listeners: Listeners, sources: Sources) {
         let (advised, closing) = (self.store.clone(), self.closing_side.clone());
         self.side.spawn(async move { closing.run_until_cancelled(advised.advise()).await.unwrap_or_default() });
         if let Some(listener) = listeners.admin {
             let (fleets, draining) = (Arc::clone(&self.fleets), Arc::clone(&self.draining));
-            let admin = Arc::new(Admin::new(self.store.clone(), fleets, draining));
+            let admin = Arc::new(Admin::new(self.store.clone(), fleets, draining, sources));
             let answer = move |request| Arc::clone(&admin).answer(request);
             self.side.spawn(admin::serve(listener, self.closing_side.clone(), answer));
         }
@@ -211,8 +226,8 @@ impl Server {
             let _ = renewed.await;
         }
         let Renewal { common, terms, .. } = renewal;
-        let (line, lanes) = (Arc::clone(&common.line), Arc::clone(&common.lanes));
-        self.application.store(Arc::new(Application::new(line, lanes, self.store.clone())));
+        let application = Application::new(&common, self.store.clone(), Arc::clone(&self.tally));
+        self.application.store(Arc::new(application));
         self.fleets.store(Arc::clone(&common.fleets));
         self.door.places.resize(settings.limits.connections);
         (self.settings, self.common, self.terms) = (settings, common, terms);

@@ -70,6 +70,13 @@ impl Fleet {
         (!self.members.iter().any(serves)).then(|| format!("no server of {} is healthy", self.settings.name))
     }
 
+    /// The name of each server, and whether it may be asked.
+    pub fn servers(&self) -> impl Iterator<Item = (String, bool)> {
+        let now = self.now();
+        let is_healthy = move |member: &Member| matches!(member.standing.fitness(now), Fitness::Up | Fitness::Trial);
+        self.members.iter().map(move |member| (member.server.to_string(), is_healthy(member)))
+    }
+
     /// The server to ask next, if there is one left.
     pub(super) fn choose(&self, tried: Tried, has_room: impl Fn(usize) -> bool) -> Option<usize> {
         if let [only] = self.members.as_slice() {
