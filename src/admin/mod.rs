@@ -1,5 +1,17 @@
-//! What an operator may ask: whether the process lives and whether it is ready. Never reachable through the public
-//! listener. The small server that it runs on also serves the application listener.
+//! What an operator may ask: health, for probes; sessions and status, for whoever shows the token or comes over the Unix
+//! socket. Never reachable through the public listener. The small server that it runs on also serves the application
+//! listener.
+//!
+//! [`ROUTES`] is all that is served; `docs/openapi.json` describes it, and a test holds the two against each other.
+
+mod answer;
+mod guard;
+mod query;
+mod refusal;
+mod sessions;
+mod settings;
+mod status;
+mod view;
 
 use std::{
     convert::Infallible,
@@ -11,14 +23,20 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, request::Parts};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use answer::text;
+use guard::Access;
+pub use guard::Guard;
+use refusal::Refusal;
+pub use settings::{Settings, Token};
+
 use crate::{
+    session::Policy,
     socket::{Accepted, Listener, Socket},
     store::Store,
     upstream::Fleet,
@@ -27,28 +45,92 @@ use crate::{
 /// A request on these listeners must be complete after this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the admin listener knows.
+/// What the admin listener knows of one configuration at work.
 pub struct Admin {
-    store: Store,
-    fleets: Arc<ArcSwap<Vec<Arc<Fleet>>>>,
-    draining: Arc<AtomicBool>,
+    /// Who is an operator.
+    pub guard: Guard,
+    /// Where the sessions are.
+    pub store: Store,
+    /// Which store that is.
+    pub store_kind: &'static str,
+    /// The rules of the sessions.
+    pub policy: Policy,
+    /// The servers of every upstream.
+    pub fleets: Arc<Vec<Arc<Fleet>>>,
+    /// Whether the process is about to end.
+    pub draining: Arc<AtomicBool>,
+}
+
+/// One path of the admin listener.
+#[derive(Debug)]
+pub struct Route {
+    /// With `{handle}` for any single segment.
+    pub path: &'static str,
+    /// As `Allow` says it.
+    pub methods: &'static str,
+    access: Access,
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Alive,
+    Ready,
+    Status,
+    Sessions,
+    Count,
+    Session,
+}
+
+const fn route(path: &'static str, methods: &'static str, access: Access, what: What) -> Route {
+    Route { path, methods, access, what }
+}
+
+/// Everything that is served. Of several that fit the first counts.
+pub const ROUTES: &[Route] = &[
+    route("/healthz", "GET, HEAD", Access::Everybody, What::Alive),
+    route("/readyz", "GET, HEAD", Access::Everybody, What::Ready),
+    route("/v1/status", "GET, HEAD", Access::Operators, What::Status),
+    route("/v1/sessions", "GET, HEAD, DELETE", Access::Operators, What::Sessions),
+    route("/v1/sessions/count", "GET, HEAD", Access::Operators, What::Count),
+    route("/v1/sessions/{handle}", "GET, HEAD, DELETE", Access::Operators, What::Session),
+];
+
+impl Route {
+    fn of(path: &str) -> Option<&'static Self> {
+        let fits = |route: &&Self| match route.path.strip_suffix("{handle}") {
+            Some(before) => path.strip_prefix(before).is_some_and(|handle| !handle.is_empty() && !handle.contains('/')),
+            None => route.path == path,
+        };
+        ROUTES.iter().find(fits)
+    }
+
+    fn allows(&self, method: &Method) -> bool {
+        self.methods.split(", ").any(|allowed| allowed == method.as_str())
+    }
 }
 
 impl Admin {
-    /// Looks at this store and these upstreams, and at whether the process is about to end.
-    pub fn new(store: Store, fleets: Arc<ArcSwap<Vec<Arc<Fleet>>>>, draining: Arc<AtomicBool>) -> Self {
-        Self { store, fleets, draining }
-    }
-
     /// Answers one request.
     pub async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<String> {
-        match (request.uri().path(), request.method()) {
-            ("/healthz" | "/readyz", method) if method != Method::GET && method != Method::HEAD => {
-                text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n")
-            }
-            ("/healthz", _) => text(StatusCode::OK, "alive\n"),
-            ("/readyz", _) => self.ready().await,
-            _ => text(StatusCode::NOT_FOUND, "there are /healthz and /readyz\n"),
+        let (head, _) = request.into_parts();
+        self.respond(&head).await.unwrap_or_else(|refusal| refusal.response())
+    }
+
+    async fn respond(&self, head: &Parts) -> Result<Response<String>, Refusal> {
+        let (path, query, method) = (head.uri.path(), head.uri.query(), &head.method);
+        let route = Route::of(path).ok_or(Refusal::NoRoute)?;
+        self.guard.admit(route.access, head)?;
+        if !route.allows(method) {
+            return Err(Refusal::Method(route.methods));
+        }
+        match route.what {
+            What::Alive => Ok(text(StatusCode::OK, "alive\n")),
+            What::Ready => Ok(self.ready().await),
+            What::Status => self.status(query).await,
+            What::Sessions => self.sessions(method, query).await,
+            What::Count => self.count(query).await,
+            What::Session => self.session(path.rsplit('/').next().unwrap_or_default(), method, query).await,
         }
     }
 
@@ -67,18 +149,9 @@ impl Admin {
 
     /// Why no upstream would answer; `None` while one is healthy.
     fn no_upstream(&self) -> Option<String> {
-        let troubles: Option<Vec<String>> = self.fleets.load().iter().map(|fleet| fleet.trouble()).collect();
+        let troubles: Option<Vec<String>> = self.fleets.iter().map(|fleet| fleet.trouble()).collect();
         troubles.filter(|troubles| !troubles.is_empty()).map(|troubles| troubles.join(", "))
     }
-}
-
-fn text(status: StatusCode, body: &str) -> Response<String> {
-    let mut response = Response::new(body.to_owned());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 /// Serves small answers on a listener of its own, until it is dropped.

@@ -4,6 +4,7 @@
 mod check;
 pub mod demo;
 mod keys;
+mod lend;
 mod run;
 mod sessions;
 mod showcase;

@@ -31,13 +31,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    admin::{self, Admin},
+    admin::{self, Admin, Guard},
     application::Application,
     proxy::{self, Common},
-    socket::BindError,
+    socket::{Address, BindError},
     store::{self, Depot, Store},
     tls::TlsError,
-    upstream::Fleet,
 };
 use connection::Ending;
 use door::Door;
@@ -114,8 +113,8 @@ pub struct Server {
     terms: Arc<Terms>,
     depot: Depot,
     store: Store,
-    /// `/readyz` asks them.
-    fleets: Arc<ArcSwap<Vec<Arc<Fleet>>>>,
+    /// `None`: not served.
+    admin: Option<Arc<ArcSwap<Admin>>>,
     application: Arc<ArcSwap<Application>>,
     door: Arc<Door>,
     acceptors: JoinSet<()>,
@@ -145,11 +144,13 @@ impl Server {
         let (store, Renewal { proxy, common, terms }) = (depot.open(), first);
         let at_start = proxy.store.clone();
         let application = Application::new(Arc::clone(&common.line), Arc::clone(&common.lanes), store.clone());
+        let draining = Arc::default();
+        let admin = admin(&settings, &proxy, &common, &store, &draining);
         let mut server = Self {
             door: Arc::new(Door::new(workers, Places::new(settings.limits.connections))),
             settings,
             at_start,
-            fleets: Arc::new(ArcSwap::new(Arc::clone(&common.fleets))),
+            admin: admin.map(|admin| Arc::new(ArcSwap::from_pointee(admin))),
             common,
             depot,
             terms,
@@ -159,7 +160,7 @@ impl Server {
             closing: CancellationToken::new(),
             side: JoinSet::new(),
             ending,
-            draining: Arc::default(),
+            draining,
         };
         server.open(listeners);
         info!(target: "cloakroom::server", shards, "ready");
@@ -169,10 +170,9 @@ impl Server {
     fn open(&mut self, listeners: Listeners) {
         let advised = self.store.clone();
         self.side.spawn(async move { advised.advise().await });
-        if let Some(listener) = listeners.admin {
-            let (fleets, draining) = (Arc::clone(&self.fleets), Arc::clone(&self.draining));
-            let admin = Arc::new(Admin::new(self.store.clone(), fleets, draining));
-            self.side.spawn(admin::serve(listener, move |request| Arc::clone(&admin).answer(request)));
+        if let (Some(listener), Some(admin)) = (listeners.admin, &self.admin) {
+            let admin = Arc::clone(admin);
+            self.side.spawn(admin::serve(listener, move |request| admin.load_full().answer(request)));
         }
         if let Some(listener) = listeners.application {
             let application = Arc::clone(&self.application);
@@ -202,10 +202,13 @@ impl Server {
         for renewed in renewed {
             let _ = renewed.await;
         }
-        let Renewal { common, terms, .. } = renewal;
+        let Renewal { common, terms, proxy } = renewal;
         let (line, lanes) = (Arc::clone(&common.line), Arc::clone(&common.lanes));
         self.application.store(Arc::new(Application::new(line, lanes, self.store.clone())));
-        self.fleets.store(Arc::clone(&common.fleets));
+        let admin = admin(&settings, &proxy, &common, &self.store, &self.draining);
+        if let (Some(now), Some(admin)) = (&self.admin, admin) {
+            now.store(Arc::new(admin));
+        }
         self.door.places.resize(settings.limits.connections);
         (self.settings, self.common, self.terms) = (settings, common, terms);
         Ok(())
@@ -219,7 +222,7 @@ impl Server {
         let keys = [
             ("listen.address", self.settings.listen == settings.listen),
             ("application.address", self.settings.application == settings.application),
-            ("admin.address", self.settings.admin == settings.admin),
+            ("admin.address", admin_address(&self.settings) == admin_address(settings)),
             ("[store] (all but on_failure and save_timeout)", place(before) == place(after)),
             ("session.max_bytes to more than it was at start", after.value_bytes <= before.value_bytes),
             ("store.save_timeout of a file", !is_file || before.save_timeout == after.save_timeout),
@@ -249,4 +252,26 @@ impl Server {
         self.depot.close().await;
         info!(target: "cloakroom::server", "stopped");
     }
+}
+
+fn admin_address(settings: &Settings) -> Option<&Address> {
+    settings.admin.as_ref().map(|admin| &admin.address)
+}
+
+/// What operators are shown of a configuration.
+fn admin(
+    settings: &Settings,
+    proxy: &proxy::Settings,
+    common: &Common,
+    store: &Store,
+    draining: &Arc<AtomicBool>,
+) -> Option<Admin> {
+    Some(Admin {
+        guard: Guard::of(settings.admin.as_ref()?),
+        store: store.clone(),
+        store_kind: proxy.store.kind.name(),
+        policy: proxy.policy.clone(),
+        fleets: Arc::clone(&common.fleets),
+        draining: Arc::clone(draining),
+    })
 }

@@ -78,7 +78,8 @@ mod tests {
         for place in [Place::After(handle), Place::Number(0), Place::Number(u64::MAX)] {
             assert_eq!(Cursor::parse(&Cursor(place).to_string()), Some(Cursor(place)));
         }
-        for text in ["", "h", "n", "n-1", "n+1", "n 1", "n18446744073709551616", "hAAAA", "x1", "é1", &"A".repeat(43)] {
+        for text in ["", "h", "n", "n-1", "n+1", "n 1", "n18446744073709551616", "hAAAA", "x1", "é1", &"A".repeat(43)]
+        {
             assert_eq!(Cursor::parse(text), None, "{text}");
         }
     }

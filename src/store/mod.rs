@@ -53,6 +53,17 @@ pub enum Kind {
     Redis(Box<redis::Target>),
 }
 
+impl Kind {
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Memory { .. } => "memory",
+            Self::File { .. } => "file",
+            Self::Redis(_) => "redis",
+        }
+    }
+}
+
 /// What the store is told (contract section 8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
