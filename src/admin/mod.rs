@@ -8,42 +8,28 @@ mod answer;
 mod guard;
 mod query;
 mod refusal;
+mod serve;
 mod sessions;
 mod settings;
 mod status;
 mod view;
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use http::{Method, Request, Response, StatusCode, request::Parts};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::task::JoinSet;
-use tracing::{debug, warn};
+use hyper::body::Incoming;
 
 use answer::text;
 use guard::Access;
 pub use guard::Guard;
 use refusal::Refusal;
+pub use serve::serve;
 pub use settings::{Settings, Token};
 
-use crate::{
-    session::Policy,
-    socket::{Accepted, Listener, Socket},
-    store::Store,
-    upstream::Fleet,
-};
-
-/// A request on these listeners must be complete after this long.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::{session::Policy, store::Store, upstream::Fleet};
 
 /// What the admin listener knows of one configuration at work.
 pub struct Admin {
@@ -151,45 +137,5 @@ impl Admin {
     fn no_upstream(&self) -> Option<String> {
         let troubles: Option<Vec<String>> = self.fleets.iter().map(|fleet| fleet.trouble()).collect();
         troubles.filter(|troubles| !troubles.is_empty()).map(|troubles| troubles.join(", "))
-    }
-}
-
-/// Serves small answers on a listener of its own, until it is dropped.
-pub async fn serve<H, F>(listener: Listener, handler: H)
-where
-    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response<String>> + Send + 'static,
-{
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next() => continue,
-        };
-        match accepted.and_then(Accepted::open) {
-            Ok(socket) => drop(connections.spawn(converse(socket, handler.clone()))),
-            Err(error) => {
-                warn!(target: "cloakroom::admin", %error, "a connection cannot be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
-
-async fn converse<H, F>(socket: Socket, handler: H)
-where
-    H: Fn(Request<Incoming>) -> F,
-    F: Future<Output = Response<String>>,
-{
-    let service = service_fn(|request| {
-        let answer = handler(request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
-        .serve_connection(TokioIo::new(socket), service);
-    if let Err(error) = connection.await {
-        debug!(target: "cloakroom::admin", %error, "a connection broke");
     }
 }

@@ -396,9 +396,8 @@ fn the_admin_token_is_a_secret_that_can_stand_in_a_header() {
     folder.write("admin", "Kq8vR2nWz5TbX9cLmJ4hPsY7dFg3aE6u\n");
     folder.write("spaced", "Kq8vR2nWz5TbX9cL mJ4hPsY7dFg3aE6u");
     folder.write("short", "Kq8vR2nWz5TbX9cL");
-    let load = |address: &str, token: &str| {
-        folder.load(&format!("{APP}[admin]\naddress = \"{address}\"\ntoken = {token}"))
-    };
+    let load =
+        |address: &str, token: &str| folder.load(&format!("{APP}[admin]\naddress = \"{address}\"\ntoken = {token}"));
     let loaded = load("127.0.0.1:1", "{ file = \"admin\" }").unwrap();
     let token = loaded.server.admin.as_ref().and_then(|admin| admin.token.as_ref()).unwrap();
     assert_eq!(token.reveal(), "Kq8vR2nWz5TbX9cLmJ4hPsY7dFg3aE6u");

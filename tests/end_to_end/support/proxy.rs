@@ -238,6 +238,11 @@ impl Proxy {
         self.signal(Signal::TERM);
     }
 
+    /// Sends SIGINT.
+    pub(crate) fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
     fn signal(&self, signal: Signal) {
         let running = self.running.lock().expect("proxy");
         let child = &running.as_ref().expect("a running proxy").child;
@@ -246,9 +251,15 @@ impl Proxy {
 
     /// Waits for the end that was asked for; it must be a success.
     pub(crate) fn ended(&self) {
+        self.ended_with(0);
+    }
+
+    /// Waits for the end that was asked for, with this exit code.
+    #[track_caller]
+    pub(crate) fn ended_with(&self, code: i32) {
         let mut running = self.running.lock().expect("proxy").take().expect("a running proxy");
-        let status = until("the proxy to end after SIGTERM", || running.child.try_wait().expect("the proxy's state"));
-        assert_eq!(status.code(), Some(0), "the proxy ended with {status}\n{}", self.log());
+        let status = until("the proxy to end after a signal", || running.child.try_wait().expect("the proxy's state"));
+        assert_eq!(status.code(), Some(code), "the proxy ended with {status}\n{}", self.log());
     }
 
     /// SIGTERM, and exit status 0.
