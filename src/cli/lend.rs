@@ -5,7 +5,7 @@ use std::io::{IsTerminal, stderr};
 
 use tracing::info;
 
-use super::{Failure, complain};
+use super::complain;
 use crate::{
     admin::Token,
     config::Loaded,
@@ -19,22 +19,20 @@ pub(super) struct Lent(Option<Token>);
 
 impl Lent {
     /// Puts the token where the configuration has none and needs one.
-    pub(super) fn to(&mut self, loaded: &mut Loaded) -> Result<(), Failure> {
-        let Some(admin) = &mut loaded.server.admin else { return Ok(()) };
+    pub(super) fn to(&mut self, loaded: &mut Loaded) {
+        let Some(admin) = &mut loaded.server.admin else { return };
         if admin.token.is_some() || matches!(admin.address, Address::Unix(_)) {
-            return Ok(());
+            return;
         }
-        if !stderr().is_terminal() {
-            info!(target: "cloakroom::admin", "admin.token is not set: of the admin listener only health is served");
-            return Ok(());
-        }
-        if self.0.is_none() {
-            let token = generate(Algorithm::Hs256).ok().and_then(Token::new);
-            let token = token.ok_or_else(|| Failure::Run("the system has no randomness".to_owned()))?;
-            complain(format_args!("admin.token is not set; the token of this run: {}", token.reveal()));
-            self.0 = Some(token);
+        if self.0.is_none() && stderr().is_terminal() {
+            self.0 = generate(Algorithm::Hs256).ok().and_then(Token::new);
+            if let Some(token) = &self.0 {
+                complain(format_args!("admin.token is not set; the token of this run: {}", token.reveal()));
+            }
         }
         admin.token.clone_from(&self.0);
-        Ok(())
+        if admin.token.is_none() {
+            info!(target: "cloakroom::admin", "admin.token is not set: of the admin listener only health is served");
+        }
     }
 }

@@ -55,14 +55,14 @@ pub(super) fn run(arguments: &RunArguments, log: &LogArguments) -> Result<(), Fa
     front_desk(async {
         warn_of(&loaded);
         let mut lent = Lent::default();
-        lent.to(&mut loaded)?;
+        lent.to(&mut loaded);
         let mut made_up = loaded.made_up.clone();
         let (mut server, _, mut orders) = begin(loaded).await?;
         while let Order::Renew = orders.next().await {
             info!(target: "cloakroom::config", "reading the configuration again (SIGHUP)");
             match origin.read(made_up.clone()) {
                 Ok(mut loaded) => {
-                    lent.to(&mut loaded)?;
+                    lent.to(&mut loaded);
                     made_up = loaded.made_up.clone();
                     renew(&mut server, loaded).await;
                 }
