@@ -229,6 +229,13 @@ impl Proxy {
         String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
     }
 
+    /// What it has logged for each request, as JSON.
+    pub(crate) fn access_lines(&self) -> Vec<serde_json::Value> {
+        let log = self.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str(line).ok());
+        lines.filter(|line: &serde_json::Value| line["target"] == "cloakroom::access").collect()
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.running.lock().expect("proxy").is_some()
     }
