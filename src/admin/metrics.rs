@@ -32,7 +32,7 @@ impl Admin {
 }
 
 fn tell_servers(page: &mut Page, fleets: &[Arc<Fleet>]) {
-    let help = "Whether a server of an upstream is healthy: it passes its checks and no request failed at it lately.";
+    let help = "Whether a server passes its checks and has answered since a request last failed at it.";
     let mut family = page.gauge("cloakroom_upstream_server_healthy", help);
     for fleet in fleets {
         let mut servers: BTreeMap<String, bool> = BTreeMap::new();

@@ -70,10 +70,11 @@ impl Fleet {
         (!self.members.iter().any(serves)).then(|| format!("no server of {} is healthy", self.settings.name))
     }
 
-    /// The name of each server, and whether it may be asked.
+    /// The name of each server, and whether it is up. One that failed is not before it has answered again, even if its
+    /// time out is over.
     pub fn servers(&self) -> impl Iterator<Item = (String, bool)> {
         let now = self.now();
-        let is_healthy = move |member: &Member| matches!(member.standing.fitness(now), Fitness::Up | Fitness::Trial);
+        let is_healthy = move |member: &Member| member.standing.fitness(now) == Fitness::Up;
         self.members.iter().map(move |member| (member.server.to_string(), is_healthy(member)))
     }
 

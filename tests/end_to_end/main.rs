@@ -23,6 +23,7 @@ mod legacy;
 mod life;
 mod listeners;
 mod load;
+mod metrics;
 mod moving;
 mod order;
 mod out_of_band;
