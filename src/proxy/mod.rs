@@ -41,7 +41,7 @@ pub use tally::{Tallies, Tally, Unsaved};
 pub use upload::UploadLimits;
 
 use crate::{
-    headers::{self, HeadFault, Peer},
+    headers::{self, Peer},
     session::Handle,
     store::{Store, lane::Lanes},
     upstream::{Fleet, Flow, Pool, ResponseBody, SendError, tunnel},
@@ -174,27 +174,15 @@ impl Shard {
         self.enter(response, entry)
     }
 
-    /// Answers a request whose head is not sound, and of which nothing else is known.
-    pub fn refuse(&self, fault: HeadFault) -> Answer {
-        let mut entry = self.begin(Method::from_bytes(b"-").unwrap_or_default(), "-");
+    /// Answers a request that does not come to the line; of one whose head is not sound nothing is known.
+    pub fn refuse(&self, why: impl Into<Rejection>, request: Option<&Request<Incoming>>) -> Answer {
+        let mut entry = match request {
+            Some(request) => self.begin(request.method().clone(), request.uri().path()),
+            None => self.begin_for_nobody(),
+        };
         entry.id = steps::fresh_request_id();
-        let response = self.reject(&fault.into(), Form::Problem, &mut entry);
+        let response = self.reject(&why.into(), Form::Problem, &mut entry);
         self.enter(response, entry)
-    }
-
-    /// Answers a request that is one too many, or larger than allowed, with a status and nothing else.
-    pub fn turn_away(&self, request: &Request<Incoming>, rejection: &Rejection) -> Answer {
-        let mut entry = self.begin(request.method().clone(), request.uri().path());
-        entry.id = steps::fresh_request_id();
-        self.note(rejection, &mut entry);
-        let mut response = Response::new(Download::nothing(Arc::clone(&self.line)));
-        *response.status_mut() = rejection.status();
-        self.enter(response, entry)
-    }
-
-    /// Counts what came instead of a request and could not be read as one.
-    pub fn could_not_read(&self) {
-        self.tally.unreadable.count();
     }
 
     fn begin(&self, method: Method, path: &str) -> Entry {
@@ -202,11 +190,24 @@ impl Shard {
         Entry::begin(method, path, Arc::clone(&self.nowhere))
     }
 
+    /// For a request of which nothing can be told.
+    fn begin_for_nobody(&self) -> Entry {
+        self.begin(Method::from_bytes(b"-").unwrap_or_default(), "-")
+    }
+
     /// Gives the answer the request's id, and its entry to keep until it is over.
     fn enter(&self, mut response: Answer, mut entry: Entry) -> Answer {
         headers::set_request_id(response.headers_mut(), entry.id.clone());
         entry.status = response.status();
         response.map(|body| body.with_entry(entry))
+    }
+
+    /// Notes a request whose head somebody else has refused for this reason.
+    pub fn note_refused(&self, rejection: &Rejection) {
+        let mut entry = self.begin_for_nobody();
+        entry.id = steps::fresh_request_id();
+        entry.status = rejection.status();
+        self.note(rejection, &mut entry);
     }
 
     /// admit → find route → take ticket → load → seal token → send upstream → open update → settle → save → put ticket

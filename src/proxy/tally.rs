@@ -58,6 +58,7 @@ labels! {
         BadRequest = "bad-request",
         TargetTooLong = "target-too-long",
         HeadTooLarge = "head-too-large",
+        HeadTooSlow = "head-too-slow",
         BodyTooLarge = "body-too-large",
         BodyTooSlow = "body-too-slow",
         ExpectationFailed = "expectation-failed",
@@ -175,7 +176,6 @@ labels! {
 /// One shard's counts.
 pub struct Tally {
     pub(super) begun: Counter,
-    pub(super) unreadable: Counter,
     pub(super) sessions: Counters<Event>,
     /// Changes that were not saved.
     pub(super) unsaved: Counters<Unsaved>,
@@ -215,7 +215,6 @@ impl Tally {
     fn new() -> Self {
         Self {
             begun: Counter::default(),
-            unreadable: Counter::default(),
             sessions: Counters::default(),
             unsaved: Counters::default(),
             tickets: Counters::default(),
@@ -352,9 +351,6 @@ fn tell_requests(page: &mut Page, shards: &[Arc<Tally>], routes: &Routes) {
     }
     let help = "Requests that were answered with an error of our own, by its kind.";
     page.counters(("cloakroom_requests_rejected_total", help, "reason"), shards.iter().map(|shard| &shard.rejected));
-    let help = "What could not be read as a request, each the end of its connection; in no other count.";
-    let unreadable = shards.iter().map(|shard| shard.unreadable.total()).sum();
-    page.counter("cloakroom_requests_unreadable_total", help).add(&[], unreadable);
     page.counter(
         "cloakroom_requests_degraded_total",
         "Requests that went on without their session (on_store_failure).",
