@@ -36,6 +36,7 @@ mod redis;
 mod reload;
 mod requests;
 mod revocations;
+mod rotation;
 mod seals;
 mod slow;
 mod streams;

@@ -109,6 +109,11 @@ impl Proxy {
         Ok(Running { child, addresses })
     }
 
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.lock().expect("proxy").as_ref().expect("a running proxy").child.id()
+    }
+
     /// Where its configuration is.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
@@ -158,8 +163,13 @@ impl Proxy {
 
     /// Sends SIGHUP and waits until the log says what became of it.
     pub(crate) fn reload(&self) -> String {
+        self.reloaded_by(|| self.signal(Signal::HUP))
+    }
+
+    /// Has somebody else send SIGHUP and waits until the log says what became of it.
+    pub(crate) fn reloaded_by(&self, signal: impl FnOnce()) -> String {
         let seen = self.log().len();
-        self.signal(Signal::HUP);
+        signal();
         until("the reload to be logged", || {
             let log = self.log().split_off(seen);
             let over = ["the new configuration is at work", "the old configuration stays"];
