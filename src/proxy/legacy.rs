@@ -95,14 +95,14 @@ impl Legacy {
             Life::Until(at) => Some(Timestamp(at)),
         };
         let over = expires.is_some_and(|expires| expires <= now);
-        let volatile = self.vault.as_ref().is_some_and(|names| names.is_volatile(cookie.name));
+        let is = |named: fn(&Names, &[u8]) -> bool| self.vault.as_ref().is_some_and(|names| named(names, cookie.name));
         Offer {
             upstream: upstream.into(),
             name: cookie.name.into(),
             path: cookie.path.unwrap_or(folder.as_bytes()).into(),
             value: (!over).then(|| cookie.value.into()),
-            expires,
-            renewal: if volatile { Renewal::Ignored } else { Renewal::Rotates },
+            expires: expires.filter(|_| !is(Names::is_session_only)),
+            renewal: if is(Names::is_volatile) { Renewal::Ignored } else { Renewal::Rotates },
         }
     }
 }

@@ -25,7 +25,7 @@ LoadModule mime_module {modules}/mod_mime.so
 LoadModule php_module {modules}/libphp{php}.so
 {identity}
 StartServers 4
-MaxRequestWorkers 16
+MaxRequestWorkers 64
 TypesConfig /etc/mime.types
 DirectoryIndex index.php
 <FilesMatch "\\.php$">

@@ -66,6 +66,8 @@ def closing(report, app, base, watch, new_browser):
         carol.reopen()
         report.equal("but who wants to be remembered is", app.who(carol, base), "alice")
         watch(carol)
+    elif not wanted:
+        sign_in(app, carol, base, "alice")
     app.sign_out(carol, base)
     carol.reopen()
     report.equal("and forgotten after signing out", app.who(carol, base), None)

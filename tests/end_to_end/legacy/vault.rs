@@ -174,6 +174,24 @@ every_store! {
         assert!(claims.expires.expect("a deadline") - claims.created.expect("a beginning") >= 2_591_999);
     }
 
+    /// phpMyAdmin remembers the user's name for a month, and the log-in as long as the browser is open.
+    fn a_cookie_that_ends_with_the_session_keeps_nobody_signed_in(w) {
+        let config = r#"
+            routes = [{ path = "/", upstream = "app", vault = { cookies = ["pma*"], session_only = ["pmaUser-*"] } }]
+        "#;
+        let browser = w.browser(&w.proxy_with(config));
+        let month = "pmaUser-1=ada; path=/; Max-Age=2592000";
+        let reply = browser.get("/", sets(&["pmaAuth-1=secret; path=/", month])).passed(200);
+        assert_eq!((OurCookie::of(&reply).attribute("max-age"), OurCookie::of(&reply).attribute("expires")), (None, None));
+        assert_eq!(visit(&browser, "/"), "pmaAuth-1=secret; pmaUser-1=ada");
+        let claims = browser.visit().claims;
+        assert_eq!(claims.expires.expect("a deadline") - claims.created.expect("a beginning"), 12 * 3600);
+        browser.get("/", sets(&["pmaUser-1=; path=/; Max-Age=0"])).passed(200);
+        assert_eq!(visit(&browser, "/"), "pmaAuth-1=secret", "deletions work");
+        browser.close();
+        assert_eq!(visit(&browser, "/"), "");
+    }
+
     fn with_an_update_it_is_one_change(w) {
         let browser = w.browser(&w.proxy_with(CONFIG));
         browser.get("/", sets(&["PHPSESSID=p1; path=/"]).update(r#"{"n":1}"#)).passed(200);
