@@ -17,7 +17,7 @@ def files(heading):
 
 
 def named_in(block):
-    found = re.search(r"[\w./]+\.(toml|php|xml|py|ini|conf)\b", block.splitlines()[0])
+    found = re.search(r"[\w./-]+\.(toml|php|xml|py|ini|conf)\b", block.splitlines()[0])
     return found and found[0].rpartition("/")[2]
 
 

@@ -3,6 +3,7 @@ log-in in one whose name begins with `DW`, and what its scripts remember in `DOK
 
 from apache import Apache
 from document import changed, files
+from flows import sign_in
 from wire import signed_in
 
 # "Walrus-1"
@@ -75,3 +76,16 @@ class DokuWiki:
 
     def greeting(self, user):
         return f"<bdi>{user.title()}</bdi>"
+
+    def promises(self, report, proxy, browser):
+        """What its scripts remember they keep in a cookie of their own, which is not vaulted."""
+        sign_in(self, browser, proxy.base, "alice")
+        editor = f"{proxy.base}/dokuwiki/doku.php?id=alice&do=edit"
+        browser.open(editor)
+        height = "return document.querySelector('#wiki__text').style.height"
+        browser.click("#size__ctl img")
+        wanted = browser.script(height)
+        browser.open(editor)
+        report.equal("what a script of it remembers in a cookie it finds again", browser.script(height), wanted)
+        names = sorted(cookie["name"] for cookie in browser.cookies())
+        report.equal("that cookie is the only one beside ours", names, ["DOKU_PREFS", "__Host-session"])

@@ -40,6 +40,7 @@ def walk(report, app, proxy, watch, new_browser):
     forging(report, app, proxy)
     crashing(report, app, proxy, watch, alice)
     stealing(report, app, proxy.base, alice, thief)
+    app.promises(report, proxy, thief)
     revoking(report, app, proxy, alice)
     idling(report, app, proxy, alice)
     alice.close()
@@ -68,13 +69,22 @@ def forging(report, app, proxy):
     mallory = app.cookies(f"http://127.0.0.1:{app.port}", "bob")
     report.equal("past the proxy the application's own cookies open it", greeted(app, app.port, mallory), "bob")
     report.equal("through it they do not", greeted(app, proxy.port, mallory), None)
-    name = mallory.partition("=")[0]
-    for spelt in mallory.replace("=", " = "), mallory.replace(name, name.upper()), f"a=1,{mallory}", f'a="x; {mallory}"':
-        report.equal(f"nor spelt {spelt[:len(name) + 6]}...", greeted(app, proxy.port, spelt), None)
+    for way, spelt in spellings(mallory):
+        report.equal(f"nor {way}", greeted(app, proxy.port, spelt), None)
     ours = app.cookies(proxy.base, "alice")
     report.check("a script that signs in holds our cookie only", re.fullmatch(r"__Host-session=[\w-]+", ours), ours)
     for both in f"{mallory}; {ours}", f"{ours}; {mallory}":
         report.equal("beside our cookie they count for nothing", greeted(app, proxy.port, both), "alice")
+
+
+def spellings(cookies):
+    """Ways to write cookies that some server reads as the same."""
+    pairs = [pair.split("=", 1) for pair in cookies.split("; ")]
+    yield "with other letters", "; ".join(f"{name.swapcase()}={value}" for name, value in pairs)
+    yield "with blanks", "; ".join(f" {name} = {value}" for name, value in pairs)
+    yield "percent-encoded", "; ".join(f"%{ord(name[0]):02x}{name[1:]}={value}" for name, value in pairs)
+    yield "in commas", "a=1," + ",".join(f"{name}={value}" for name, value in pairs)
+    yield "in quotes", f'a="x; {cookies}; y"'
 
 
 def greeted(app, port, cookies):
@@ -96,9 +106,8 @@ def crashing(report, app, proxy, watch, alice):
 def stealing(report, app, base, alice, thief):
     stolen = alice.ticket()
     app.sign_out(alice, base)
-    alice.put_ticket(base, stolen)
     thief.put_ticket(base, stolen)
-    report.equal("after signing out her ticket opens nothing", (app.who(alice, base), app.who(thief, base)), (None, None))
+    report.equal("after signing out her ticket opens nothing", app.who(thief, base), None)
 
 
 def revoking(report, app, proxy, alice):
