@@ -3,7 +3,8 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{Future, pending},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,6 +17,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::{
@@ -26,6 +28,8 @@ use crate::{
 
 /// A request on these listeners must be complete after this long.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A connection that was never used may have its first request under way: so long it is waited for at the end.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// What the admin listener knows.
 pub struct Admin {
@@ -81,8 +85,8 @@ fn text(status: StatusCode, body: &str) -> Response<String> {
     response
 }
 
-/// Serves small answers on a listener of its own, until it is dropped.
-pub async fn serve<H, F>(listener: Listener, handler: H)
+/// Serves small answers on a listener of its own until `closing` says so, and then to the end what is under way.
+pub async fn serve<H, F>(listener: Listener, closing: CancellationToken, handler: H)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<String>> + Send + 'static,
@@ -92,31 +96,56 @@ where
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
+            () = closing.cancelled() => break,
         };
         match accepted.and_then(Accepted::open) {
-            Ok(socket) => drop(connections.spawn(converse(socket, handler.clone()))),
+            Ok(socket) => drop(connections.spawn(converse(socket, closing.clone(), handler.clone()))),
             Err(error) => {
                 warn!(target: "cloakroom::admin", %error, "a connection cannot be accepted");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
     }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
 }
 
-async fn converse<H, F>(socket: Socket, handler: H)
+async fn converse<H, F>(socket: Socket, closing: CancellationToken, handler: H)
 where
     H: Fn(Request<Incoming>) -> F,
     F: Future<Output = Response<String>>,
 {
+    let asked = AtomicBool::new(false);
     let service = service_fn(|request| {
+        asked.store(true, Ordering::Relaxed);
         let answer = handler(request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
-        .serve_connection(TokioIo::new(socket), service);
-    if let Err(error) = connection.await {
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(PATIENCE)
+            .serve_connection(TokioIo::new(socket), service)
+    );
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            // hyper would wait for a first request.
+            let unused = async {
+                tokio::time::sleep(LINGER).await;
+                if asked.load(Ordering::Relaxed) {
+                    pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                result = connection => result,
+                () = unused => return,
+            }
+        }
+    };
+    if let Err(error) = result {
         debug!(target: "cloakroom::admin", %error, "a connection broke");
     }
 }

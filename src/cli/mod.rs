@@ -1,5 +1,6 @@
 //! What a person types. Arguments become settings, settings a running process, faults an exit code:
-//! 0 done, 1 it could not run, 2 the command line is wrong, 78 the configuration is wrong (`EX_CONFIG`).
+//! 0 done, 1 it could not run, 2 the command line is wrong, 78 the configuration is wrong (`EX_CONFIG`), 130 or 143
+//! it was ended by a second signal.
 
 mod check;
 pub mod demo;
@@ -16,11 +17,14 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::SignalKind;
 
 use crate::{config, telemetry};
 
 /// `EX_CONFIG` of sysexits.h.
 const CONFIGURATION: u8 = 78;
+/// Shells say so of a process that a signal ended: 128 and the signal's number.
+const BY_SIGNAL: i32 = 128;
 
 /// A reverse proxy that adds sessions to services that have none.
 #[derive(Debug, Parser)]
@@ -105,6 +109,8 @@ enum Failure {
     Argument(String),
     /// It could not run.
     Run(String),
+    /// A second signal of this kind came while requests were finishing.
+    CutOff(SignalKind),
 }
 
 impl Failure {
@@ -112,6 +118,7 @@ impl Failure {
         match self {
             Self::Configuration(_) | Self::Argument(_) => CONFIGURATION,
             Self::Run(_) => 1,
+            Self::CutOff(signal) => u8::try_from(BY_SIGNAL + signal.as_raw_value()).unwrap_or(1),
         }
     }
 }
@@ -121,6 +128,7 @@ impl std::fmt::Display for Failure {
         match self {
             Self::Configuration(faults) => faults.fmt(f),
             Self::Argument(problem) | Self::Run(problem) => f.write_str(problem),
+            Self::CutOff(_) => f.write_str("asked to end a second time; the requests under way were cut off"),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `cloakroom run`: settings → listeners → server, until a signal says stop; the settings anew when one says so.
+//! `cloakroom run`: settings → listeners → server, until a signal says stop (at once if it
+//! says so twice); the settings anew when one says so.
 
 use std::{fmt::Display, path::PathBuf};
 
@@ -51,7 +52,7 @@ pub(super) fn run(arguments: &RunArguments, log: &LogArguments) -> Result<(), Fa
     let origin = Origin { file: arguments.config.clone(), overrides };
     let loaded = origin.read(MadeUp::default())?;
     let _log = telemetry::start(log.log_format, &log.log).map_err(Failure::Argument)?;
-    runtime()?.block_on(async {
+    front_desk(async {
         warn_of(&loaded);
         let mut made_up = loaded.made_up.clone();
         let (mut server, _, mut orders) = begin(loaded).await?;
@@ -65,8 +66,7 @@ pub(super) fn run(arguments: &RunArguments, log: &LogArguments) -> Result<(), Fa
                 Err(faults) => refuse(faults.iter()),
             }
         }
-        server.drain().await;
-        Ok(())
+        end(server, &mut orders).await
     })
 }
 
@@ -92,6 +92,14 @@ fn refuse(faults: impl IntoIterator<Item: Display>) {
     error!(target: "cloakroom::config", "the old configuration stays");
 }
 
+/// Does this on the front desk's runtime, and waits for nothing beyond it.
+pub(super) fn front_desk(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
+}
+
 /// The front desk's runtime: accepts, signals, admin and application listeners.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -112,13 +120,28 @@ pub(super) async fn begin(loaded: Loaded) -> Result<(Server, Vec<Address>, Order
     Ok((server, addresses, orders))
 }
 
+/// Ends in order, or at once when that is asked for again.
+pub(super) async fn end(server: Server, orders: &mut Orders) -> Result<(), Failure> {
+    let again = async {
+        loop {
+            if let Order::End(signal) = orders.next().await {
+                return signal;
+            }
+        }
+    };
+    tokio::select! {
+        () = server.drain() => Ok(()),
+        signal = again => Err(Failure::CutOff(signal)),
+    }
+}
+
 /// What somebody wants of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     /// `SIGHUP`
     Renew,
     /// `SIGTERM` or `SIGINT`
-    End,
+    End(SignalKind),
 }
 
 /// `SIGXFSZ`: a file may not grow beyond the limit of this process.
@@ -145,8 +168,8 @@ impl Orders {
 
     pub(super) async fn next(&mut self) -> Order {
         tokio::select! {
-            _ = self.terminate.recv() => Order::End,
-            _ = self.interrupt.recv() => Order::End,
+            _ = self.terminate.recv() => Order::End(SignalKind::terminate()),
+            _ = self.interrupt.recv() => Order::End(SignalKind::interrupt()),
             _ = self.hang_up.recv() => Order::Renew,
         }
     }

@@ -6,7 +6,7 @@ use tokio::{net::TcpListener, sync::oneshot};
 
 use super::{
     Failure, LogArguments, demo, environment,
-    run::{Order, begin, runtime},
+    run::{Order, begin, end, front_desk},
     say,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 
 pub(super) fn show(listen: SocketAddr, log: &LogArguments) -> Result<(), Failure> {
     let _log = telemetry::start(log.log_format, &log.log).map_err(Failure::Argument)?;
-    runtime()?.block_on(async {
+    front_desk(async {
         let cannot = |error: std::io::Error| Failure::Run(format!("the shop cannot listen: {error}"));
         let shop = TcpListener::bind("127.0.0.1:0").await.map_err(cannot)?;
         let upstream = format!("http://{}", shop.local_addr().map_err(cannot)?);
@@ -35,8 +35,8 @@ pub(super) fn show(listen: SocketAddr, log: &LogArguments) -> Result<(), Failure
             let _ = closed.await;
         }));
         // There is no file to read again.
-        while orders.next().await != Order::End {}
-        server.drain().await;
+        while orders.next().await == Order::Renew {}
+        end(server, &mut orders).await?;
         let _ = close.send(());
         let _ = shop.await;
         Ok(())

@@ -36,6 +36,8 @@ pub enum HeadFault {
     Coding,
     /// Both say where the body ends.
     LengthAndCoding,
+    /// It began, and did not end in time.
+    TooSlow,
 }
 
 impl fmt::Display for HeadFault {
@@ -50,6 +52,7 @@ impl fmt::Display for HeadFault {
             HeadFault::Length => "Content-Length is not one decimal number",
             HeadFault::Coding => "Transfer-Encoding is not one line that says chunked, or came with HTTP/1.0",
             HeadFault::LengthAndCoding => "there are both Content-Length and Transfer-Encoding",
+            HeadFault::TooSlow => "the request's head took longer than limits.head_timeout",
         })
     }
 }

@@ -63,6 +63,11 @@ impl Entry {
         }
     }
 
+    /// Of a request of which nothing can be told.
+    pub(super) fn of_nobody() -> Self {
+        Self::begin(Method::from_bytes(b"-").unwrap_or_default(), "-")
+    }
+
     pub(super) fn count(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
     }

@@ -19,7 +19,7 @@ mod watch;
 use std::{sync::Arc, time::Instant};
 
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Version,
+    HeaderValue, Request, Response, StatusCode, Version,
     header::{ALLOW, CONNECTION, CONTENT_LENGTH, UPGRADE},
 };
 use hyper::{body::Incoming, upgrade::OnUpgrade};
@@ -37,7 +37,7 @@ pub use steps::unix_now;
 pub use upload::UploadLimits;
 
 use crate::{
-    headers::{self, HeadFault, Peer},
+    headers::{self, Peer},
     session::{Handle, settle::Outcome as Settled},
     store::{Store, lane::Lanes},
     upstream::{Fleet, Flow, Pool, ResponseBody, SendError, tunnel},
@@ -156,14 +156,26 @@ impl Shard {
         response.map(|body| body.with_entry(entry))
     }
 
-    /// Answers a request whose head is not sound, and of which nothing else is known.
-    pub fn refuse(&self, fault: HeadFault) -> Answer {
-        let mut entry = Entry::begin(Method::from_bytes(b"-").unwrap_or_default(), "-");
+    /// Answers a request that does not come to the line; of one whose head is not sound nothing is known.
+    pub fn refuse(&self, why: impl Into<Rejection>, request: Option<&Request<Incoming>>) -> Answer {
+        let mut entry = match request {
+            Some(request) => Entry::begin(request.method().clone(), request.uri().path()),
+            None => Entry::of_nobody(),
+        };
         entry.id = steps::fresh_request_id();
-        let mut response = self.reject(&fault.into(), Form::Problem, &mut entry);
+        let mut response = self.reject(&why.into(), Form::Problem, &mut entry);
         headers::set_request_id(response.headers_mut(), entry.id.clone());
         entry.status = response.status();
         response.map(|body| body.with_entry(entry))
+    }
+
+    /// Leaves the line of a request in the log whose head somebody else has refused with this status.
+    pub fn note_refused(&self, status: StatusCode, why: &dyn std::fmt::Display) {
+        let mut entry = Entry::of_nobody();
+        entry.id = steps::fresh_request_id();
+        let id = entry.id.to_str().unwrap_or_default();
+        warn!(target: "cloakroom::proxy", status = status.as_u16(), request_id = id, reason = %why, "rejected");
+        (entry.status, entry.outcome) = (status, Outcome::Rejected);
     }
 
     /// admit → find route → take ticket → load → seal token → send upstream → open update → settle → save → put ticket

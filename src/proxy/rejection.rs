@@ -31,6 +31,8 @@ pub enum Rejection {
     TargetTooLong,
     /// Over `limits.header_bytes` or `limits.headers`.
     HeadTooLarge,
+    /// Its head took longer than `limits.head_timeout`.
+    HeadTooSlow,
     /// Over `limits.body_bytes`.
     BodyTooLarge,
     /// Nothing of the request's body came for `limits.body_idle_timeout`.
@@ -79,7 +81,7 @@ impl Rejection {
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::HeadTooSlow | Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Loop => StatusCode::LOOP_DETECTED,
@@ -103,6 +105,7 @@ impl Rejection {
             Self::BadRequest(_) | Self::BodyBroken => "bad-request",
             Self::TargetTooLong => "target-too-long",
             Self::HeadTooLarge => "head-too-large",
+            Self::HeadTooSlow => "head-too-slow",
             Self::BodyTooLarge => "body-too-large",
             Self::BodyTooSlow => "body-too-slow",
             Self::Expectation => "expectation-failed",
@@ -128,6 +131,7 @@ impl Rejection {
             Self::BadRequest(_) | Self::BodyBroken => "The request is not acceptable",
             Self::TargetTooLong => "The request's address is too long",
             Self::HeadTooLarge => "The request's headers are too large",
+            Self::HeadTooSlow => "The request's headers did not arrive in time",
             Self::BodyTooLarge => "The request's body is too large",
             Self::BodyTooSlow => "The request's body did not arrive in time",
             Self::Expectation => "The request expects what is not offered",
@@ -154,6 +158,7 @@ impl Rejection {
             Self::BadRequest(_)
             | Self::TargetTooLong
             | Self::HeadTooLarge
+            | Self::HeadTooSlow
             | Self::BodyTooLarge
             | Self::BodyTooSlow
             | Self::BodyBroken
@@ -274,6 +279,7 @@ impl fmt::Display for Rejection {
             Self::TooLarge => f.write_str("the data would be larger than session.max_bytes"),
             Self::TargetTooLong => HeadFault::TargetTooLong.fmt(f),
             Self::HeadTooLarge => f.write_str("the request's head is over limits.header_bytes or limits.headers"),
+            Self::HeadTooSlow => HeadFault::TooSlow.fmt(f),
             Self::BodyTooLarge => f.write_str("the request's body is over limits.body_bytes"),
             Self::BodyTooSlow => f.write_str("nothing of the request's body came for limits.body_idle_timeout"),
             Self::BodyBroken => f.write_str("the request's body broke off or is malformed"),
@@ -289,6 +295,7 @@ impl From<HeadFault> for Rejection {
         match fault {
             HeadFault::TargetTooLong => Self::TargetTooLong,
             HeadFault::TooLong | HeadFault::TooManyFields => Self::HeadTooLarge,
+            HeadFault::TooSlow => Self::HeadTooSlow,
             HeadFault::EmptyLines
             | HeadFault::BareLineFeed
             | HeadFault::Folded
@@ -364,6 +371,7 @@ mod tests {
             (Rejection::BodyBroken, 400, "bad-request", None),
             (Rejection::TargetTooLong, 414, "target-too-long", None),
             (Rejection::HeadTooLarge, 431, "head-too-large", None),
+            (Rejection::HeadTooSlow, 408, "head-too-slow", None),
             (Rejection::BodyTooLarge, 413, "body-too-large", None),
             (Rejection::BodyTooSlow, 408, "body-too-slow", None),
             (Rejection::Expectation, 417, "expectation-failed", None),

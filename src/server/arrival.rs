@@ -1,14 +1,17 @@
 //! What happens on a public connection before HTTP: the PROXY header, the TLS handshake, and which HTTP it is.
 //!
 //! A PROXY header is demanded or not looked for; it is never guessed. Over TLS the protocol is agreed on by ALPN. In the
-//! clear HTTP/2 begins with its preface (prior knowledge), and whatever begins otherwise is HTTP/1.1. Nothing here has a
-//! time limit of its own: the caller bounds it all by that of a head.
+//! clear HTTP/2 begins with its preface (prior knowledge), and whatever begins otherwise is HTTP/1.1. All this counts towards
+//! the time of the first head.
 
 use std::{fmt, io, net::IpAddr, sync::Arc};
 
 use bytes::BytesMut;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    time::{Instant, error::Elapsed, timeout_at},
+};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{
@@ -20,6 +23,8 @@ use crate::headers::Peer;
 
 /// The first bytes of HTTP/2 (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// No method of HTTP/1.1 begins like this (RFC 9113 section 11.3 reserves it), though some begin with less of it.
+const RESERVED: &[u8] = b"PRI";
 /// What is read at once while the protocol is found out: most request heads fit.
 const PIECE: usize = 2048;
 
@@ -49,12 +54,15 @@ pub(super) enum Lost {
     Io(io::Error),
     /// It does not begin with the PROXY header that it must begin with.
     Preamble(&'static str),
+    /// Its time was up.
+    TooSlow,
 }
 
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => error.fmt(f),
+            Self::TooSlow => f.write_str("the client was too slow to begin (limits.head_timeout)"),
             Self::Preamble(problem) => write!(f, "PROXY header: {problem} (listen.proxy_protocol)"),
         }
     }
@@ -66,25 +74,32 @@ impl From<io::Error> for Lost {
     }
 }
 
+impl From<Elapsed> for Lost {
+    fn from(_: Elapsed) -> Self {
+        Self::TooSlow
+    }
+}
+
 /// Receives a connection.
 pub(super) async fn receive(
     mut stream: PacedStream,
     address: Option<IpAddr>,
     preamble: Preamble,
     tls: Option<&Arc<ServerConfig>>,
+    deadline: Instant,
 ) -> Result<Arrival, Lost> {
     let addr = match preamble {
         Preamble::None => address,
-        Preamble::ProxyHeader => match named(&mut stream).await? {
+        Preamble::ProxyHeader => match timeout_at(deadline, named(&mut stream)).await?? {
             Named::Client(client) => client,
             Named::Nobody => address,
         },
     };
     let Some(tls) = tls else {
-        let protocol = told_apart(&mut stream).await?;
+        let protocol = told_apart(&mut stream, deadline).await?;
         return Ok(Arrival { stream: Stream::Plain(stream), protocol, peer: Peer { addr, tls: false } });
     };
-    let stream = TlsAcceptor::from(Arc::clone(tls)).accept(stream).await?;
+    let stream = timeout_at(deadline, TlsAcceptor::from(Arc::clone(tls)).accept(stream)).await??;
     let protocol = match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
         Some(_) | None => Protocol::Http1,
@@ -107,11 +122,16 @@ async fn named(stream: &mut PacedStream) -> Result<Named, Lost> {
     }
 }
 
-/// Reads until it is clear which protocol this is, and gives everything back.
-async fn told_apart(stream: &mut PacedStream) -> Result<Protocol, Lost> {
+/// Reads until it is clear which protocol this is, and gives everything back. Whoever has no time left, and has said
+/// nothing that only HTTP/2 begins with, gets the answer of a slow HTTP/1.1 client.
+async fn told_apart(stream: &mut PacedStream, deadline: Instant) -> Result<Protocol, Lost> {
     let mut read = BytesMut::with_capacity(PIECE);
     let protocol = loop {
-        more(stream, &mut read).await?;
+        match timeout_at(deadline, more(stream, &mut read)).await {
+            Ok(more) => more?,
+            Err(_) if (1..RESERVED.len()).contains(&read.len()) => break Protocol::Http1,
+            Err(elapsed) => return Err(elapsed.into()),
+        }
         if read.starts_with(PREFACE) {
             break Protocol::Http2;
         }

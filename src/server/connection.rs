@@ -21,10 +21,10 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{
     Limits,
@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{
     headers::{HeadBounds, Peer},
-    proxy::Download,
+    proxy::Rejection,
     socket::Accepted,
 };
 
@@ -95,16 +95,16 @@ pub(super) async fn serve(accepted: Accepted, place: Place, current: Arc<ArcSwap
         Err(error) => return debug!(target: "cloakroom::server", %error, "a connection was lost before it began"),
     };
     let terms = &generation.terms;
-    let received = timeout(terms.limits.head_timeout, receive(stream, address, terms.preamble, terms.tls.as_ref()));
+    let deadline = Instant::now() + terms.limits.head_timeout;
+    let received = receive(stream, address, terms.preamble, terms.tls.as_ref(), deadline);
     let received = tokio::select! {
         biased;
         received = received => received,
         () = ending.reached(&pace) => return,
     };
     let arrival = match received {
-        Ok(Ok(arrival)) => arrival,
-        Ok(Err(lost)) => return debug!(target: "cloakroom::server", reason = %lost, "a connection never came to HTTP"),
-        Err(_) => return debug!(target: "cloakroom::server", "a client was too slow to begin (limits.head_timeout)"),
+        Ok(arrival) => arrival,
+        Err(lost) => return debug!(target: "cloakroom::server", reason = %lost, "a connection never came to HTTP"),
     };
     let limits = terms.limits.clone();
     drop(generation);
@@ -133,14 +133,15 @@ impl Client {
                 let builder = builder.timer(TokioTimer::new()).header_read_timeout(None);
                 let builder = builder.max_buf_size(limits.header_bytes).max_headers(limits.headers);
                 let connection = builder.serve_connection(stream, service).with_upgrades();
-                self.attend(connection, UpgradeableConnection::graceful_shutdown).await;
+                self.attend(connection, UpgradeableConnection::graceful_shutdown, |_| watch.give_up()).await;
                 watch.say_farewell().await;
             }
             Protocol::Http2 => {
                 self.pace.multiplex();
                 let connection =
                     http2_builder(limits).serve_connection(TokioIo::new(stream), self.service(None::<Arc<Watch<S>>>));
-                self.attend(connection, http2::Connection::graceful_shutdown).await;
+                let finish = http2::Connection::graceful_shutdown;
+                self.attend(connection, finish, finish).await;
             }
         }
     }
@@ -159,8 +160,10 @@ impl Client {
         service_fn(move |request: Request<Incoming>| {
             let generation = client.current.load();
             let refusal = match watch.as_ref().and_then(|watch| watch.next()) {
-                Some(fault) => Some(generation.shard.refuse(fault).map(Some)),
-                None => client.refusal(&request, &generation.terms.limits),
+                Some(fault) => Some(generation.shard.refuse(fault, None)),
+                None => client
+                    .refusal(&request, &generation.terms.limits)
+                    .map(|rejection| generation.shard.refuse(rejection, Some(&request))),
             };
             let under_way = client.pace.begin();
             let answer = match refusal {
@@ -170,10 +173,7 @@ impl Client {
             let watch = watch.clone();
             async move {
                 let (response, under_way) = match answer {
-                    Ok(answer) => {
-                        let (response, under_way) = answer.await;
-                        (response.map(Some), under_way)
-                    }
+                    Ok(answer) => answer.await,
                     Err(refused) => refused,
                 };
                 if let Some(watch) = watch {
@@ -186,25 +186,20 @@ impl Client {
 
     /// What hyper bounds on HTTP/1.1 only: header lines, and requests under way. On HTTP/2 one that the client took back
     /// is still answered (nothing that it changes may be lost), so it counts until then.
-    fn refusal(&self, request: &Request<Incoming>, limits: &Limits) -> Option<Response<Option<Download>>> {
+    fn refusal(&self, request: &Request<Incoming>, limits: &Limits) -> Option<Rejection> {
         if request.version() != Version::HTTP_2 {
             return None;
         }
-        let refused = |status| {
-            let mut response = Response::new(None);
-            *response.status_mut() = status;
-            response
-        };
         if self.pace.answering() >= limits.streams as usize {
             self.pace.overrun();
-            return Some(refused(StatusCode::SERVICE_UNAVAILABLE));
+            return Some(Rejection::Unavailable);
         }
-        let fits = request.headers().len() <= limits.headers;
-        (!fits).then(|| refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE))
+        (request.headers().len() > limits.headers).then_some(Rejection::HeadTooLarge)
     }
 
-    /// Drives the connection; `finish` asks it to end when what is under way is done.
-    async fn attend<C>(&self, connection: C, finish: fn(Pin<&mut C>))
+    /// Drives the connection; `finish` asks it to end when what is under way is done, `give_up` when the client's time is
+    /// up.
+    async fn attend<C>(&self, connection: C, finish: fn(Pin<&mut C>), give_up: impl Fn(Pin<&mut C>))
     where
         C: Future<Output = Result<(), hyper::Error>>,
     {
@@ -215,14 +210,8 @@ impl Client {
         let mut connection = pin!(connection);
         tokio::select! {
             biased;
-            result = connection.as_mut() => return ended(result),
-            () = self.pace.out_of_time(patience) => {
-                if self.pace.is_multiplexed() {
-                    finish(connection.as_mut());
-                    let _ = timeout(FAREWELL, connection).await;
-                }
-                return debug!(target: "cloakroom::server", "a client has used up its time");
-            }
+            result = connection.as_mut() => return self.ended(result),
+            () = self.pace.out_of_time(patience) => return self.part(connection, give_up).await,
             () = self.ending.reached(&self.pace) => {}
         }
         // hyper would wait for a first request.
@@ -232,9 +221,32 @@ impl Client {
         finish(connection.as_mut());
         tokio::select! {
             biased;
-            result = connection.as_mut() => ended(result),
-            () = self.pace.out_of_time(patience) => {}
+            result = connection.as_mut() => self.ended(result),
+            () = self.pace.out_of_time(patience) => self.part(connection, give_up).await,
             () = self.still_unused() => {}
+        }
+    }
+
+    /// Says what there is to say to a client whose time is up. One that takes nothing of its answer can be told nothing
+    /// on HTTP/1.1.
+    async fn part<C: Future>(&self, mut connection: Pin<&mut C>, give_up: impl Fn(Pin<&mut C>)) {
+        debug!(target: "cloakroom::server", "a client has used up its time");
+        if self.pace.is_multiplexed() || self.pace.answering() == 0 {
+            give_up(connection.as_mut());
+            let _ = timeout(FAREWELL, connection).await;
+        }
+    }
+
+    fn ended(&self, result: Result<(), hyper::Error>) {
+        match result {
+            Ok(()) => {}
+            // hyper has answered in our stead, with this status and nothing more. The error has no bytes of the client.
+            Err(error) if error.is_parse() && !error.is_parse_version_h2() => {
+                let too_long = error.is_parse_too_large();
+                let status = if too_long { StatusCode::URI_TOO_LONG } else { StatusCode::BAD_REQUEST };
+                self.current.load().shard.note_refused(status, &error);
+            }
+            Err(error) => debug!(target: "cloakroom::server", %error, "a connection broke"),
         }
     }
 
@@ -262,14 +274,4 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(limits.idle_timeout)
         .keep_alive_timeout(limits.head_timeout);
     builder
-}
-
-fn ended(result: Result<(), hyper::Error>) {
-    match result {
-        Ok(()) => {}
-        Err(error) if error.is_parse() => {
-            warn!(target: "cloakroom::server", %error, "a request could not be read; its connection is closed");
-        }
-        Err(error) => debug!(target: "cloakroom::server", %error, "a connection broke"),
-    }
 }

@@ -26,7 +26,10 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::task::JoinSet;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -121,6 +124,8 @@ pub struct Server {
     acceptors: JoinSet<()>,
     closing: CancellationToken,
     side: JoinSet<()>,
+    /// Ends the admin and application listeners: last, since requests under way may need them.
+    closing_side: CancellationToken,
     ending: Ending,
     draining: Arc<AtomicBool>,
 }
@@ -158,6 +163,7 @@ impl Server {
             acceptors: JoinSet::new(),
             closing: CancellationToken::new(),
             side: JoinSet::new(),
+            closing_side: CancellationToken::new(),
             ending,
             draining: Arc::default(),
         };
@@ -167,16 +173,18 @@ impl Server {
     }
 
     fn open(&mut self, listeners: Listeners) {
-        let advised = self.store.clone();
-        self.side.spawn(async move { advised.advise().await });
+        let (advised, closing) = (self.store.clone(), self.closing_side.clone());
+        self.side.spawn(async move { closing.run_until_cancelled(advised.advise()).await.unwrap_or_default() });
         if let Some(listener) = listeners.admin {
             let (fleets, draining) = (Arc::clone(&self.fleets), Arc::clone(&self.draining));
             let admin = Arc::new(Admin::new(self.store.clone(), fleets, draining));
-            self.side.spawn(admin::serve(listener, move |request| Arc::clone(&admin).answer(request)));
+            let answer = move |request| Arc::clone(&admin).answer(request);
+            self.side.spawn(admin::serve(listener, self.closing_side.clone(), answer));
         }
         if let Some(listener) = listeners.application {
             let application = Arc::clone(&self.application);
-            self.side.spawn(admin::serve(listener, move |request| application.load_full().answer(request)));
+            let answer = move |request| application.load_full().answer(request);
+            self.side.spawn(admin::serve(listener, self.closing_side.clone(), answer));
         }
         for listener in listeners.public {
             self.acceptors.spawn(Arc::clone(&self.door).keep(listener, self.closing.clone()));
@@ -228,7 +236,7 @@ impl Server {
     }
 
     /// Ends: `/readyz` turns 503, after `drain.delay` no connection is accepted any more and idle ones are closed, and what
-    /// is under way has `drain.timeout` to finish.
+    /// is under way has `drain.timeout` to finish, also on the listeners for operators and applications.
     pub async fn drain(mut self) {
         info!(target: "cloakroom::server", "draining");
         self.draining.store(true, Ordering::Relaxed);
@@ -240,10 +248,16 @@ impl Server {
         let door = Arc::into_inner(self.door);
         let workers = door.map(|door| door.workers).unwrap_or_default();
         let limit = self.settings.drain.timeout;
+        let deadline = Instant::now() + limit;
         for stopped in workers.into_iter().map(|worker| worker.finish(limit)).collect::<Vec<_>>() {
             if stopped.await.is_err() {
                 warn!(target: "cloakroom::server", "a worker ended badly");
             }
+        }
+        self.closing_side.cancel();
+        let side = async { while self.side.join_next().await.is_some() {} };
+        if timeout_at(deadline, side).await.is_err() {
+            warn!(target: "cloakroom::server", "drain.timeout has passed; requests of applications or operators are cut off");
         }
         self.side.shutdown().await;
         self.depot.close().await;

@@ -75,16 +75,16 @@ impl AsyncWrite for PacedStream {
     }
 }
 
-/// A response's body, or none. While it is not asked for more after it gave something, the client takes nothing; when it
+/// A response's body. While it is not asked for more after it gave something, the client takes nothing; when it
 /// is gone, so is its request.
 pub(super) struct PacedBody {
-    body: Option<Download>,
+    body: Download,
     waits: bool,
     request: UnderWay,
 }
 
 impl PacedBody {
-    pub(super) fn new(body: Option<Download>, request: UnderWay) -> Self {
+    pub(super) fn new(body: Download, request: UnderWay) -> Self {
         Self { body, waits: false, request }
     }
 }
@@ -102,8 +102,7 @@ impl Body for PacedBody {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let frame = Pin::new(body).poll_frame(cx);
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
         let waits = matches!(frame, Poll::Ready(Some(Ok(_))));
         if waits || self.waits {
             self.request.moved(isize::from(waits) - isize::from(self.waits));
@@ -113,10 +112,10 @@ impl Body for PacedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.body.size_hint()
     }
 }

@@ -40,6 +40,7 @@ pub(super) struct Watch<S> {
     begun: AtomicU64,
     answered: AtomicU64,
     switched: AtomicBool,
+    given_up: AtomicBool,
     /// The socket, if the client was still sending when the parser was done with it.
     unread: Mutex<Option<S>>,
 }
@@ -51,6 +52,7 @@ impl<S> Watch<S> {
             begun: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             switched: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
             unread: Mutex::new(None),
         }
     }
@@ -65,6 +67,12 @@ impl<S> Watch<S> {
     pub(super) fn answered(&self, switched: bool) {
         self.switched.fetch_or(switched, Relaxed);
         self.answered.fetch_add(1, Relaxed);
+    }
+
+    /// The client has used up its time: a head that it began is refused when the connection is polled next, and to the
+    /// parser there is nothing after it.
+    pub(super) fn give_up(&self) {
+        self.given_up.store(true, Relaxed);
     }
 }
 
@@ -204,6 +212,19 @@ impl<S> Sentry<S> {
         self.place = Place::Refused(if head.starts_with(b"HEAD ") { STAND_IN_FOR_HEAD } else { STAND_IN });
     }
 
+    /// Has a head that will not come to its end refused; false if none was begun.
+    fn refuse_begun(&mut self) -> bool {
+        let begun = std::mem::take(&mut self.held);
+        if begun.is_empty() {
+            return false;
+        }
+        self.refuse(HeadFault::TooSlow, &begun);
+        if let Place::Refused(instead) = self.place {
+            (self.held, self.cleared) = (instead.to_vec(), instead.len());
+        }
+        true
+    }
+
     /// Judges what arrived behind `before` in the parser's own buffer, where it may stay; the rest is held.
     fn judge_arrived(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
         let arrived = &buffer.filled()[before..];
@@ -268,6 +289,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sentry<S> {
                 Place::Broken => return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, ChunkFault))),
                 // Nobody wakes the parser here: it goes on by itself, with the answer.
                 Place::Refused(_) => return Poll::Pending,
+                Place::Head { .. } if this.watch.given_up.load(Relaxed) => {
+                    if this.refuse_begun() {
+                        continue;
+                    }
+                    return Poll::Ready(Ok(()));
+                }
                 Place::Switching if this.held.len() >= this.bounds.bytes => return Poll::Pending,
                 _ => {}
             }

@@ -1,11 +1,12 @@
 //! Contract 7, the end of the process: `/readyz` first, then no new connections, what is under way finishes, exit 0; and
 //! no request fails (threats R-17, P-12).
 
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Answer, Ask, Connection, Gate, Http2, Proxy, SCRIPT, Store, let_pass, until, world};
+use crate::support::{Answer, Ask, Browser, Connection, Gate, Http2, Proxy, SCRIPT, Store, let_pass, until, world};
 
 fn readiness(proxy: &Proxy) -> u16 {
     let mut connection = Connection::at(proxy.admin(), proxy.ledger());
@@ -89,6 +90,115 @@ fn what_does_not_finish_in_time_is_cut_off() {
         proxy.terminate();
         assert!(exchange.into_connection().head().is_err());
         gate.release();
+    });
+}
+
+/// As a shell tells it of a process that a signal ended: 128 and the signal's number. What was acknowledged stays.
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    world(Store::File, |w| {
+        let proxy = w.proxy_with("drain.delay = \"1s\"");
+        let browser = w.browser(&proxy);
+        for (code, turn) in [(143, 1), (130, 2), (143, 3)] {
+            browser.update(&format!(r#"{{"n":{turn}}}"#));
+            let gate = Gate::new();
+            let exchange = browser.open(Ask::get("/"), Answer::ok().after(&gate));
+            gate.arrived();
+            let begun = Instant::now();
+            proxy.ask_to_end();
+            if turn == 3 {
+                until("/readyz to turn", || (readiness(&proxy) == 503).then_some(()));
+            } else {
+                until("no new connections", || proxy.try_connect().err());
+            }
+            if code == 130 {
+                proxy.interrupt()
+            } else {
+                proxy.ask_to_end()
+            }
+            proxy.ended_with(code);
+            assert!(begun.elapsed() < Duration::from_secs(10), "{:?} of 30 s", begun.elapsed());
+            assert!(exchange.into_connection().head().is_err());
+            gate.release();
+            proxy.restart();
+            assert_eq!(browser.data(), format!(r#"{{"n":{turn}}}"#).as_str());
+        }
+    });
+}
+
+/// A change out of band whose head the proxy has, and of whose body all but the last byte.
+fn begin_patch(proxy: &Proxy, bearer: &str, key: &str) -> Connection {
+    let mut connection = Connection::at(proxy.application(), proxy.ledger());
+    let head = format!(
+        "PATCH /v1/session HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {bearer}\r\nExpect: 100-continue\r\n\
+         Content-Type: application/merge-patch+json\r\nContent-Length: 7\r\n\r\n"
+    );
+    connection.send(head.as_bytes()).expect("sending");
+    assert_eq!(connection.interim().expect("the request has begun"), 100);
+    connection.send(format!(r#"{{"{key}":1"#).as_bytes()).expect("sending");
+    connection
+}
+
+fn finish(patch: &mut Connection) -> u16 {
+    patch.send(b"}").expect("the last byte");
+    patch.head().expect("an answer").status
+}
+
+fn token(browser: &Browser) -> String {
+    browser
+        .get("/", Answer::ok())
+        .passed(200)
+        .seen
+        .expect("the request")
+        .headers
+        .first("x-session")
+        .expect("one")
+        .into()
+}
+
+/// Browsers' requests are done first, since their applications may need it; then this listener closes too.
+#[test]
+fn a_change_out_of_band_under_way_is_saved_before_the_store_is_closed() {
+    world(Store::File, |w| {
+        let proxy = w.proxy();
+        let browser = w.browser(&proxy);
+        browser.update(r#"{"n":0}"#);
+        let bearer = token(&browser);
+        let mut patch = begin_patch(&proxy, &bearer, "a");
+        let mut kept = Connection::at(proxy.application(), proxy.ledger());
+        kept.send(b"GET /.well-known/jwks.json HTTP/1.1\r\nHost: a\r\n\r\n").expect("sending");
+        assert_eq!(kept.reply("GET").expect("an answer").status, 200);
+        let unused = Connection::at(proxy.application(), proxy.ledger());
+        let gate = Gate::new();
+        let exchange = browser.start(Ask::get("/"), Answer::ok().after(&gate));
+        gate.arrived();
+        proxy.ask_to_end();
+        until("no new connections", || proxy.try_connect().err());
+        assert_eq!(finish(&mut begin_patch(&proxy, &bearer, "b")), 204, "a browser's request is under way");
+        gate.release();
+        exchange.reply().passed(200);
+        until("no new connections of applications", || TcpStream::connect(proxy.application()).err());
+        for mut waiting in [kept, unused] {
+            assert!(waiting.head().is_err(), "a connection that waits for nothing is closed");
+        }
+        assert_eq!(finish(&mut patch), 204);
+        proxy.ended();
+        assert!(!proxy.log().contains("drain.timeout has passed"));
+        proxy.restart();
+        assert_eq!(browser.data(), r#"{"n":0,"b":1,"a":1}"#);
+    });
+}
+
+#[test]
+fn a_change_out_of_band_that_does_not_finish_in_time_is_cut_off() {
+    world(Store::Memory, |w| {
+        let proxy = w.proxy_with("drain.timeout = \"300ms\"");
+        let browser = w.browser(&proxy);
+        browser.update(r#"{"n":0}"#);
+        let mut patch = begin_patch(&proxy, &token(&browser), "a");
+        proxy.terminate();
+        assert!(patch.head().is_err());
+        assert!(proxy.log().contains("drain.timeout has passed"));
     });
 }
 

@@ -3,13 +3,15 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 
-use crate::support::{Answer, Ask, Frame, Frames, Gate, SCRIPT, Store, World, let_pass, tls_client, until, world};
+use crate::support::{
+    Answer, Ask, Frame, Frames, Gate, Proxy, SCRIPT, Store, World, latin1, let_pass, tls_client, until, world,
+};
 
 const LIMITS: &str = "limits = { head_timeout = \"1s\", idle_timeout = \"2s\" }";
 const HEAD: Duration = Duration::from_secs(1);
@@ -17,12 +19,35 @@ const IDLE: Duration = Duration::from_secs(2);
 
 /// When the proxy closed this connection, or `None` if it did not.
 fn closed_after(stream: &mut TcpStream, begun: Instant) -> Option<Duration> {
+    said_before_it_closed(stream, begun).0
+}
+
+/// The same, with what it said before.
+fn said_before_it_closed(stream: &mut TcpStream, begun: Instant) -> (Option<Duration>, String) {
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
-    let mut waste = Vec::new();
-    match stream.read_to_end(&mut waste) {
+    let mut said = Vec::new();
+    let took = match stream.read_to_end(&mut said) {
         Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock) => None,
         Ok(_) | Err(_) => Some(begun.elapsed()),
+    };
+    (took, latin1(&said))
+}
+
+/// Whether this may be the beginning of an HTTP/1.1 request.
+fn is_begun(beginning: &[u8]) -> bool {
+    let other = [&b"PRI"[..], b"PROXY"].iter().any(|other| beginning.starts_with(other));
+    beginning.first().is_some_and(u8::is_ascii_uppercase) && !other
+}
+
+/// Whoever has begun a request of HTTP/1.1 is told; nobody else would understand.
+fn is_told(beginning: &[u8], said: &str) -> bool {
+    if !is_begun(beginning) {
+        return !said.contains("HTTP/1");
     }
+    let (head, problem) = said.split_once("\r\n\r\n").unwrap_or_default();
+    head.starts_with("HTTP/1.1 408 ")
+        && head.to_ascii_lowercase().contains("\r\nconnection: close")
+        && problem.contains("urn:cloakroom:error:head-too-slow")
 }
 
 /// Clocks of two processes: a little early is not early.
@@ -38,6 +63,9 @@ fn whoever_is_slow_to_begin_is_cut_off_in_every_phase() {
     let plain = [
         Vec::new(),
         b"G".to_vec(),
+        b"P".to_vec(),
+        b"PR".to_vec(),
+        b"PROPFIND".to_vec(),
         b"GET / HT".to_vec(),
         b"GET / HTTP/1.1\r\nHost: local".to_vec(),
         b"PRI * HT".to_vec(),
@@ -70,13 +98,20 @@ fn whoever_is_slow_to_begin_is_cut_off_in_every_phase() {
                         let mut stream = TcpStream::connect(address).expect("connecting");
                         let begun = Instant::now();
                         stream.write_all(beginning).expect("a beginning");
-                        let took = closed_after(&mut stream, begun);
-                        assert!(within(took, HEAD), "{:?}: {took:?}", String::from_utf8_lossy(beginning));
+                        let (took, said) = said_before_it_closed(&mut stream, begun);
+                        let beginning = (beginning, String::from_utf8_lossy(beginning));
+                        assert!(within(took, HEAD), "{:?}: {took:?}", beginning.1);
+                        assert!(is_told(beginning.0, &said), "{:?}: {said:?}", beginning.1);
                     });
                 }
             }
         });
         assert!(w.upstream.requests().is_empty());
+        let begun = plain.iter().filter(|beginning| is_begun(beginning)).count();
+        let told = until("a line in the log for each answer", || {
+            Some(proxies[0].0.access_lines()).filter(|lines| lines.len() >= begun)
+        });
+        assert!(told.len() == begun && told.iter().all(|line| line["status"] == 408), "{told:?}");
     });
 }
 
@@ -112,17 +147,22 @@ fn a_handshake_buys_no_time_and_neither_do_single_bytes() {
 fn between_requests_there_is_the_idle_time_and_in_a_head_that_of_a_head() {
     world(Store::Memory, |w| {
         let proxy = w.proxy_with(LIMITS);
-        for (more, limit) in [(&b""[..], IDLE), (b"GET / HTTP/1.1\r\nHo", HEAD)] {
+        for (more, limit) in [(&b""[..], IDLE), (b"GET / HTTP/1.1\r\nHo", HEAD), (b"\r\n", HEAD)] {
             let mut stream = TcpStream::connect(proxy.address()).expect("connecting");
             let key = w.expect(Answer::ok());
             let request = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{SCRIPT}: {key}\r\n\r\n");
             stream.write_all(request.as_bytes()).expect("a request");
-            let mut answer = [0; 12];
-            stream.read_exact(&mut answer).expect("an answer");
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"\r\n\r\nok") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).expect("an answer");
+                answer.extend(byte);
+            }
             let begun = Instant::now();
             stream.write_all(more).expect("the next head");
-            let took = closed_after(&mut stream, begun);
+            let (took, said) = said_before_it_closed(&mut stream, begun);
             assert!(within(took, limit), "{took:?} instead of {limit:?}");
+            assert!(is_told(more, &said), "{said:?}");
         }
     });
 }
@@ -195,35 +235,111 @@ fn an_answer_that_waits_for_the_application_is_not_timed() {
     });
 }
 
+/// A connection that sends one byte a second, or nothing more.
+struct Slow {
+    stream: TcpStream,
+    begun: Instant,
+    left: Vec<u8>,
+    sent: Instant,
+    limit: Duration,
+    said: Vec<u8>,
+}
+
+impl Slow {
+    fn begin(proxy: &Proxy, at_once: &[u8], left: &[u8], limit: Duration) -> Self {
+        let mut stream = TcpStream::connect(proxy.address()).expect("connecting");
+        stream.write_all(at_once).expect("a beginning");
+        stream.set_nonblocking(true).expect("a socket that does not wait");
+        let begun = Instant::now();
+        Self { stream, begun, left: left.iter().rev().copied().collect(), sent: begun, limit, said: Vec::new() }
+    }
+
+    /// When it was closed, if it is.
+    fn closed(&mut self) -> Option<Duration> {
+        let mut piece = [0; 1024];
+        loop {
+            match self.stream.read(&mut piece) {
+                Ok(count) if count > 0 => self.said.extend(&piece[..count]),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return None,
+                Ok(_) | Err(_) => return Some(self.begun.elapsed()),
+            }
+        }
+    }
+
+    fn trickle(&mut self) {
+        if self.sent.elapsed() >= Duration::from_secs(1) {
+            self.sent = Instant::now();
+            if let Some(byte) = self.left.pop() {
+                let _ = self.stream.write(&[byte]);
+            }
+        }
+    }
+}
+
 /// A thousand clients that are slow in all ways at once, and one that is not.
 #[test]
 fn a_thousand_slow_connections_are_closed_in_time_while_others_are_served() {
+    const LIMITS: &str = "limits = { head_timeout = \"3s\", idle_timeout = \"4s\", body_idle_timeout = \"2s\", \
+                          connections = 2000 }";
+    let (head, body) = (Duration::from_secs(3), Duration::from_secs(2));
     world(Store::Memory, |w| {
-        let limits = LIMITS.replace(" }", ", connections = 2000 }");
-        let proxy = w.proxy_with(&limits);
+        let proxy = w.proxy_with(LIMITS);
         let (proxy, over) = (&proxy, AtomicBool::new(false));
-        let begun = Instant::now();
+        let settings = Frames::encoded(Frame::SETTINGS, 0, 0, b"");
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        let speaks_http_2 = [&preface[..], &settings].concat();
+        let headers = Frames::encoded_request(1, &[(":method", b"GET"), (":path", b"/")]);
+        let whole = b"GET /slow HTTP/1.1\r\nHost: localhost\r\nX-Filler: aaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n";
+        let half_a_body = |framing: &str| {
+            let key = w.expect(Answer::ok());
+            let head = format!("POST / HTTP/1.1\r\nHost: localhost\r\n{SCRIPT}: {key}\r\n{framing}");
+            Slow::begin(proxy, head.as_bytes(), b"", body)
+        };
+        let slow = |number: usize| match number % 10 {
+            // one byte a second
+            0 => Slow::begin(proxy, &whole[..1], &whole[1..], head),
+            1 => Slow::begin(proxy, &whole[..30], &whole[30..], head),
+            2 => Slow::begin(proxy, &preface[..3], &preface[3..], head),
+            3 => Slow::begin(proxy, &speaks_http_2, &headers, head),
+            // no more
+            4 => Slow::begin(proxy, b"", b"", head),
+            5 => Slow::begin(proxy, &whole[..9], b"", head),
+            6 => Slow::begin(proxy, &whole[..50], b"", head),
+            7 => Slow::begin(proxy, &preface[..12], b"", head),
+            8 => half_a_body("Content-Length: 10\r\n\r\nhalf"),
+            _ => half_a_body("Transfer-Encoding: chunked\r\n\r\n8\r\nhalf"),
+        };
+        let (answered, begun) = (AtomicUsize::new(0), Instant::now());
         thread::scope(|scope| {
             scope.spawn(|| {
                 let browser = w.browser(proxy);
                 // A failed test must end as well.
                 while !over.load(Ordering::SeqCst) && begun.elapsed() < Duration::from_secs(60) {
                     browser.get("/", Answer::ok()).passed(200);
+                    answered.fetch_add(1, Ordering::SeqCst);
                     let_pass(Duration::from_millis(20));
                 }
             });
-            let beginnings = [&b""[..], b"GET / HTTP/1.1\r\nHost", b"PRI * H", b"POST / HTTP/1.1\r\n"];
-            let slow = (0..1_000).map(|number| {
-                let mut stream = TcpStream::connect(proxy.address()).expect("connecting");
-                stream.write_all(beginnings[number % beginnings.len()]).expect("a beginning");
-                stream
-            });
-            let slow: Vec<TcpStream> = slow.collect();
-            for mut stream in slow {
-                assert!(closed_after(&mut stream, begun).is_some(), "a slow connection is still open");
+            let mut open: Vec<(usize, Slow)> = (0..1_000).map(|number| (number, slow(number))).collect();
+            while !open.is_empty() {
+                open.retain_mut(|(number, slow)| match slow.closed() {
+                    Some(took) => {
+                        let said = latin1(&slow.said);
+                        assert!(within(Some(took), slow.limit), "{number}: {took:?} of {:?}: {said}", slow.limit);
+                        let told = matches!(*number % 10, 0 | 1 | 5 | 6 | 8 | 9);
+                        assert_eq!(said.starts_with("HTTP/1.1 408 "), told, "{number}: {said}");
+                        false
+                    }
+                    None => {
+                        slow.trickle();
+                        assert!(slow.begun.elapsed() < Duration::from_secs(30), "{number} is still open");
+                        true
+                    }
+                });
+                let_pass(Duration::from_millis(10));
             }
-            assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
             over.store(true, Ordering::SeqCst);
         });
+        assert!(answered.load(Ordering::SeqCst) > 20, "the others were hardly served");
     });
 }

@@ -125,8 +125,10 @@ impl Round<'_> {
         let mut states = vec![before];
         for (done, plan, stored) in writes {
             let last = states.last().expect("a state");
-            if stored.version() == last.version() + 2 {
-                let undone = self.undone(last).into_iter().find(|undone| leads_to(undone, done, stored));
+            if stored.version() > last.version() + 1 {
+                let made_of =
+                    |undone: &State| undone.version() + 1 == stored.version() && leads_to(undone, done, stored);
+                let undone = self.undone(last).into_iter().find(made_of);
                 states.push(undone.unwrap_or_else(|| panic!("a version that nobody made; {context}")));
             }
             let last = states.last().expect("a state");
@@ -136,24 +138,22 @@ impl Round<'_> {
         states
     }
 
-    /// The changes that may have been made and undone again, because their subject was revoked meanwhile. Others may have
-    /// met one of them.
+    /// The changes that may have been made and undone again, one on top of the other, because their subject was revoked
+    /// meanwhile. Others may have met one of them.
     fn undone(&self, last: &State) -> Vec<State> {
-        let State::Live { record, retired } = last else { return Vec::new() };
-        let made = self.mine().filter(|done| self.gave_way(done)).filter_map(|done| {
-            let (who, deed) = done.asked()?;
-            let Expected::Change(body, rotated) = last.expect(who, deed) else { return None };
-            let mut next = record.clone();
-            next.version += 1;
-            (next.data, next.subject) = (body.data.to_string().into(), body.subject);
-            let mut retired = retired.clone();
-            if rotated {
-                retired.push(next.secret);
-                next.secret = UNSEEN;
-            }
-            Some(State::Live { record: next, retired })
-        });
-        made.collect()
+        self.built(last, &self.mine().filter(|done| self.gave_way(done)).collect::<Vec<_>>())
+    }
+
+    fn built(&self, last: &State, undone: &[&Done]) -> Vec<State> {
+        let mut states = Vec::new();
+        for (place, done) in undone.iter().enumerate() {
+            let Some(next) = passed_over(last, done) else { continue };
+            let others = [&undone[..place], &undone[place + 1..]].concat();
+            let further = self.built(&next, &others);
+            states.push(next);
+            states.extend(further);
+        }
+        states
     }
 
     /// Whether this was refused although it fits: it gave its session a subject that was being revoked.
@@ -253,11 +253,28 @@ fn written(done: &Done) -> Option<(&Done, &Plan, &Stored)> {
 /// Whether what was stored by this change can have been made of that state.
 fn leads_to(state: &State, done: &Done, stored: &Stored) -> bool {
     let Some((who, deed)) = done.asked() else { return false };
-    match (state.expect(who, deed), stored) {
-        (Expected::Change(body, _), Stored::Live(record)) => Body::of(record) == body,
-        (Expected::End | Expected::Replace(_), Stored::Tombstone(_)) => true,
+    match (state, state.expect(who, deed), stored) {
+        (State::Live { record: before, .. }, Expected::Change(body, rotated), Stored::Live(record)) => {
+            Body::of(record) == body && (before.secret == UNSEEN || (record.secret != before.secret) == rotated)
+        }
+        (_, Expected::End | Expected::Replace(_), Stored::Tombstone(_)) => true,
         _ => false,
     }
+}
+
+/// The state that a change has made which was undone again.
+fn passed_over(last: &State, done: &Done) -> Option<State> {
+    let State::Live { record, retired } = last else { return None };
+    let (who, deed) = done.asked()?;
+    let Expected::Change(body, rotated) = last.expect(who, deed) else { return None };
+    let (mut next, mut retired) = (record.clone(), retired.clone());
+    next.version += 1;
+    (next.data, next.subject, next.persistent) = (body.data.to_string().into(), body.subject, body.persistent);
+    if rotated {
+        retired.push(next.secret);
+        next.secret = UNSEEN;
+    }
+    Some(State::Live { record: next, retired })
 }
 
 /// The state after a change, which must be the one that the model expects.

@@ -229,6 +229,13 @@ impl Proxy {
         String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
     }
 
+    /// What it has logged for each request, as JSON.
+    pub(crate) fn access_lines(&self) -> Vec<serde_json::Value> {
+        let log = self.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str(line).ok());
+        lines.filter(|line: &serde_json::Value| line["target"] == "cloakroom::access").collect()
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.running.lock().expect("proxy").is_some()
     }
@@ -236,6 +243,11 @@ impl Proxy {
     /// Sends SIGTERM.
     pub(crate) fn ask_to_end(&self) {
         self.signal(Signal::TERM);
+    }
+
+    /// Sends SIGINT.
+    pub(crate) fn interrupt(&self) {
+        self.signal(Signal::INT);
     }
 
     fn signal(&self, signal: Signal) {
@@ -246,9 +258,15 @@ impl Proxy {
 
     /// Waits for the end that was asked for; it must be a success.
     pub(crate) fn ended(&self) {
+        self.ended_with(0);
+    }
+
+    /// Waits for the end that was asked for, with this exit code.
+    #[track_caller]
+    pub(crate) fn ended_with(&self, code: i32) {
         let mut running = self.running.lock().expect("proxy").take().expect("a running proxy");
-        let status = until("the proxy to end after SIGTERM", || running.child.try_wait().expect("the proxy's state"));
-        assert_eq!(status.code(), Some(0), "the proxy ended with {status}\n{}", self.log());
+        let status = until("the proxy to end after a signal", || running.child.try_wait().expect("the proxy's state"));
+        assert_eq!(status.code(), Some(code), "the proxy ended with {status}\n{}", self.log());
     }
 
     /// SIGTERM, and exit status 0.
