@@ -127,7 +127,11 @@ mod tests {
     use super::*;
 
     fn names(globs: &[&str]) -> Names {
-        Names { cookies: globs.iter().map(|glob| Glob::parse(glob).unwrap()).collect(), volatile: vec![], session_only: vec![] }
+        Names {
+            cookies: globs.iter().map(|glob| Glob::parse(glob).unwrap()).collect(),
+            volatile: vec![],
+            session_only: vec![],
+        }
     }
 
     #[test]

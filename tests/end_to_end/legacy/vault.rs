@@ -243,6 +243,27 @@ fn values_are_bytes_and_come_back_as_they_were() {
     });
 }
 
+#[test]
+fn no_value_of_a_cookie_breaks_splits_or_forges_a_header() {
+    world(Store::Redis, |w| {
+        let proxy = w.proxy_with(CONFIG);
+        for value in [&b"a\0b"[..], b"a\x01b", b"a\x7fb", b"a\rX-Admin: 1"] {
+            let browser = w.browser(&proxy);
+            let line = [b"PHPSESSID=", value, b"; path=/"].concat();
+            let reply = browser.get("/", Answer::ok().raw_header("Set-Cookie", &line));
+            assert_eq!((reply.status, reply.header("x-admin")), (502, None), "{value:?}");
+            assert_eq!(visit(&browser, "/"), "", "{value:?}");
+        }
+        for name in ["legacy_\u{43a}", "legacy_ a", "legacy_[x]", "legacy_%0d%0aX-Admin:1"] {
+            let browser = w.browser(&proxy);
+            browser.get("/", sets(&[&format!("{name}=\u{43b}\u{1f5dd},\t1; path=/")])).passed(200);
+            let reply = silent(browser.get("/", Answer::ok()).passed(200));
+            assert_eq!(got(&reply), latin1(format!("{name}=\u{43b}\u{1f5dd},\t1").as_bytes()));
+            assert!(reply.seen.as_ref().expect("a request").headers.all("x-admin").is_empty());
+        }
+    });
+}
+
 /// What a session weighs is what is written down, so that no store is asked to read more than it expects.
 #[test]
 fn the_largest_vault_is_read_again_however_its_bytes_are_written() {
