@@ -34,6 +34,7 @@ mod protocols;
 mod races;
 mod realms;
 mod redis;
+mod refused;
 mod reload;
 mod requests;
 mod revocations;
