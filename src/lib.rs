@@ -33,11 +33,11 @@
 //! | [`route`] | pure: host and path to route and realm | none |
 //! | [`store`] | what holds for every store; memory, file and Redis; carrying a decision out | `session`, `tls`, `telemetry` |
 //! | [`upstream`] | connections to applications: which server, pool, bodies, tunnels | `tls` |
-//! | [`server`] | listeners, TLS, a sentry before the parser, one runtime per core, drain, reload | `proxy`, `store`, `admin`, `application`, `headers`, `socket`, `tls`, `upstream`, `telemetry` |
-//! | [`admin`] | health and metrics, for operators | `store`, `socket`, `upstream`, `telemetry` |
+//! | [`server`] | listeners, TLS, a sentry before the parser, one runtime per core, drain, reload | `proxy`, `store`, `admin`, `application`, `headers`, `socket`, `tls`, `telemetry` |
+//! | [`admin`] | for operators: health, metrics, sessions, status | `session`, `store`, `socket`, `upstream`, `telemetry` |
 //! | [`application`] | keys and session data, for applications | `proxy`, `envelope`, `session`, `store` |
 //! | [`config`] | text to every room's `Settings`, all faults at once | the rooms whose settings it fills |
-//! | [`cli`] | what a person types; the demo shop | `config`, `server`, `telemetry`, `envelope`, `store`, `session`, `upstream` |
+//! | [`cli`] | what a person types; the demo shop | `config`, `server`, `telemetry`, `admin`, `envelope`, `store`, `session`, `upstream` |
 //! | [`tls`] | certificates and keys to rustls configurations | none |
 //! | [`socket`] | addresses, listeners and connections: TCP or Unix sockets | none |
 //! | [`telemetry`] | how logs look, how numbers are counted and told | none |

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use http::{HeaderValue, Response, header};
 
-use super::{Admin, text};
+use super::{Admin, answer::text};
 use crate::{
     telemetry::{Page, Source},
     upstream::Fleet,
@@ -20,7 +20,7 @@ impl Admin {
         for source in &self.sources {
             source.tell(&mut page);
         }
-        tell_servers(&mut page, &self.fleets.load());
+        tell_servers(&mut page, &self.fleets);
         let store = self.store.ping().await;
         page.gauge("cloakroom_store_up", "Whether the store answers.").add(&[], store.is_ok().into());
         let ready = self.troubles(store).is_empty();
@@ -36,9 +36,9 @@ fn tell_servers(page: &mut Page, fleets: &[Arc<Fleet>]) {
     let mut family = page.gauge("cloakroom_upstream_server_healthy", help);
     for fleet in fleets {
         let mut servers: BTreeMap<String, bool> = BTreeMap::new();
-        for (server, healthy) in fleet.servers() {
+        for (server, standing) in fleet.standings() {
             // One that is listed twice is one series.
-            *servers.entry(server).or_default() |= healthy;
+            *servers.entry(server).or_default() |= standing == "up";
         }
         for (server, healthy) in servers {
             family.add(&[("upstream", &fleet.settings().name), ("server", &server)], healthy.into());

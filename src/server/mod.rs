@@ -35,14 +35,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    admin::{self, Admin, Sources},
+    admin::{self, Admin, Guard, Sources},
     application::Application,
     proxy::{self, Common},
-    socket::BindError,
+    socket::{Address, BindError},
     store::{self, Depot, Store},
     telemetry::Process,
     tls::TlsError,
-    upstream::Fleet,
 };
 use connection::Ending;
 use door::Door;
@@ -120,11 +119,12 @@ pub struct Server {
     terms: Arc<Terms>,
     depot: Depot,
     store: Store,
-    /// `/readyz` asks them.
-    fleets: Arc<ArcSwap<Vec<Arc<Fleet>>>>,
+    /// `None`: not served.
+    admin: Option<Arc<ArcSwap<Admin>>>,
     application: Arc<ArcSwap<Application>>,
     /// What applications did out of band.
     tally: Arc<proxy::Tally>,
+    sources: Sources,
     door: Arc<Door>,
     acceptors: JoinSet<()>,
     closing: CancellationToken,
@@ -156,6 +156,7 @@ impl Server {
         let at_start = proxy.store.clone();
         let tally = common.tallies.open();
         let application = Application::new(&common, store.clone(), Arc::clone(&tally));
+        let draining = Arc::default();
         let places = Places::new(settings.limits.connections);
         let counted = Arc::new(Tally::new(Arc::clone(&places)));
         let sources: Sources = vec![
@@ -164,12 +165,14 @@ impl Server {
             Arc::new(depot.clone()),
             Arc::clone(&counted) as _,
         ];
+        let admin = admin(&settings, &proxy, &common, &store, &draining, &sources);
         let mut server = Self {
             door: Arc::new(Door::new(workers, places, counted)),
             tally,
+            sources,
             settings,
             at_start,
-            fleets: Arc::new(ArcSwap::new(Arc::clone(&common.fleets))),
+            admin: admin.map(|admin| Arc::new(ArcSwap::from_pointee(admin))),
             common,
             depot,
             terms,
@@ -180,20 +183,19 @@ impl Server {
             side: JoinSet::new(),
             closing_side: CancellationToken::new(),
             ending,
-            draining: Arc::default(),
+            draining,
         };
-        server.open(listeners, sources);
+        server.open(listeners);
         info!(target: "cloakroom::server", shards, "ready");
         Ok(server)
     }
 
-    fn open(&mut self, listeners: Listeners, sources: Sources) {
+    fn open(&mut self, listeners: Listeners) {
         let (advised, closing) = (self.store.clone(), self.closing_side.clone());
         self.side.spawn(async move { closing.run_until_cancelled(advised.advise()).await.unwrap_or_default() });
-        if let Some(listener) = listeners.admin {
-            let (fleets, draining) = (Arc::clone(&self.fleets), Arc::clone(&self.draining));
-            let admin = Arc::new(Admin::new(self.store.clone(), fleets, draining, sources));
-            let answer = move |request| Arc::clone(&admin).answer(request);
+        if let (Some(listener), Some(admin)) = (listeners.admin, &self.admin) {
+            let admin = Arc::clone(admin);
+            let answer = move |request| admin.load_full().answer(request);
             self.side.spawn(admin::serve(listener, self.closing_side.clone(), answer));
         }
         if let Some(listener) = listeners.application {
@@ -225,10 +227,13 @@ impl Server {
         for renewed in renewed {
             let _ = renewed.await;
         }
-        let Renewal { common, terms, .. } = renewal;
+        let Renewal { common, terms, proxy } = renewal;
         let application = Application::new(&common, self.store.clone(), Arc::clone(&self.tally));
         self.application.store(Arc::new(application));
-        self.fleets.store(Arc::clone(&common.fleets));
+        let admin = admin(&settings, &proxy, &common, &self.store, &self.draining, &self.sources);
+        if let (Some(now), Some(admin)) = (&self.admin, admin) {
+            now.store(Arc::new(admin));
+        }
         self.door.places.resize(settings.limits.connections);
         (self.settings, self.common, self.terms) = (settings, common, terms);
         Ok(())
@@ -242,7 +247,7 @@ impl Server {
         let keys = [
             ("listen.address", self.settings.listen == settings.listen),
             ("application.address", self.settings.application == settings.application),
-            ("admin.address", self.settings.admin == settings.admin),
+            ("admin.address", admin_address(&self.settings) == admin_address(settings)),
             ("[store] (all but on_failure and save_timeout)", place(before) == place(after)),
             ("session.max_bytes to more than it was at start", after.value_bytes <= before.value_bytes),
             ("store.save_timeout of a file", !is_file || before.save_timeout == after.save_timeout),
@@ -278,4 +283,28 @@ impl Server {
         self.depot.close().await;
         info!(target: "cloakroom::server", "stopped");
     }
+}
+
+fn admin_address(settings: &Settings) -> Option<&Address> {
+    settings.admin.as_ref().map(|admin| &admin.address)
+}
+
+/// What operators are shown of a configuration.
+fn admin(
+    settings: &Settings,
+    proxy: &proxy::Settings,
+    common: &Common,
+    store: &Store,
+    draining: &Arc<AtomicBool>,
+    sources: &Sources,
+) -> Option<Admin> {
+    Some(Admin {
+        guard: Guard::of(settings.admin.as_ref()?),
+        store: store.clone(),
+        store_kind: proxy.store.kind.name(),
+        policy: proxy.policy.clone(),
+        fleets: Arc::clone(&common.fleets),
+        draining: Arc::clone(draining),
+        sources: sources.clone(),
+    })
 }

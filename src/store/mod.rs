@@ -6,6 +6,7 @@
 //! a swap is atomic; a touch never creates or changes a value, nor does it meddle with a later one; what has expired is not read; an error is never "not
 //! there"; nothing that was acknowledged is evicted.
 
+pub mod census;
 pub mod commit;
 pub mod file;
 pub mod index;
@@ -55,6 +56,17 @@ pub enum Kind {
     },
     /// One Redis or Valkey server.
     Redis(Box<redis::Target>),
+}
+
+impl Kind {
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Memory { .. } => "memory",
+            Self::File { .. } => "file",
+            Self::Redis(_) => "redis",
+        }
+    }
 }
 
 /// What the store is told (contract section 8).
@@ -302,6 +314,21 @@ impl Store {
     /// [`StoreError`]
     pub async fn scan(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
         self.tally.asked(Operation::Scan, self.shelf.scan(cursor, limit).await)
+    }
+
+    /// How many of a page of about `limit` sessions live, tombstones not included, and where the next page begins. Reads
+    /// no more of a value than it must.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    async fn tally(&self, cursor: Option<&Cursor>, limit: usize) -> Result<(usize, Option<Cursor>), StoreError> {
+        self.shelf.tally(cursor, limit).await
+    }
+
+    /// The sessions that are in a subject's index, some of which may have ended or be others' by now.
+    async fn list_index(&self, subject: &str) -> Result<Vec<Handle>, StoreError> {
+        let labels = self.seals.load().labels(subject);
+        self.shelf.list_index(labels.all()).await
     }
 
     /// Enters a session in its subject's index until `deadline`, and reads the subject's epochs under these labels.

@@ -154,6 +154,21 @@ impl Shelf {
         }
     }
 
+    /// How many of a page's sessions live, and where the next page begins.
+    pub(super) async fn tally(
+        &self,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<(usize, Option<Cursor>), StoreError> {
+        let page = match self {
+            Self::Memory(memory) => memory.scan(cursor, limit),
+            Self::File(file) => file.scan(cursor, limit)?,
+            Self::Redis(redis) => return redis.tally(cursor, limit).await,
+        };
+        let lives = |entry: &Entry| Stamp::of(&entry.bytes).is_some_and(|stamp| stamp.is_live());
+        Ok((page.entries.iter().filter(|(_, entry)| lives(entry)).count(), page.next))
+    }
+
     /// `labels`: never empty; the session is entered under the first, the epochs of all are read.
     pub(super) async fn enter_index(
         &self,

@@ -70,12 +70,19 @@ impl Fleet {
         (!self.members.iter().any(serves)).then(|| format!("no server of {} is healthy", self.settings.name))
     }
 
-    /// The name of each server, and whether it is up. One that failed is not before it has answered again, even if its
-    /// time out is over.
-    pub fn servers(&self) -> impl Iterator<Item = (String, bool)> {
+    /// Every server and how it stands: `up`, `trial` (it failed, and the next request tries it), `out` (it failed lately),
+    /// `down` (it fails its health checks).
+    pub fn standings(&self) -> impl Iterator<Item = (String, &'static str)> {
         let now = self.now();
-        let is_healthy = move |member: &Member| member.standing.fitness(now) == Fitness::Up;
-        self.members.iter().map(move |member| (member.server.to_string(), is_healthy(member)))
+        self.members.iter().map(move |member| {
+            let standing = match member.standing.fitness(now) {
+                Fitness::Up => "up",
+                Fitness::Trial => "trial",
+                Fitness::Out => "out",
+                Fitness::Down => "down",
+            };
+            (member.server.to_string(), standing)
+        })
     }
 
     /// The server to ask next, if there is one left.

@@ -60,6 +60,13 @@ class Stage:
         eventually(lambda: program.answers(port), f"{name} on port {port}")
         return program
 
+    def call(self, command, **environment):
+        """Runs a program to its end."""
+        done = subprocess.run([str(word) for word in command], env={**os.environ, **environment}, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{command[0]} ended with exit code {done.returncode}: {done.stdout}{done.stderr}")
+        return done.stdout
+
     def on_exit(self, close):
         self.closing.append(close)
 
@@ -82,6 +89,7 @@ class Program:
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **environment},
+                start_new_session=True,  # Apache ends its whole process group, which must not be ours
             )
 
     def answers(self, port):
