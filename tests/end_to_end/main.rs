@@ -24,6 +24,7 @@ mod legacy;
 mod life;
 mod listeners;
 mod load;
+mod logs;
 mod metrics;
 mod moving;
 mod order;
