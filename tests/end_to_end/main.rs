@@ -2,6 +2,7 @@
 //! Redis. Each module is one topic of the contract; each test is one sentence of it. The support code holds the
 //! global invariants against every one of them.
 
+mod admin;
 mod answers;
 mod balance;
 mod caches;
@@ -23,6 +24,8 @@ mod legacy;
 mod life;
 mod listeners;
 mod load;
+mod logs;
+mod metrics;
 mod moving;
 mod order;
 mod out_of_band;
@@ -36,6 +39,7 @@ mod refused;
 mod reload;
 mod requests;
 mod revocations;
+mod rotation;
 mod seals;
 mod slow;
 mod streams;
