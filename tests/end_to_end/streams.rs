@@ -1,6 +1,7 @@
 //! Contract 7: bodies are streamed both ways; memory does not depend on their size. Issue 2, "must hold" 5.
 
 use std::future::poll_fn;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -228,5 +229,27 @@ fn an_answer_of_http_1_0_is_passed_on_as_http_1_1() {
         let browser = w.browser(&w.proxy());
         let reply = browser.get("/", Answer::raw("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok")).passed(200);
         assert_eq!(reply.text(), "ok");
+    });
+}
+
+/// RFC 9112 section 7.1: chunks are not for a client of HTTP/1.0. H-03.
+#[test]
+fn a_client_of_http_1_0_gets_a_body_of_unknown_length_up_to_the_end_of_its_connection() {
+    world(Store::Memory, |w| {
+        let proxy = w.proxy();
+        let pieces = [Piece::Data("one "), Piece::Data("two")];
+        let key = w.expect(Answer::ok().pieces(pieces));
+        let connection = proxy.connect();
+        let mut stream = connection.stream();
+        let request = format!("GET / HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n{SCRIPT}: {key}\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("sending");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer up to the end");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        assert!(
+            head.starts_with("HTTP/1.0 200 ") && !head.to_ascii_lowercase().contains("transfer-encoding"),
+            "{head}"
+        );
+        assert_eq!(body, "one two");
     });
 }
