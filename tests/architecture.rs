@@ -39,9 +39,13 @@ const ROOMS: &[Room] = &[
     room("socket", &[], &[]),
     room("cookie", &[], &[]),
     room("envelope", &["session"], &[]),
-    room("store", &["session"], &[("tls", "Redis may be reached over it")]),
+    room("store", &["session"], &[("tls", "Redis may be reached over it"), ("telemetry", "counts what it is asked")]),
     room("upstream", &[], &[("tls", "servers behind https://")]),
-    room("proxy", &["route", "session", "cookie", "envelope", "headers", "store", "upstream"], &[]),
+    room(
+        "proxy",
+        &["route", "session", "cookie", "envelope", "headers", "store", "upstream"],
+        &[("telemetry", "counts requests and what becomes of sessions")],
+    ),
     room(
         "admin",
         &[],
@@ -50,6 +54,7 @@ const ROOMS: &[Room] = &[
             ("store", "/readyz asks it; the sessions are there"),
             ("socket", "what it listens on"),
             ("upstream", "/readyz asks it"),
+            ("telemetry", "/metrics tells it"),
         ],
     ),
     room(
@@ -72,6 +77,7 @@ const ROOMS: &[Room] = &[
             ("application", "serves its listener"),
             ("socket", "what it listens on"),
             ("tls", "what browsers are shown"),
+            ("telemetry", "counts connections"),
         ],
     ),
     room(

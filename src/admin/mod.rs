@@ -1,4 +1,4 @@
-//! What an operator may ask: health, for probes; sessions and status, for whoever shows the token or comes over the Unix
+//! What an operator may ask: health and metrics, for machines; sessions and status, for whoever shows the token or comes over the Unix
 //! socket. Never reachable through the public listener. The small server that it runs on also serves the application
 //! listener.
 //!
@@ -6,6 +6,7 @@
 
 mod answer;
 mod guard;
+mod metrics;
 mod query;
 mod refusal;
 mod serve;
@@ -25,11 +26,16 @@ use hyper::body::Incoming;
 use answer::text;
 use guard::Access;
 pub use guard::Guard;
+pub use metrics::Sources;
 use refusal::Refusal;
 pub use serve::serve;
 pub use settings::{Settings, Token};
 
-use crate::{session::Policy, store::Store, upstream::Fleet};
+use crate::{
+    session::Policy,
+    store::{Store, StoreError},
+    upstream::Fleet,
+};
 
 /// What the admin listener knows of one configuration at work.
 pub struct Admin {
@@ -45,6 +51,8 @@ pub struct Admin {
     pub fleets: Arc<Vec<Arc<Fleet>>>,
     /// Whether the process is about to end.
     pub draining: Arc<AtomicBool>,
+    /// What the rooms have counted.
+    pub sources: Sources,
 }
 
 /// One path of the admin listener.
@@ -62,6 +70,7 @@ pub struct Route {
 enum What {
     Alive,
     Ready,
+    Metrics,
     Status,
     Sessions,
     Count,
@@ -76,6 +85,7 @@ const fn route(path: &'static str, methods: &'static str, access: Access, what: 
 pub const ROUTES: &[Route] = &[
     route("/healthz", "GET, HEAD", Access::Everybody, What::Alive),
     route("/readyz", "GET, HEAD", Access::Everybody, What::Ready),
+    route("/metrics", "GET, HEAD", Access::Everybody, What::Metrics),
     route("/v1/status", "GET, HEAD", Access::Operators, What::Status),
     route("/v1/sessions", "GET, HEAD, DELETE", Access::Operators, What::Sessions),
     route("/v1/sessions/count", "GET, HEAD", Access::Operators, What::Count),
@@ -113,6 +123,7 @@ impl Admin {
         match route.what {
             What::Alive => Ok(text(StatusCode::OK, "alive\n")),
             What::Ready => Ok(self.ready().await),
+            What::Metrics => Ok(self.metrics().await),
             What::Status => self.status(query).await,
             What::Sessions => self.sessions(method, query).await,
             What::Count => self.count(query).await,
@@ -121,16 +132,20 @@ impl Admin {
     }
 
     async fn ready(&self) -> Response<String> {
-        if self.draining.load(Ordering::Relaxed) {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "draining: the process is about to end\n");
+        let troubles = self.troubles(self.store.ping().await);
+        match troubles.is_empty() {
+            true => text(StatusCode::OK, "ready\n"),
+            false => text(StatusCode::SERVICE_UNAVAILABLE, &troubles.concat()),
         }
-        if let Err(error) = self.store.ping().await {
-            return text(StatusCode::SERVICE_UNAVAILABLE, &format!("store: {error}\n"));
-        }
-        match self.no_upstream() {
-            Some(troubles) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("upstreams: {troubles}\n")),
-            None => text(StatusCode::OK, "ready\n"),
-        }
+    }
+
+    /// Everything because of which no requests should come here, a line each; `store`: what it has answered.
+    fn troubles(&self, store: Result<(), StoreError>) -> Vec<String> {
+        let draining = self.draining.load(Ordering::Relaxed);
+        let draining = draining.then(|| "draining: the process is about to end\n".to_owned());
+        let store = store.err().map(|error| format!("store: {error}\n"));
+        let upstreams = self.no_upstream().map(|troubles| format!("upstreams: {troubles}\n"));
+        [draining, store, upstreams].into_iter().flatten().collect()
     }
 
     /// Why no upstream would answer; `None` while one is healthy.

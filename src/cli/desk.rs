@@ -130,10 +130,9 @@ impl Desk {
             let query = [("limit", Some(page.as_str())), ("subject", subject), ("cursor", cursor.as_deref())];
             let page: Page = listener.get(&target("/v1/sessions", &query)).await?;
             for session in page.sessions.iter().take(limit - listed) {
-                let heading = (listed == 0 && !self.json).then_some(show::HEADING);
+                let heading = (listed == 0 && !self.json).then(show::heading);
                 let line = if self.json { safe(session.get()) } else { row(&Session::read(session.get())?) };
-                if heading.into_iter().chain([line.as_str()]).try_for_each(|line| writeln!(stdout(), "{line}")).is_err()
-                {
+                if heading.into_iter().chain([line]).try_for_each(|line| writeln!(stdout(), "{line}")).is_err() {
                     return Ok(()); // Nobody reads on.
                 }
                 listed += 1;

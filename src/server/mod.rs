@@ -16,6 +16,7 @@ mod preamble;
 mod sentry;
 mod settings;
 mod shard;
+mod tally;
 
 use std::{
     fmt, io,
@@ -34,11 +35,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    admin::{self, Admin, Guard},
+    admin::{self, Admin, Guard, Sources},
     application::Application,
     proxy::{self, Common},
     socket::{Address, BindError},
     store::{self, Depot, Store},
+    telemetry::Process,
     tls::TlsError,
 };
 use connection::Ending;
@@ -48,6 +50,7 @@ pub use listeners::{Listeners, raise_file_limit};
 use place::Places;
 pub use settings::{Drain, Limits, Preamble, Settings};
 use shard::{Renewal, Worker};
+use tally::Tally;
 
 /// Why the process cannot serve.
 #[derive(Debug)]
@@ -119,6 +122,8 @@ pub struct Server {
     /// `None`: not served.
     admin: Option<Arc<ArcSwap<Admin>>>,
     application: Arc<ArcSwap<Application>>,
+    /// What applications did out of band.
+    tally: Arc<proxy::Tally>,
     door: Arc<Door>,
     acceptors: JoinSet<()>,
     closing: CancellationToken,
@@ -148,11 +153,21 @@ impl Server {
 
         let (store, Renewal { proxy, common, terms }) = (depot.open(), first);
         let at_start = proxy.store.clone();
-        let application = Application::new(Arc::clone(&common.line), Arc::clone(&common.lanes), store.clone());
+        let tally = common.tallies.open();
+        let application = Application::new(&common, store.clone(), Arc::clone(&tally));
+        let places = Places::new(settings.limits.connections);
+        let counted = Arc::new(Tally::new(Arc::clone(&places)));
+        let sources: Sources = vec![
+            Arc::new(Process::new()),
+            Arc::clone(&common.tallies) as _,
+            Arc::new(depot.clone()),
+            Arc::clone(&counted) as _,
+        ];
         let draining = Arc::default();
-        let admin = admin(&settings, &proxy, &common, &store, &draining);
+        let admin = admin(&settings, &proxy, &common, &store, &draining, sources);
         let mut server = Self {
-            door: Arc::new(Door::new(workers, Places::new(settings.limits.connections))),
+            door: Arc::new(Door::new(workers, places, counted)),
+            tally,
             settings,
             at_start,
             admin: admin.map(|admin| Arc::new(ArcSwap::from_pointee(admin))),
@@ -211,11 +226,12 @@ impl Server {
             let _ = renewed.await;
         }
         let Renewal { common, terms, proxy } = renewal;
-        let (line, lanes) = (Arc::clone(&common.line), Arc::clone(&common.lanes));
-        self.application.store(Arc::new(Application::new(line, lanes, self.store.clone())));
-        let admin = admin(&settings, &proxy, &common, &self.store, &self.draining);
-        if let (Some(now), Some(admin)) = (&self.admin, admin) {
-            now.store(Arc::new(admin));
+        let application = Application::new(&common, self.store.clone(), Arc::clone(&self.tally));
+        self.application.store(Arc::new(application));
+        if let Some(now) = &self.admin {
+            let sources = now.load().sources.clone();
+            let next = admin(&settings, &proxy, &common, &self.store, &self.draining, sources);
+            next.into_iter().for_each(|next| now.store(Arc::new(next)));
         }
         self.door.places.resize(settings.limits.connections);
         (self.settings, self.common, self.terms) = (settings, common, terms);
@@ -279,6 +295,7 @@ fn admin(
     common: &Common,
     store: &Store,
     draining: &Arc<AtomicBool>,
+    sources: Sources,
 ) -> Option<Admin> {
     Some(Admin {
         guard: Guard::of(settings.admin.as_ref()?),
@@ -287,5 +304,6 @@ fn admin(
         policy: proxy.policy.clone(),
         fleets: Arc::clone(&common.fleets),
         draining: Arc::clone(draining),
+        sources,
     })
 }

@@ -125,7 +125,9 @@ pub async fn revoke(store: &Store, subject: &str, except: Option<&Handle>) -> Re
             endings.spawn(clear_out(store.clone(), handle, subject.to_owned(), stored));
         }
         while let Some(fate) = endings.join_next().await {
-            ended += usize::from(fate.map_err(|_| StoreError::Nonsense)?? == Fate::Ended);
+            let has_ended = fate.map_err(|_| StoreError::Nonsense)?? == Fate::Ended;
+            ended += usize::from(has_ended);
+            store.count_revoked(usize::from(has_ended));
         }
     }
     if all_opened { Ok(ended) } else { Err(StoreError::UnknownKey) }

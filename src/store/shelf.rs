@@ -12,8 +12,12 @@ use super::{
     memory,
     probe::Finding,
     redis,
+    tally::Tally,
 };
-use crate::session::{Handle, Timestamp, record::Stamp};
+use crate::{
+    session::{Handle, Timestamp, record::Stamp},
+    telemetry::{Page as Metrics, Source},
+};
 
 /// The shelf as the process shares it.
 #[derive(Clone)]
@@ -35,11 +39,11 @@ impl Shelves {
         })
     }
 
-    pub(super) fn open(&self) -> Shelf {
+    pub(super) fn open(&self, tally: &Arc<Tally>) -> Shelf {
         match self {
             Self::Memory(memory) => Shelf::Memory(Arc::clone(memory)),
             Self::File(file) => Shelf::File(Arc::clone(file)),
-            Self::Redis(server) => Shelf::Redis(redis::Redis::open(Arc::clone(server))),
+            Self::Redis(server) => Shelf::Redis(redis::Redis::open(Arc::clone(server), Arc::clone(tally))),
         }
     }
 
@@ -61,6 +65,15 @@ impl Shelves {
         match self {
             Self::File(file) => file.close().await,
             Self::Memory(_) | Self::Redis(_) => {}
+        }
+    }
+}
+
+impl Source for Shelves {
+    fn tell(&self, page: &mut Metrics) {
+        match self {
+            Self::Memory(memory) => memory.tell(page),
+            Self::File(_) | Self::Redis(_) => {}
         }
     }
 }

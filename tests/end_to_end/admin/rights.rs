@@ -11,7 +11,7 @@ use crate::support::{Answer, Ask, Connection, Store, until, world};
 const NOBODY: &str = "/v1/sessions/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 #[test]
-fn without_a_token_only_health_is_served_and_the_answer_says_what_to_set() {
+fn without_a_token_only_health_and_metrics_are_served_and_the_answer_says_what_to_set() {
     world(Store::Memory, |w| {
         let mut operator = operator(w, "");
         operator.proxy = w.proxy();
@@ -20,10 +20,10 @@ fn without_a_token_only_health_is_served_and_the_answer_says_what_to_set() {
             assert_eq!(refusal.status, 403, "{target}");
             assert!(refusal.text().contains("admin.token = { file") && refusal.text().contains("error:closed"));
         }
-        for target in ["/healthz", "/readyz"] {
+        for target in ["/healthz", "/readyz", "/metrics"] {
             assert_eq!(operator.ask_with("GET", target, &[("Host", "evil.example")]).status, 200);
         }
-        let said = "admin.token is not set: of the admin listener only health is served";
+        let said = "admin.token is not set: of the admin listener only health and metrics are served";
         until("the reason in the log", || operator.proxy.log().contains(said).then_some(()));
     });
 }
@@ -155,6 +155,7 @@ fn every_described_answer_is_given() {
         let operations = [
             ("GET", "/healthz", ""),
             ("GET", "/readyz", ""),
+            ("GET", "/metrics", ""),
             ("GET", "/v1/status", "?x=1"),
             ("GET", "/v1/sessions", "?limit=x"),
             ("GET", "/v1/sessions/count", "?subject="),
