@@ -8,7 +8,7 @@ use http::{HeaderValue, Response, header};
 use super::{Admin, answer::text};
 use crate::{
     telemetry::{Page, Source},
-    upstream::Fleet,
+    upstream::{Fitness, Fleet},
 };
 
 /// What the rooms have counted.
@@ -32,13 +32,13 @@ impl Admin {
 }
 
 fn tell_servers(page: &mut Page, fleets: &[Arc<Fleet>]) {
-    let help = "Whether a server of an upstream is healthy: it passes its checks and no request failed at it lately.";
+    let help = "Whether a server passes its checks and has answered since a request last failed at it.";
     let mut family = page.gauge("cloakroom_upstream_server_healthy", help);
     for fleet in fleets {
         let mut servers: BTreeMap<String, bool> = BTreeMap::new();
         for (server, fitness) in fleet.servers() {
             // One that is listed twice is one series.
-            *servers.entry(server).or_default() |= fitness.is_well();
+            *servers.entry(server).or_default() |= fitness == Fitness::Up;
         }
         for (server, healthy) in servers {
             family.add(&[("upstream", &fleet.settings().name), ("server", &server)], healthy.into());

@@ -1,6 +1,6 @@
-//! What an operator may ask: health and metrics, for machines; sessions, status and a
-//! page, for whoever shows the token or comes over the Unix socket. Never reachable through the public listener. The small server that it runs on also serves the application
-//! listener.
+//! What an operator may ask: health and metrics, for machines; sessions, status and a page, for whoever shows the token or
+//! comes over the Unix socket. Never reachable through the public listener. The small server that it runs on also serves
+//! the application listener.
 //!
 //! [`ROUTES`] is all that is served; `docs/openapi.json` describes it, and a test holds the two against each other.
 

@@ -70,12 +70,18 @@ impl Claimed<'_> {
             section.close();
             return None;
         }
-        let strange = volatile.value.iter().any(|name| !cookies.value.iter().any(|glob| glob.contains(name)));
-        let problem = "has a name that is not among cookies";
-        contradiction(report, (&volatile, &cookies), !strange, problem, "remove it, or add it to cookies as well");
-        let sound = cookies.is_sound() && volatile.is_sound() && !strange;
+        let session_only = section.read("session_only", Vec::new(), globs);
+        let kept = |name: &Glob| cookies.value.iter().any(|glob| glob.contains(name));
+        let mut sound = cookies.is_sound();
+        for some in [&volatile, &session_only] {
+            let known = some.value.iter().all(kept);
+            let problem = "has a name that is not among cookies";
+            contradiction(report, (some, &cookies), known, problem, "remove it, or add it to cookies as well");
+            sound &= known && some.is_sound();
+        }
         section.close();
-        sound.then_some(Names { cookies: cookies.value, volatile: volatile.value })
+        let (volatile, session_only) = (volatile.value, session_only.value);
+        sound.then_some(Names { cookies: cookies.value, volatile, session_only })
     }
 
     fn cookie(&self, node: &Node, report: &Report) -> Option<Glob> {

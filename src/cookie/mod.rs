@@ -11,6 +11,6 @@ mod set;
 mod settings;
 
 pub use read::{Life, SetCookie};
-pub use scan::{covers_set_cookie, hand_out, join_crumbs, keep_back, strip, take_back, tickets};
+pub use scan::{covers_set_cookie, hand_out, join_crumbs, keep_back, names, strip, take_back, tickets};
 pub use set::{LONGEST_MAX_AGE, delete, issue};
 pub use settings::{Fault, Parts, SameSite, Scope, Settings};

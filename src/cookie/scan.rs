@@ -13,6 +13,12 @@ pub fn tickets<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item 
     lines.flat_map(|line| pieces(line.as_bytes())).filter_map(move |piece| value_of(piece, name))
 }
 
+/// The names of all cookies that have one, in order.
+pub fn names(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let pieces = headers.get_all(COOKIE).into_iter().flat_map(|line| pieces(line.as_bytes()));
+    pieces.filter_map(split_pair).map(|(name, _)| name).filter(|name| !name.is_empty())
+}
+
 /// Removes every cookie of that name. A line left empty is removed; a line without our cookie is not touched.
 pub fn strip(headers: &mut HeaderMap, name: &str) {
     if tickets(headers, name).next().is_none() {
@@ -191,6 +197,12 @@ mod tests {
         ] {
             assert_eq!(found(&[line], NAME), [""; 0], "{line}");
         }
+    }
+
+    #[test]
+    fn names_are_told_without_values() {
+        let headers = map(&["a=1; secret; b = 2;c=3=4", "=secret; a=5"]);
+        assert_eq!(names(&headers).collect::<Vec<_>>(), [b"a", b"b", b"c", b"a"]);
     }
 
     #[test]

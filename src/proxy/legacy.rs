@@ -7,6 +7,7 @@ use tracing::{debug, warn};
 use super::{
     Rejection, Shard,
     line::{Application, Route},
+    sightings,
     steps::Visitor,
 };
 use crate::{
@@ -83,8 +84,13 @@ impl Legacy {
 
     /// The cookie of a line, if it is vaulted; `own`: the name of our cookie, which never is.
     fn vaulted<'a>(&self, line: &'a HeaderValue, own: &str) -> Option<SetCookie<'a>> {
-        let names = self.vault.as_ref()?;
-        SetCookie::parse(line.as_bytes()).filter(|cookie| cookie.name != own.as_bytes() && names.covers(cookie.name))
+        self.vault.as_ref()?;
+        SetCookie::parse(line.as_bytes()).filter(|cookie| self.keeps(cookie.name, own))
+    }
+
+    /// Whether a cookie of this name is vaulted.
+    fn keeps(&self, name: &[u8], own: &str) -> bool {
+        name != own.as_bytes() && self.vault.as_ref().is_some_and(|names| names.covers(name))
     }
 
     fn offer(&self, cookie: SetCookie<'_>, upstream: &str, folder: &str, now: Timestamp) -> Offer {
@@ -95,14 +101,14 @@ impl Legacy {
             Life::Until(at) => Some(Timestamp(at)),
         };
         let over = expires.is_some_and(|expires| expires <= now);
-        let volatile = self.vault.as_ref().is_some_and(|names| names.is_volatile(cookie.name));
+        let is = |named: fn(&Names, &[u8]) -> bool| self.vault.as_ref().is_some_and(|names| named(names, cookie.name));
         Offer {
             upstream: upstream.into(),
             name: cookie.name.into(),
             path: cookie.path.unwrap_or(folder.as_bytes()).into(),
             value: (!over).then(|| cookie.value.into()),
-            expires,
-            renewal: if volatile { Renewal::Ignored } else { Renewal::Rotates },
+            expires: expires.filter(|_| !is(Names::is_session_only)),
+            renewal: if is(Names::is_volatile) { Renewal::Ignored } else { Renewal::Rotates },
         }
     }
 }
@@ -182,6 +188,7 @@ impl Shard {
     ) {
         let own = self.line.cookie.name().as_bytes();
         let vaulted = |name: &[u8]| name != own && application.vaulted.iter().any(|names| names.covers(name));
+        sightings::sent(&head.headers, route, self.line.cookie.name(), vaulted);
         if !application.vaulted.is_empty() {
             cookie::take_back(&mut head.headers, vaulted);
         }
@@ -215,6 +222,7 @@ impl Shard {
             route.legacy.capture.iter().for_each(|captured| drop(lines.remove(&captured.name)));
         }
         let own = self.line.cookie.name();
+        sightings::set(lines, route, own, |name| route.legacy.keeps(name, own), || self.store.now());
         if cookie::keep_back(lines, |line| route.legacy.vaulted(line, own).is_some()) {
             forbid_shared_caching(lines);
         }

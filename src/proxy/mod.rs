@@ -11,6 +11,7 @@ mod legacy;
 mod line;
 mod rejection;
 mod settings;
+mod sightings;
 mod status;
 mod steps;
 mod tally;

@@ -110,8 +110,7 @@ def enter(browser, token):
 
 
 def search(browser, text):
-    browser.script("document.querySelector('#wanted').value = ''")
-    browser.type("#wanted", text + "\n")
+    browser.fill("#wanted", text + "\n")
 
 
 def sign_in(report, site, light):

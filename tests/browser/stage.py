@@ -60,6 +60,13 @@ class Stage:
         eventually(lambda: program.answers(port), f"{name} on port {port}")
         return program
 
+    def call(self, command, **environment):
+        """Runs a program to its end."""
+        done = subprocess.run([str(word) for word in command], env={**os.environ, **environment}, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{command[0]} ended with exit code {done.returncode}: {done.stdout}{done.stderr}")
+        return done.stdout
+
     def on_exit(self, close):
         self.closing.append(close)
 
@@ -82,6 +89,7 @@ class Program:
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **environment},
+                start_new_session=True,  # Apache ends its whole process group, which must not be ours
             )
 
     def answers(self, port):
@@ -130,7 +138,7 @@ class Redis:
 
 
 class Example:
-    """An example in Python with its own configuration file, on other ports and with fresh keys."""
+    """An example with its own configuration file, on other ports and with fresh keys."""
 
     def __init__(self, stage, redis, name):
         self.stage, self.redis, self.folder = stage, redis, EXAMPLES / name
@@ -144,7 +152,15 @@ class Example:
             "CLOAKROOM_TOKEN_KEY_FILE": str(self.keys["token"]),
             "CLOAKROOM_URL": f"http://127.0.0.1:{self.application_port}",
         }
-        stage.start(f"{name}-app", [sys.executable, self.folder / "app.py"], self.app_port, **environment)
+        stage.start(f"{name}-app", self.command(), self.app_port, **environment)
+
+    def command(self):
+        """As the example's README starts it."""
+        if (self.folder / "app.mjs").exists():
+            return ["node", self.folder / "app.mjs"]
+        if (self.folder / "app.php").exists():
+            return ["php", "-S", f"127.0.0.1:{self.app_port}", self.folder / "app.php"]
+        return [sys.executable, self.folder / "app.py"]
 
     def run(self, binary, **changes):
         """`cloakroom run` with the example's configuration; `changes` are settings of its [session]."""

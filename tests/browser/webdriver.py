@@ -26,14 +26,23 @@ class Browser:
 
     def __init__(self, driver, width=1280, height=900, dark=False):
         self.profile = tempfile.TemporaryDirectory(prefix="cloakroom-browser-", ignore_cleanup_errors=True)
-        self.session = driver + "/session"
+        self.driver, self.width, self.height = driver, width, height
+        self.scheme = "dark" if dark else "light"
+        self._launch()
+
+    def _launch(self):
+        width, height, self.session = self.width, self.height, self.driver + "/session"
         options = {"args": [*FLAGS, f"--user-data-dir={self.profile.name}", f"--window-size={width},{height}"]}
         wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         created = self._call("POST", "", {"capabilities": {"alwaysMatch": wanted}})
         self.session += "/" + created["sessionId"]
         self._devtools("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self._devtools("Emulation.setEmulatedMedia", features=[scheme])
+        self._devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": self.scheme}])
+
+    def reopen(self):
+        """Closes the browser and opens it again: what was to end with it has ended."""
+        self._call("DELETE", "")
+        self._launch()
 
     def open(self, url):
         self._call("POST", "/url", {"url": url})
@@ -41,12 +50,8 @@ class Browser:
     def follow(self, css):
         """Clicks on what leads to another page, and waits for that page."""
         self.script("window.leaving = true")
-        self._call("POST", f"/element/{self._find(css)}/click", {})
+        self.click(css)
         eventually(lambda: self.script("return !window.leaving && document.readyState == 'complete'"), f"a new page after {css}")
-
-    def click(self, css):
-        """Clicks on what changes this page."""
-        self._call("POST", f"/element/{self._find(css)}/click", {})
 
     def press(self, key):
         """One key, wherever the focus is: Tab, Shift+Tab, Enter, Escape."""
@@ -58,6 +63,15 @@ class Browser:
 
     def type(self, css, text):
         self._call("POST", f"/element/{self._find(css)}/value", {"text": text})
+
+    def fill(self, css, text):
+        """Types into a field in place of what is there."""
+        self._call("POST", f"/element/{self._find(css)}/clear", {})
+        self.type(css, text)
+
+    def click(self, css):
+        """Clicks on what leads nowhere else."""
+        self._call("POST", f"/element/{self._find(css)}/click", {})
 
     def text(self, css):
         """What a person reads there."""

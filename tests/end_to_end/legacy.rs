@@ -5,4 +5,5 @@ mod capture;
 mod ends;
 mod gate;
 mod inject;
+mod sightings;
 mod vault;

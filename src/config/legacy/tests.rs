@@ -160,10 +160,18 @@ fn a_vault_has_names_of_cookies() {
             "vault = { cookies = [\"a\"], volatile = [\"b\"] }",
             &[(4, "routes[0].vault.volatile", "a name that is not among cookies")],
         ),
+        (
+            "vault = { cookies = [\"a\"], session_only = [\"b*\"] }",
+            &[(4, "routes[0].vault.session_only", "a name that is not among cookies")],
+        ),
         ("vault = { cookies = [\"a\"], volatil = [] }", &[(4, "routes[0].vault.volatil", "did you mean volatile?")]),
         ("session = false\nvault = { cookies = [\"a\"] }", &[(5, "routes[0].vault", "no meaning on a route")]),
     ]);
-    for text in ["cookies = [\"*\"]", "cookies = [\"a*\"], volatile = [\"abc\", \"ab*\"]", "cookies = [\"user[id]\"]"] {
+    for text in [
+        "cookies = [\"*\"]",
+        "cookies = [\"a*\"], volatile = [\"abc\", \"ab*\"], session_only = [\"a\"]",
+        "cookies = [\"user[id]\"]",
+    ] {
         assert!(route(&format!("vault = {{ {text} }}")).unwrap().proxy.routes[0].legacy.vault.is_some(), "{text}");
     }
 }

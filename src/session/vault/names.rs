@@ -13,6 +13,8 @@ pub struct Names {
     pub cookies: Vec<Glob>,
     /// Another value of these means nothing.
     pub volatile: Vec<Glob>,
+    /// These end with the session, whatever end they are given.
+    pub session_only: Vec<Glob>,
 }
 
 /// A cookie name in which `*` stands for any characters, also none.
@@ -30,6 +32,11 @@ impl Names {
     /// Whether a cookie of this name is vaulted.
     pub fn covers(&self, name: &[u8]) -> bool {
         any(&self.cookies, name)
+    }
+
+    /// Whether it ends with the session, whatever end it is given.
+    pub fn is_session_only(&self, name: &[u8]) -> bool {
+        any(&self.session_only, name)
     }
 
     /// Whether another value of it means nothing.
@@ -120,7 +127,11 @@ mod tests {
     use super::*;
 
     fn names(globs: &[&str]) -> Names {
-        Names { cookies: globs.iter().map(|glob| Glob::parse(glob).unwrap()).collect(), volatile: vec![] }
+        Names {
+            cookies: globs.iter().map(|glob| Glob::parse(glob).unwrap()).collect(),
+            volatile: vec![],
+            session_only: vec![],
+        }
     }
 
     #[test]

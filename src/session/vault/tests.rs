@@ -19,7 +19,7 @@ fn jar(offers: &[Offer]) -> Jar {
 }
 
 fn all() -> Names {
-    Names { cookies: vec![Glob::parse("*").unwrap()], volatile: vec![] }
+    Names { cookies: vec![Glob::parse("*").unwrap()], volatile: vec![], session_only: vec![] }
 }
 
 fn sent_to(jar: &Jar, upstream: &str, path: &str) -> String {
@@ -110,7 +110,7 @@ fn cookies_of_two_applications_do_not_mix() {
 #[test]
 fn only_names_that_the_route_vaults_are_sent() {
     let jar = jar(&[offer("id=1", "/"), offer("theme=2", "/")]);
-    let names = Names { cookies: vec![Glob::parse("id").unwrap()], volatile: vec![] };
+    let names = Names { cookies: vec![Glob::parse("id").unwrap()], volatile: vec![], session_only: vec![] };
     assert_eq!(jar.cookies("app", b"/", &names, NOW), [(&b"id"[..], &b"1"[..])]);
 }
 

@@ -71,7 +71,7 @@ fn the_public_and_the_application_listener_never_serve_it() {
         let browser = w.browser(proxy);
         browser.get("/", Answer::updating(r#"{"a":1}"#).control("subject=ada")).passed(200);
         let bearer = format!("Bearer {}", operator.token());
-        for target in ["/v1/sessions", "/v1/sessions?subject=ada", "/v1/status", "/healthz", NOBODY] {
+        for target in ["/v1/sessions", "/v1/sessions?subject=ada", "/v1/status", "/healthz", "/metrics", NOBODY] {
             for target in [target.to_owned(), format!("http://{admin}{target}")] {
                 for host in [&admin.to_string(), "localhost"] {
                     let there = browser.at(host);

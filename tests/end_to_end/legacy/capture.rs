@@ -1,7 +1,7 @@
 //! `capture`: what the application says in a header of its own is kept in the session. With `subject_from` beside it, an
 //! application that knows nothing of sessions signs its users in.
 
-use crate::support::{Answer, Ask, Gate, Store, World, every_store, until, world};
+use crate::support::{Answer, Ask, Gate, Store, World, every_store, latin1, until, world};
 
 const CONFIG: &str = r#"
     session.subject_from = "/user/name"
@@ -112,5 +112,36 @@ fn the_last_of_several_lines_counts_and_what_is_not_utf_8_is_refused() {
         let told = || proxy.log().contains("the captured header x-auth-user is not UTF-8").then_some(());
         until("the log to say why", told);
         assert!(!proxy.log().contains("canary"));
+    });
+}
+
+/// What an application says of its user goes through the data and back into a request of its own.
+#[test]
+fn no_captured_value_breaks_splits_or_forges_a_header() {
+    world(Store::Redis, |w| {
+        let config = CONFIG.replace("capture =", "inject = { X-Remote-User = \"/user/name\" }, capture =");
+        let proxy = w.proxy_with(&config);
+        let long = "x".repeat(10 * 1024);
+        for value in ["ключ 🗝", "%0d%0aX-Admin: 1", r"ada\r\nX-Admin: 1", "a: b; c=d, \"e\"", r#"{"a":null}"#, &long]
+        {
+            let browser = w.browser(&proxy);
+            browser.get("/login", says(value)).passed(200);
+            let reply = browser.get("/", Answer::ok()).passed(200);
+            let seen = &reply.seen.as_ref().expect("a request at the upstream").headers;
+            assert_eq!(seen.all("x-remote-user"), [latin1(value.as_bytes())], "{value:?}");
+            assert!(seen.all("x-admin").is_empty(), "{value:?}");
+        }
+        for value in [&b"ada\0"[..], b"a\x01b", b"a\x7fb", b"a\rX-Admin: 1", b"\xff\xfe", b"a\xc3", b"\xc0\x8d\xc0\x8a"]
+        {
+            let browser = w.browser(&proxy);
+            let reply = browser.get("/login", Answer::ok().raw_header("X-Auth-User", value));
+            assert_eq!(reply.status, 502, "{value:?}");
+            assert_eq!((reply.header("x-auth-user"), reply.header("x-admin")), (None, None), "{value:?}");
+            let seen = browser.get("/", Answer::ok()).passed(200).seen.expect("a request at the upstream");
+            assert!(
+                seen.headers.all("x-remote-user").is_empty() && seen.headers.all("x-admin").is_empty(),
+                "{value:?}"
+            );
+        }
     });
 }

@@ -174,6 +174,24 @@ every_store! {
         assert!(claims.expires.expect("a deadline") - claims.created.expect("a beginning") >= 2_591_999);
     }
 
+    /// phpMyAdmin remembers the user's name for a month, and the log-in as long as the browser is open.
+    fn a_cookie_that_ends_with_the_session_keeps_nobody_signed_in(w) {
+        let config = r#"
+            routes = [{ path = "/", upstream = "app", vault = { cookies = ["pma*"], session_only = ["pmaUser-*"] } }]
+        "#;
+        let browser = w.browser(&w.proxy_with(config));
+        let month = "pmaUser-1=ada; path=/; Max-Age=2592000";
+        let reply = browser.get("/", sets(&["pmaAuth-1=secret; path=/", month])).passed(200);
+        assert_eq!((OurCookie::of(&reply).attribute("max-age"), OurCookie::of(&reply).attribute("expires")), (None, None));
+        assert_eq!(visit(&browser, "/"), "pmaAuth-1=secret; pmaUser-1=ada");
+        let claims = browser.visit().claims;
+        assert_eq!(claims.expires.expect("a deadline") - claims.created.expect("a beginning"), 12 * 3600);
+        browser.get("/", sets(&["pmaUser-1=; path=/; Max-Age=0"])).passed(200);
+        assert_eq!(visit(&browser, "/"), "pmaAuth-1=secret", "deletions work");
+        browser.close();
+        assert_eq!(visit(&browser, "/"), "");
+    }
+
     fn with_an_update_it_is_one_change(w) {
         let browser = w.browser(&w.proxy_with(CONFIG));
         browser.get("/", sets(&["PHPSESSID=p1; path=/"]).update(r#"{"n":1}"#)).passed(200);
@@ -222,6 +240,27 @@ fn values_are_bytes_and_come_back_as_they_were() {
         }
         browser.get("/", Answer::ok().raw_header("Set-Cookie", b"PHPSESSID=J\xfcrgen\xff; path=/")).passed(200);
         assert_eq!(visit(&browser, "/"), latin1(b"PHPSESSID=J\xfcrgen\xff"));
+    });
+}
+
+#[test]
+fn no_value_of_a_cookie_breaks_splits_or_forges_a_header() {
+    world(Store::Redis, |w| {
+        let proxy = w.proxy_with(CONFIG);
+        for value in [&b"a\0b"[..], b"a\x01b", b"a\x7fb", b"a\rX-Admin: 1"] {
+            let browser = w.browser(&proxy);
+            let line = [b"PHPSESSID=", value, b"; path=/"].concat();
+            let reply = browser.get("/", Answer::ok().raw_header("Set-Cookie", &line));
+            assert_eq!((reply.status, reply.header("x-admin")), (502, None), "{value:?}");
+            assert_eq!(visit(&browser, "/"), "", "{value:?}");
+        }
+        for name in ["legacy_\u{43a}", "legacy_ a", "legacy_[x]", "legacy_%0d%0aX-Admin:1"] {
+            let browser = w.browser(&proxy);
+            browser.get("/", sets(&[&format!("{name}=\u{43b}\u{1f5dd},\t1; path=/")])).passed(200);
+            let reply = silent(browser.get("/", Answer::ok()).passed(200));
+            assert_eq!(got(&reply), latin1(format!("{name}=\u{43b}\u{1f5dd},\t1").as_bytes()));
+            assert!(reply.seen.as_ref().expect("a request").headers.all("x-admin").is_empty());
+        }
     });
 }
 

@@ -1,0 +1,52 @@
+"""Cloakroom before an application, configured as docs/legacy.md says, on other ports and with fresh keys."""
+
+import json
+import secrets
+import subprocess
+
+from document import changed
+from stage import eventually, free_port
+
+
+class Cloakroom:
+    def __init__(self, stage, redis, binary, name, config, app_port):
+        self.stage, self.redis, self.binary, self.name = stage, redis, binary, name
+        self.port = free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.folder = stage.path / f"{name}-proxy"
+        (self.folder / "keys").mkdir(parents=True)
+        for key in "root", "token":
+            (self.folder / "keys" / key).write_text(secrets.token_urlsafe(32) + "\n")
+        replaced = {"127.0.0.1:8080": f"127.0.0.1:{self.port}", "127.0.0.1:8081": f"127.0.0.1:{app_port}"}
+        if "redis://" in config:
+            replaced["127.0.0.1:6379"] = f"127.0.0.1:{redis.port}"
+        self.config = changed(config, replaced)
+        self.program = None
+
+    def start(self, **session):
+        """`cloakroom run`; `session` are settings of its [session]."""
+        lines = self.config.splitlines()
+        for key, value in session.items():
+            lines = [line for line in lines if not line.startswith(f"{key} =")]
+            if "[session]" not in lines:
+                lines += ["", "[session]"]
+            lines.insert(lines.index("[session]") + 1, f'{key} = "{value}"')
+        file = self.folder / "cloakroom.toml"
+        file.write_text("\n".join(lines) + "\n")
+        self.program = self.stage.start(f"{self.name}-proxy", [self.binary, "run", "--config", file], self.port)
+
+    def crash(self):
+        """Kills it, and starts it again."""
+        self.program.kill()
+        self.start()
+
+    def end(self):
+        return self.program.end()
+
+    def events(self):
+        """Its log so far: one JSON object per line."""
+        text = (self.stage.path / f"{self.name}-proxy.log").read_text(errors="replace")
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+    def revoke(self, handle):
+        self.stage.call(["redis-cli", "-p", self.redis.port, "DEL", f"cloakroom:s:{handle}"])
