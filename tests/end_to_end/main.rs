@@ -35,6 +35,7 @@ mod protocols;
 mod races;
 mod realms;
 mod redis;
+mod refused;
 mod reload;
 mod requests;
 mod revocations;
