@@ -29,6 +29,7 @@ pub use fleet::Fleet;
 pub use health::Health;
 pub use pool::Pool;
 pub use server::Server;
+pub use standing::Fitness;
 pub use tunnel::{Flow, tunnel};
 
 use crate::tls;
