@@ -25,22 +25,22 @@
 //!
 //! | room | what it does | imports |
 //! |---|---|---|
-//! | [`proxy`] | the line; `rejection` holds every way to say no | the pure rooms, `store`, `upstream` |
+//! | [`proxy`] | the line; `rejection` holds every way to say no | the pure rooms, `store`, `upstream`, `telemetry` |
 //! | [`session`] | pure: what a session is; tickets, patches, controls, records, `settle` | none |
 //! | [`cookie`] | pure, the browser's side: tickets in, `Set-Cookie` out; cookies that stay in the vault | none |
 //! | [`envelope`] | pure, the application's side: token and injected headers out, update, control and captures in | `session` |
 //! | [`headers`] | pure: hop-by-hop and forwarding headers, spoofed names, caching | none |
 //! | [`route`] | pure: host and path to route and realm | none |
-//! | [`store`] | what holds for every store; memory, file and Redis; carrying a decision out | `session`, `tls` |
+//! | [`store`] | what holds for every store; memory, file and Redis; carrying a decision out | `session`, `tls`, `telemetry` |
 //! | [`upstream`] | connections to applications: which server, pool, bodies, tunnels | `tls` |
-//! | [`server`] | listeners, TLS, a sentry before the parser, one runtime per core, drain, reload | `proxy`, `store`, `admin`, `application`, `headers`, `socket`, `tls`, `upstream` |
-//! | [`admin`] | health, for operators | `store`, `socket`, `upstream` |
+//! | [`server`] | listeners, TLS, a sentry before the parser, one runtime per core, drain, reload | `proxy`, `store`, `admin`, `application`, `headers`, `socket`, `tls`, `telemetry` |
+//! | [`admin`] | for operators: health, metrics, sessions, status | `session`, `store`, `socket`, `upstream`, `telemetry` |
 //! | [`application`] | keys and session data, for applications | `proxy`, `envelope`, `session`, `store` |
 //! | [`config`] | text to every room's `Settings`, all faults at once | the rooms whose settings it fills |
-//! | [`cli`] | what a person types; the demo shop | `config`, `server`, `telemetry`, `envelope`, `store`, `session`, `upstream` |
+//! | [`cli`] | what a person types; the demo shop | `config`, `server`, `telemetry`, `admin`, `envelope`, `store`, `session`, `upstream` |
 //! | [`tls`] | certificates and keys to rustls configurations | none |
 //! | [`socket`] | addresses, listeners and connections: TCP or Unix sockets | none |
-//! | [`telemetry`] | how logs look | none |
+//! | [`telemetry`] | how logs look, how numbers are counted and told | none |
 //!
 //! There are no cycles. Each room declares its own `Settings`; only [`cli`] knows that there is a [`config`].
 //!
@@ -65,6 +65,10 @@
 //! **An error.** A variant of [`proxy::Rejection`]: `status`, `label` and `title` are matched without a catch-all. The room
 //! that notices has an error type of its own, which becomes a rejection by `From`. Then a row in `docs/reference.md`
 //! and a test in `tests/end_to_end/errors.rs`.
+//!
+//! **A number to watch.** A counter in the tally of the room that knows it (`proxy/tally.rs`, `store/tally.rs`,
+//! `server/tally.rs`), told in its `tell`; a label is an enum. Then its row in `docs/operations.md` and a line in
+//! `tests/end_to_end/metrics.rs`.
 //!
 //! **A configuration key.** A field of the room's `Settings`; a line in the file of its section below `src/config`; the
 //! default in `config.example.toml`; a row in `docs/reference.md`. Tests compare the example with the defaults, and the

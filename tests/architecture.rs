@@ -39,13 +39,23 @@ const ROOMS: &[Room] = &[
     room("socket", &[], &[]),
     room("cookie", &[], &[]),
     room("envelope", &["session"], &[]),
-    room("store", &["session"], &[("tls", "Redis may be reached over it")]),
+    room("store", &["session"], &[("tls", "Redis may be reached over it"), ("telemetry", "counts what it is asked")]),
     room("upstream", &[], &[("tls", "servers behind https://")]),
-    room("proxy", &["route", "session", "cookie", "envelope", "headers", "store", "upstream"], &[]),
+    room(
+        "proxy",
+        &["route", "session", "cookie", "envelope", "headers", "store", "upstream"],
+        &[("telemetry", "counts requests and what becomes of sessions")],
+    ),
     room(
         "admin",
         &[],
-        &[("store", "/readyz asks it"), ("socket", "what it listens on"), ("upstream", "/readyz asks it")],
+        &[
+            ("session", "what operators look at"),
+            ("store", "/readyz asks it; the sessions are there"),
+            ("socket", "what it listens on"),
+            ("upstream", "/readyz asks it"),
+            ("telemetry", "/metrics tells it"),
+        ],
     ),
     room(
         "application",
@@ -67,13 +77,16 @@ const ROOMS: &[Room] = &[
             ("application", "serves its listener"),
             ("socket", "what it listens on"),
             ("tls", "what browsers are shown"),
-            ("upstream", "tells /readyz of its servers"),
+            ("telemetry", "counts connections"),
         ],
     ),
     room(
         "config",
         // It fills every room's `Settings`.
-        &["cookie", "envelope", "headers", "proxy", "route", "server", "session", "socket", "store", "tls", "upstream"],
+        &[
+            "admin", "cookie", "envelope", "headers", "proxy", "route", "server", "session", "socket", "store", "tls",
+            "upstream",
+        ],
         &[],
     ),
     room(
@@ -81,6 +94,7 @@ const ROOMS: &[Room] = &[
         &["config", "server"],
         &[
             ("telemetry", "starts the log"),
+            ("admin", "lends a token where there is none"),
             ("envelope", "`keys new` makes token keys"),
             ("store", "`sessions export` and `import` go to it directly, `check --connect` tries it"),
             ("upstream", "`check --connect` tries it"),

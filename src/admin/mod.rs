@@ -1,151 +1,156 @@
-//! What an operator may ask: whether the process lives and whether it is ready. Never reachable through the public
-//! listener. The small server that it runs on also serves the application listener.
+//! What an operator may ask: health and metrics, for probes; sessions and status, for whoever shows the token or comes over
+//! the Unix socket. Never reachable through the public listener. The small server that it runs on also serves the application
+//! listener.
+//!
+//! [`ROUTES`] is all that is served; `docs/openapi.json` describes it, and a test holds the two against each other.
 
-use std::{
-    convert::Infallible,
-    future::{Future, pending},
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+mod answer;
+mod guard;
+mod metrics;
+mod query;
+mod refusal;
+mod serve;
+mod sessions;
+mod settings;
+mod status;
+mod view;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
-use arc_swap::ArcSwap;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use http::{Method, Request, Response, StatusCode, request::Parts};
+use hyper::body::Incoming;
+
+use answer::text;
+use guard::Access;
+pub use guard::Guard;
+pub use metrics::Sources;
+use refusal::Refusal;
+pub use serve::serve;
+pub use settings::{Settings, Token};
 
 use crate::{
-    socket::{Accepted, Listener, Socket},
-    store::Store,
+    session::Policy,
+    store::{Store, StoreError},
     upstream::Fleet,
 };
 
-/// A request on these listeners must be complete after this long.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// A connection that was never used may have its first request under way: so long it is waited for at the end.
-const LINGER: Duration = Duration::from_millis(100);
-
-/// What the admin listener knows.
+/// What the admin listener knows of one configuration at work.
 pub struct Admin {
-    store: Store,
-    fleets: Arc<ArcSwap<Vec<Arc<Fleet>>>>,
-    draining: Arc<AtomicBool>,
+    /// Who is an operator.
+    pub guard: Guard,
+    /// Where the sessions are.
+    pub store: Store,
+    /// Which store that is.
+    pub store_kind: &'static str,
+    /// The rules of the sessions.
+    pub policy: Policy,
+    /// The servers of every upstream.
+    pub fleets: Arc<Vec<Arc<Fleet>>>,
+    /// Whether the process is about to end.
+    pub draining: Arc<AtomicBool>,
+    /// What `/metrics` tells.
+    pub sources: Sources,
+}
+
+/// One path of the admin listener.
+#[derive(Debug)]
+pub struct Route {
+    /// With `{handle}` for any single segment.
+    pub path: &'static str,
+    /// As `Allow` says it.
+    pub methods: &'static str,
+    access: Access,
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Alive,
+    Ready,
+    Metrics,
+    Status,
+    Sessions,
+    Count,
+    Session,
+}
+
+const fn route(path: &'static str, methods: &'static str, access: Access, what: What) -> Route {
+    Route { path, methods, access, what }
+}
+
+/// Everything that is served. Of several that fit the first counts.
+pub const ROUTES: &[Route] = &[
+    route("/healthz", "GET, HEAD", Access::Everybody, What::Alive),
+    route("/readyz", "GET, HEAD", Access::Everybody, What::Ready),
+    route("/metrics", "GET, HEAD", Access::Everybody, What::Metrics),
+    route("/v1/status", "GET, HEAD", Access::Operators, What::Status),
+    route("/v1/sessions", "GET, HEAD, DELETE", Access::Operators, What::Sessions),
+    route("/v1/sessions/count", "GET, HEAD", Access::Operators, What::Count),
+    route("/v1/sessions/{handle}", "GET, HEAD, DELETE", Access::Operators, What::Session),
+];
+
+impl Route {
+    fn of(path: &str) -> Option<&'static Self> {
+        let fits = |route: &&Self| match route.path.strip_suffix("{handle}") {
+            Some(before) => path.strip_prefix(before).is_some_and(|handle| !handle.is_empty() && !handle.contains('/')),
+            None => route.path == path,
+        };
+        ROUTES.iter().find(fits)
+    }
+
+    fn allows(&self, method: &Method) -> bool {
+        self.methods.split(", ").any(|allowed| allowed == method.as_str())
+    }
 }
 
 impl Admin {
-    /// Looks at this store and these upstreams, and at whether the process is about to end.
-    pub fn new(store: Store, fleets: Arc<ArcSwap<Vec<Arc<Fleet>>>>, draining: Arc<AtomicBool>) -> Self {
-        Self { store, fleets, draining }
-    }
-
     /// Answers one request.
     pub async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<String> {
-        match (request.uri().path(), request.method()) {
-            ("/healthz" | "/readyz", method) if method != Method::GET && method != Method::HEAD => {
-                text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n")
-            }
-            ("/healthz", _) => text(StatusCode::OK, "alive\n"),
-            ("/readyz", _) => self.ready().await,
-            _ => text(StatusCode::NOT_FOUND, "there are /healthz and /readyz\n"),
+        let (head, _) = request.into_parts();
+        self.respond(&head).await.unwrap_or_else(|refusal| refusal.response())
+    }
+
+    async fn respond(&self, head: &Parts) -> Result<Response<String>, Refusal> {
+        let (path, query, method) = (head.uri.path(), head.uri.query(), &head.method);
+        let route = Route::of(path).ok_or(Refusal::NoRoute)?;
+        self.guard.admit(route.access, head)?;
+        if !route.allows(method) {
+            return Err(Refusal::Method(route.methods));
+        }
+        match route.what {
+            What::Alive => Ok(text(StatusCode::OK, "alive\n")),
+            What::Ready => Ok(self.ready().await),
+            What::Metrics => Ok(self.metrics().await),
+            What::Status => self.status(query).await,
+            What::Sessions => self.sessions(method, query).await,
+            What::Count => self.count(query).await,
+            What::Session => self.session(path.rsplit('/').next().unwrap_or_default(), method, query).await,
         }
     }
 
     async fn ready(&self) -> Response<String> {
-        if self.draining.load(Ordering::Relaxed) {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "draining: the process is about to end\n");
+        let troubles = self.troubles(self.store.ping().await);
+        match troubles.is_empty() {
+            true => text(StatusCode::OK, "ready\n"),
+            false => text(StatusCode::SERVICE_UNAVAILABLE, &troubles.concat()),
         }
-        if let Err(error) = self.store.ping().await {
-            return text(StatusCode::SERVICE_UNAVAILABLE, &format!("store: {error}\n"));
-        }
-        match self.no_upstream() {
-            Some(troubles) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("upstreams: {troubles}\n")),
-            None => text(StatusCode::OK, "ready\n"),
-        }
+    }
+
+    /// Everything because of which no requests should come here, a line each; `store`: what it has answered.
+    fn troubles(&self, store: Result<(), StoreError>) -> Vec<String> {
+        let draining = self.draining.load(Ordering::Relaxed);
+        let draining = draining.then(|| "draining: the process is about to end\n".to_owned());
+        let store = store.err().map(|error| format!("store: {error}\n"));
+        let upstreams = self.no_upstream().map(|troubles| format!("upstreams: {troubles}\n"));
+        [draining, store, upstreams].into_iter().flatten().collect()
     }
 
     /// Why no upstream would answer; `None` while one is healthy.
     fn no_upstream(&self) -> Option<String> {
-        let troubles: Option<Vec<String>> = self.fleets.load().iter().map(|fleet| fleet.trouble()).collect();
+        let troubles: Option<Vec<String>> = self.fleets.iter().map(|fleet| fleet.trouble()).collect();
         troubles.filter(|troubles| !troubles.is_empty()).map(|troubles| troubles.join(", "))
-    }
-}
-
-fn text(status: StatusCode, body: &str) -> Response<String> {
-    let mut response = Response::new(body.to_owned());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// Serves small answers on a listener of its own until `closing` says so, and then to the end what is under way.
-pub async fn serve<H, F>(listener: Listener, closing: CancellationToken, handler: H)
-where
-    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response<String>> + Send + 'static,
-{
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next() => continue,
-            () = closing.cancelled() => break,
-        };
-        match accepted.and_then(Accepted::open) {
-            Ok(socket) => drop(connections.spawn(converse(socket, closing.clone(), handler.clone()))),
-            Err(error) => {
-                warn!(target: "cloakroom::admin", %error, "a connection cannot be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
-}
-
-async fn converse<H, F>(socket: Socket, closing: CancellationToken, handler: H)
-where
-    H: Fn(Request<Incoming>) -> F,
-    F: Future<Output = Response<String>>,
-{
-    let asked = AtomicBool::new(false);
-    let service = service_fn(|request| {
-        asked.store(true, Ordering::Relaxed);
-        let answer = handler(request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(PATIENCE)
-            .serve_connection(TokioIo::new(socket), service)
-    );
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = closing.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            // hyper would wait for a first request.
-            let unused = async {
-                tokio::time::sleep(LINGER).await;
-                if asked.load(Ordering::Relaxed) {
-                    pending::<()>().await;
-                }
-            };
-            tokio::select! {
-                biased;
-                result = connection => result,
-                () = unused => return,
-            }
-        }
-    };
-    if let Err(error) = result {
-        debug!(target: "cloakroom::admin", %error, "a connection broke");
     }
 }

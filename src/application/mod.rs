@@ -14,7 +14,7 @@ mod refusal;
 
 use crate::{
     envelope::Verified,
-    proxy::{Application as Known, Line, unix_now},
+    proxy::{Application as Known, Common, Line, Tally, unix_now},
     session::{
         Handle,
         change::Change,
@@ -37,6 +37,7 @@ pub struct Application {
     line: Arc<Line>,
     lanes: Arc<Lanes>,
     store: Store,
+    tally: Arc<Tally>,
 }
 
 /// Whom a token stands for.
@@ -47,8 +48,8 @@ struct Holder<'a> {
 
 impl Application {
     /// Verifies tokens with the line's keys, reads sessions from this store and writes them in turn with the proxy.
-    pub fn new(line: Arc<Line>, lanes: Arc<Lanes>, store: Store) -> Self {
-        Self { line, lanes, store }
+    pub fn new(common: &Common, store: Store, tally: Arc<Tally>) -> Self {
+        Self { line: Arc::clone(&common.line), lanes: Arc::clone(&common.lanes), store, tally }
     }
 
     /// Answers one request.
@@ -57,11 +58,18 @@ impl Application {
             ("/.well-known/jwks.json", &Method::GET | &Method::HEAD) => Ok(self.jwks()),
             ("/.well-known/jwks.json", _) => Err(Refusal::Method("GET, HEAD")),
             ("/v1/session", &Method::GET | &Method::HEAD) => self.read(request.headers()).await,
-            ("/v1/session", &Method::PATCH) => self.patch(request).await,
+            ("/v1/session", &Method::PATCH) => self.patch(request).await.inspect_err(|refusal| self.count(refusal)),
             ("/v1/session", _) => Err(Refusal::Method("GET, HEAD, PATCH")),
             _ => Err(Refusal::NoRoute),
         };
         answered.unwrap_or_else(|refusal| refusal.response())
+    }
+
+    /// Counts a change that a refusal has cost.
+    fn count(&self, refusal: &Refusal) {
+        if let Some(unsaved) = refusal.unsaved() {
+            self.tally.not_saved(unsaved);
+        }
     }
 
     fn jwks(&self) -> Response<String> {
@@ -105,6 +113,7 @@ impl Application {
         let saved = commit_held(&self.store, &self.lanes, handle, &commit);
         let saved = tokio::time::timeout(self.line.save_timeout(), saved).await;
         let saved = saved.map_err(|_| Refusal::Store(StoreError::Timeout))??;
+        self.tally.carried_out(&saved.plan);
         match saved.plan.store {
             Step::Change(write) => Ok(write.stored.version()),
             Step::Keep | Step::Create(..) | Step::Recreate(..) => Ok(self.live(handle).await?.version),

@@ -8,6 +8,7 @@ use serde_json::json;
 use tracing::warn;
 
 use crate::{
+    proxy::Unsaved,
     session::settle,
     store::{StoreError, commit::CommitError},
 };
@@ -77,6 +78,18 @@ impl Refusal {
             Self::Store(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "Sessions are unavailable at the moment")
             }
+        }
+    }
+
+    /// Which change it has cost; `None`: it is not about one.
+    pub(super) fn unsaved(&self) -> Option<Unsaved> {
+        match self {
+            Self::NoRoute | Self::Method(_) | Self::Unauthorized => None,
+            Self::Gone => Some(Unsaved::SessionEnded),
+            Self::Precondition | Self::Conflict => Some(Unsaved::VersionConflict),
+            Self::Forbidden | Self::MediaType | Self::Invalid => Some(Unsaved::InvalidUpdate),
+            Self::TooLarge => Some(Unsaved::SessionTooLarge),
+            Self::Store(_) => Some(Unsaved::StoreUnavailable),
         }
     }
 

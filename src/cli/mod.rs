@@ -5,6 +5,7 @@
 mod check;
 pub mod demo;
 mod keys;
+mod lend;
 mod run;
 mod sessions;
 mod showcase;

@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
-use super::{Failure, LogArguments, environment};
+use super::{Failure, LogArguments, environment, lend::Lent};
 use crate::{
     config::{self, Faults, Loaded, MadeUp, Overrides},
     server::{self, Listeners, ServeError, Server},
@@ -50,16 +50,19 @@ pub(super) fn run(arguments: &RunArguments, log: &LogArguments) -> Result<(), Fa
         store: arguments.store.clone(),
     };
     let origin = Origin { file: arguments.config.clone(), overrides };
-    let loaded = origin.read(MadeUp::default())?;
+    let mut loaded = origin.read(MadeUp::default())?;
     let _log = telemetry::start(log.log_format, &log.log).map_err(Failure::Argument)?;
     front_desk(async {
         warn_of(&loaded);
+        let mut lent = Lent::default();
+        lent.to(&mut loaded);
         let mut made_up = loaded.made_up.clone();
         let (mut server, _, mut orders) = begin(loaded).await?;
         while let Order::Renew = orders.next().await {
             info!(target: "cloakroom::config", "reading the configuration again (SIGHUP)");
             match origin.read(made_up.clone()) {
-                Ok(loaded) => {
+                Ok(mut loaded) => {
+                    lent.to(&mut loaded);
                     made_up = loaded.made_up.clone();
                     renew(&mut server, loaded).await;
                 }

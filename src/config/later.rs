@@ -20,7 +20,6 @@ enum Later {
 
 /// `*` is the name of an upstream, or a route.
 const LATER: &[(&str, Later)] = &[
-    ("admin.token", Later::Key),
     ("store.url", Later::Begins(&["redis+sentinel:", "redis+cluster:"])),
     ("store.near_cache", Later::On),
     ("store.wait_replicas", Later::Key),

@@ -1,4 +1,4 @@
-//! `[listen]`, `[application]` and `[admin]`: where the process listens, and how browsers are met there.
+//! `[listen]` and `[application]`: where the process listens, and how browsers are met there.
 //!
 //! Addresses are numbers: a name such as `localhost` may mean two of them, and which one is no business of a
 //! resolver at start. A Unix socket is named by its whole path.
@@ -55,20 +55,26 @@ pub(super) fn listen(section: Section<'_>, sources: &Sources<'_>) -> Listen {
     listen
 }
 
-/// Reads `[application]` or `[admin]`: absent is not served.
-pub(super) fn private(section: Option<Section<'_>>) -> Option<Typed<Option<Address>>> {
+/// Reads `[application]`: absent is not served.
+pub(super) fn application(section: Option<Section<'_>>) -> Option<Typed<Option<Address>>> {
     let section = section?;
+    let address = private_address(&section);
+    section.close();
+    Some(address)
+}
+
+/// Reads the address of a listener that is not for browsers, which has no default.
+pub(super) fn private_address(section: &Section<'_>) -> Typed<Option<Address>> {
     let address = section.optional("address", address);
     if address.origin == Origin::Default {
         let cure = "write address = \"127.0.0.1:PORT\", or remove the whole table to serve nothing";
         section.report.fault(&address.place, "is missing", cure);
     }
-    section.close();
-    Some(address)
+    address
 }
 
 /// Reports addresses that are used twice.
-pub(super) fn distinct(report: &Report, listen: &Typed<Vec<Address>>, private: [&Option<Typed<Option<Address>>>; 2]) {
+pub(super) fn distinct(report: &Report, listen: &Typed<Vec<Address>>, private: [Option<&Typed<Option<Address>>>; 2]) {
     let public = listen.value.iter().filter(|_| listen.is_sound()).map(|address| (address, &listen.place));
     let private = private.into_iter().flatten();
     let private = private.filter_map(|typed| typed.value.as_ref().map(|address| (address, &typed.place)));

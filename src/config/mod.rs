@@ -10,6 +10,7 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
+mod admin;
 mod cookie;
 mod faults;
 mod file;
@@ -181,16 +182,20 @@ fn server_settings(
     sources: &Sources<'_>,
 ) -> (crate::server::Settings, listen::Listen, crate::proxy::UploadLimits, usize) {
     let listen = listen::listen(root.required("listen"), sources);
-    let application = listen::private(root.table("application", "application"));
-    let admin = listen::private(root.table("admin", "admin"));
-    listen::distinct(root.report, &listen.addresses, [&application, &admin]);
+    let application = listen::application(root.table("application", "application"));
+    let admin = admin::admin(root.table("admin", "admin"), sources);
+    listen::distinct(
+        root.report,
+        &listen.addresses,
+        [application.as_ref(), admin.as_ref().map(|admin| &admin.address)],
+    );
     let (limits, uploads, response_header_bytes) = server::limits(root.required("limits"));
     let settings = crate::server::Settings {
         listen: listen.addresses.value.clone(),
         identity: listen.identity.clone(),
         preamble: listen.preamble,
         application: application.and_then(|address| address.value),
-        admin: admin.and_then(|address| address.value),
+        admin: admin.and_then(|admin| admin.settings(root.report)),
         limits,
         drain: server::drain(root.required("drain")),
     };

@@ -101,6 +101,8 @@ pub(super) fn or_random(
 enum Purpose {
     /// A key of ours: long, and made by a machine.
     Key,
+    /// A key of ours that is shown in a header.
+    Token,
     /// A password that somebody else has chosen: of any length.
     Password,
 }
@@ -111,6 +113,7 @@ impl Purpose {
         let bytes = without_newline(bytes);
         match self {
             Self::Key => sound(bytes, node, report),
+            Self::Token => visible(sound(bytes, node, report)?, node, report),
             Self::Password => password(bytes, node, report),
         }
     }
@@ -118,7 +121,7 @@ impl Purpose {
     /// What is said beside a file that cannot be read.
     fn advice(self) -> String {
         match self {
-            Self::Key => format!("; {MAKE}"),
+            Self::Key | Self::Token => format!("; {MAKE}"),
             Self::Password => String::new(),
         }
     }
@@ -135,10 +138,19 @@ impl Sources<'_> {
 
     /// A password, which is text.
     pub(super) fn password(&self, node: &Node, pattern: &'static str, report: &Report) -> Option<String> {
+        self.text(node, pattern, Purpose::Password, report)
+    }
+
+    /// A token, which is visible ASCII.
+    pub(super) fn token(&self, node: &Node, pattern: &'static str, report: &Report) -> Option<String> {
+        self.text(node, pattern, Purpose::Token, report)
+    }
+
+    fn text(&self, node: &Node, pattern: &'static str, purpose: Purpose, report: &Report) -> Option<String> {
         let section = table(node, pattern, report)?;
-        let password = self.secret(&section, Purpose::Password);
+        let secret = self.secret(&section, purpose);
         section.close();
-        String::from_utf8(password?).ok()
+        String::from_utf8(secret?).ok()
     }
 
     fn secret(&self, section: &Section<'_>, purpose: Purpose) -> Option<Vec<u8>> {
@@ -258,6 +270,14 @@ fn sound(bytes: Vec<u8>, node: &Node, report: &Report) -> Option<Vec<u8>> {
         _ => return Some(bytes),
     };
     units::fault(node, report, &problem, MAKE)
+}
+
+fn visible(bytes: Vec<u8>, node: &Node, report: &Report) -> Option<Vec<u8>> {
+    if bytes.iter().all(u8::is_ascii_graphic) {
+        return Some(bytes);
+    }
+    let problem = "holds something else than visible ASCII characters, which cannot stand in a header";
+    units::fault(node, report, problem, MAKE)
 }
 
 /// Whether this is what people write to get started. A random secret looks like that once in ten million times.

@@ -376,7 +376,6 @@ fn a_server_behind_tls_is_met_as_the_files_say() {
 #[test]
 fn what_a_later_version_brings_is_a_fault_that_says_so() {
     let later = [
-        "[admin]\naddress = \"127.0.0.1:1\"\ntoken = { file = \"t\" }",
         "[store]\nurl = \"redis+sentinel://h/m/0\"",
         "[store]\nurl = \"redis+cluster://h\"",
         "[store]\nnear_cache = true",
@@ -388,6 +387,34 @@ fn what_a_later_version_brings_is_a_fault_that_says_so() {
         let faults = folder.load(&format!("{APP}{text}\n")).expect_err(text);
         assert_eq!(faults.iter().count(), 1, "{text}\n{faults}");
         assert!(faults.to_string().contains("is not in this version of Cloakroom; "), "{faults}");
+    }
+}
+
+#[test]
+fn the_admin_token_is_a_secret_that_can_stand_in_a_header() {
+    let folder = Folder::new();
+    folder.write("admin", "Kq8vR2nWz5TbX9cLmJ4hPsY7dFg3aE6u\n");
+    folder.write("spaced", "Kq8vR2nWz5TbX9cL mJ4hPsY7dFg3aE6u");
+    folder.write("short", "Kq8vR2nWz5TbX9cL");
+    let load =
+        |address: &str, token: &str| folder.load(&format!("{APP}[admin]\naddress = \"{address}\"\ntoken = {token}"));
+    let loaded = load("127.0.0.1:1", "{ file = \"admin\" }").unwrap();
+    let token = loaded.server.admin.as_ref().and_then(|admin| admin.token.as_ref()).unwrap();
+    assert_eq!(token.reveal(), "Kq8vR2nWz5TbX9cLmJ4hPsY7dFg3aE6u");
+    assert!(!format!("{:?}", loaded.server).contains("Kq8v"));
+    assert!(!loaded.warnings.iter().any(|warning| warning.contains("admin")));
+    let warnings = load("unix:/a", "{ file = \"admin\" }").unwrap().warnings;
+    assert!(warnings.iter().any(|warning| warning.contains("admin.token is not asked for on a Unix socket")));
+    for (token, key, problem) in [
+        ("{ file = \"spaced\" }", "admin.token.file", "cannot stand in a header"),
+        ("{ file = \"short\" }", "admin.token.file", "a secret of 16 bytes"),
+        ("{ file = \"none\" }", "admin.token.file", "cannot read"),
+        ("{}", "admin.token", "names neither a file nor"),
+        ("\"Kq8vR2nWz5TbX9cLmJ4hPsY7dFg3aE6u\"", "admin.token", "is a secret inside the configuration"),
+    ] {
+        let faults = load("127.0.0.1:1", token).unwrap_err();
+        assert_eq!(places(&faults), [(Some(5), key)], "{faults}");
+        assert!(faults.to_string().contains(problem) && !faults.to_string().contains("Kq8v"), "{faults}");
     }
 }
 
@@ -599,7 +626,7 @@ fn the_example_is_the_defaults() {
 
 #[test]
 fn the_example_has_every_key_and_no_other() {
-    let probes = "[listen]\nzzzzzzzzzz = 1\n[application]\nzzzzzzzzzz = 1\n[admin]\nzzzzzzzzzz = 1\n[cookie]\nzzzzzzzzzz = 1\n\
+    let probes = "[listen]\nzzzzzzzzzz = 1\n[application]\nzzzzzzzzzz = 1\n[admin]\nzzzzzzzzzz = 1\ntoken = { zzzzzzzzzz = 1 }\n[cookie]\nzzzzzzzzzz = 1\n\
         [session]\nzzzzzzzzzz = 1\n[token]\nzzzzzzzzzz = 1\nkeys = [{ zzzzzzzzzz = 1 }]\n[keys]\nzzzzzzzzzz = 1\n\
         [store]\nzzzzzzzzzz = 1\n[upstreams.app]\nzzzzzzzzzz = 1\n\
         tls = { zzzzzzzzzz = 1 }\nhealth = { zzzzzzzzzz = 1 }\n[[routes]]\nzzzzzzzzzz = 1\n\
@@ -616,7 +643,7 @@ fn the_example_has_every_key_and_no_other() {
             assert!(shown || inner, "{} has no {name} in the example", fault.key);
         }
     }
-    assert_eq!(sections, 15);
+    assert_eq!(sections, 16);
 }
 
 #[test]
@@ -629,6 +656,7 @@ fn what_the_example_comments_out_is_sound_too() {
     };
     let all = EXAMPLE.lines().filter_map(code).collect::<Vec<_>>().join("\n");
     let all = all.replace("/run/secrets/token-k1", "token.key").replace("/run/secrets/root", "root.key");
+    let all = all.replace("/run/secrets/admin", "token.key");
     let all = all.replace("TOKEN_KEY", "SECRET").replace("__Host-session", "session");
     let all = all
         .replace("session = false ", "session = true ")

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio_util::sync::DropGuard;
 
-use super::{access::Entry, line::Line, upload::Upload};
+use super::{access::Entry, line::Line, tally::Incomplete, upload::Upload};
 use crate::{
     headers::{Guarded, strip_trailers},
     upstream::ResponseBody,
@@ -58,8 +58,24 @@ impl Download {
         Self { _unread: unread, ..self }
     }
 
-    pub(super) fn with_entry(self, entry: Entry) -> Self {
+    pub(super) fn with_entry(self, mut entry: Entry) -> Self {
+        entry.ends((!self.is_over()).then_some(Incomplete::Aborted));
         Self { entry: Some(Box::new(entry)), ..self }
+    }
+
+    /// Nobody waits for it any more.
+    pub(super) fn forsake(mut self) {
+        if let Some(entry) = &mut self.entry {
+            entry.ends(Some(Incomplete::Detached));
+        }
+    }
+
+    /// Whether the application has no more to say.
+    fn is_over(&self) -> bool {
+        match &self.source {
+            Source::Nothing | Source::Withheld | Source::Text(_) => true,
+            Source::Application(body) => body.is_end_stream(),
+        }
     }
 }
 
@@ -77,8 +93,18 @@ impl Body for Download {
         if let Source::Text(_) = this.source {
             this.source = Source::Nothing;
         }
-        if let (Some(entry), Some(Ok(frame))) = (&mut this.entry, &frame) {
-            entry.count(frame.data_ref().map_or(0, Bytes::len));
+        let is_over = this.is_over();
+        if let Some(entry) = &mut this.entry {
+            match &frame {
+                Some(Ok(frame)) => {
+                    entry.count(frame.data_ref().map_or(0, Bytes::len));
+                    if is_over {
+                        entry.ends(None);
+                    }
+                }
+                Some(Err(_)) => entry.ends(Some(Incomplete::Upstream)),
+                None => entry.ends(None),
+            }
         }
         Poll::Ready(frame.map(|frame| frame.map(|frame| clean(frame, &this.line.ours))))
     }

@@ -14,12 +14,13 @@ pub(super) struct Detachable<F: Future<Output: Send> + Send + 'static> {
     future: Option<Pin<Box<F>>>,
     started: bool,
     tasks: TaskTracker,
+    unclaimed: fn(F::Output),
 }
 
 impl<F: Future<Output: Send> + Send + 'static> Detachable<F> {
-    /// `tasks` counts it if it goes on by itself.
-    pub(super) fn new(future: F, tasks: TaskTracker) -> Self {
-        Self { future: Some(Box::pin(future)), started: false, tasks }
+    /// `tasks` counts it if it goes on by itself; then `unclaimed` gets what comes of it.
+    pub(super) fn new(future: F, tasks: TaskTracker, unclaimed: fn(F::Output)) -> Self {
+        Self { future: Some(Box::pin(future)), started: false, tasks, unclaimed }
     }
 }
 
@@ -44,7 +45,8 @@ impl<F: Future<Output: Send> + Send + 'static> Drop for Detachable<F> {
         else {
             return;
         };
-        self.tasks.spawn_on(future, &runtime);
+        let unclaimed = self.unclaimed;
+        self.tasks.spawn_on(async move { unclaimed(future.await) }, &runtime);
     }
 }
 
@@ -59,9 +61,9 @@ mod tests {
         let (tasks, (go, gone), (done, finished)) = (TaskTracker::new(), oneshot::channel::<()>(), oneshot::channel());
         let work = async move {
             let _ = gone.await;
-            let _ = done.send(());
+            done
         };
-        let mut begun = Detachable::new(work, tasks.clone());
+        let mut begun = Detachable::new(work, tasks.clone(), |done| assert!(done.send(()).is_ok()));
         assert!(futures_poll(&mut begun).await.is_pending());
         drop(begun);
         assert_eq!(tasks.len(), 1);
@@ -74,8 +76,9 @@ mod tests {
     #[tokio::test]
     async fn what_was_not_begun_or_is_done_leaves_nothing_behind() {
         let tasks = TaskTracker::new();
-        drop(Detachable::new(async {}, tasks.clone()));
-        Detachable::new(async {}, tasks.clone()).await;
+        let never = |()| unreachable!("somebody has claimed it, or it was not begun");
+        drop(Detachable::new(async {}, tasks.clone(), never));
+        Detachable::new(async {}, tasks.clone(), never).await;
         assert!(tasks.is_empty());
     }
 

@@ -15,6 +15,8 @@ use crate::{
 
 /// A route, prepared.
 pub(super) struct Route {
+    /// Which of the routes it is, counted from 0.
+    pub(super) index: usize,
     pub(super) name: String,
     pub(super) upstream: usize,
     pub(super) session: SessionUse,
@@ -62,8 +64,8 @@ impl Line {
         let (root, older) = settings.roots.split_first().ok_or("there is no root key")?;
         let older: Vec<&[u8]> = older.iter().map(Vec::as_slice).collect();
         let sealer = envelope::Sealer::new(envelope).map_err(|error| format!("a token key {error}"))?;
-        let routes = settings.routes.iter().map(|route| {
-            let prepared = Route::new(route, settings.cookie.scope().domain());
+        let routes = settings.routes.iter().enumerate().map(|(index, route)| {
+            let prepared = Route::new(index, route, settings.cookie.scope().domain());
             (route.host.clone(), route.path.clone(), prepared)
         });
         let routes = Table::new(routes.collect())
@@ -125,10 +127,11 @@ impl Line {
 }
 
 impl Route {
-    fn new(settings: &RouteSettings, domain: Option<&str>) -> Self {
+    fn new(index: usize, settings: &RouteSettings, domain: Option<&str>) -> Self {
         let (realm, domain_applies) = realm(domain, settings.host.as_ref());
         let host = settings.host.as_ref().map(ToString::to_string).unwrap_or_default();
         Self {
+            index,
             name: format!("{host}{}", settings.path.as_str()),
             upstream: settings.upstream,
             session: settings.session,

@@ -12,7 +12,9 @@ mod line;
 mod rejection;
 mod settings;
 mod sightings;
+mod status;
 mod steps;
+mod tally;
 mod tokens;
 mod upload;
 mod watch;
@@ -20,14 +22,14 @@ mod watch;
 use std::{sync::Arc, time::Instant};
 
 use http::{
-    HeaderValue, Request, Response, StatusCode, Version,
+    HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{ALLOW, CONNECTION, CONTENT_LENGTH, UPGRADE},
 };
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tokio_util::{sync::DropGuard, task::TaskTracker};
 use tracing::{debug, error, warn};
 
-use access::{Entry, Outcome};
+use access::Entry;
 pub use body::Download;
 pub use legacy::{Gate, Legacy, Shown};
 pub use line::{Application, Line};
@@ -35,11 +37,13 @@ pub use rejection::{Form, Rejection};
 pub use settings::{OnStoreFailure, RouteSettings, SessionUse, Settings, UpstreamSettings};
 use steps::Visitor;
 pub use steps::unix_now;
+use tally::{Outcome, RouteTally};
+pub use tally::{Tallies, Tally, Unsaved};
 pub use upload::UploadLimits;
 
 use crate::{
     headers::{self, Peer},
-    session::{Handle, settle::Outcome as Settled},
+    session::Handle,
     store::{Store, lane::Lanes},
     upstream::{Fleet, Flow, Pool, ResponseBody, SendError, tunnel},
 };
@@ -55,6 +59,8 @@ pub struct Common {
     pub fleets: Arc<Vec<Arc<Fleet>>>,
     /// Requests that go on without their browser, and tunnels.
     pub tasks: TaskTracker,
+    /// What all of them count.
+    pub tallies: Arc<Tallies>,
 }
 
 impl Common {
@@ -63,8 +69,13 @@ impl Common {
     /// # Errors
     /// What the configuration should have found.
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        let (lanes, tasks) = (Arc::default(), TaskTracker::new());
-        Ok(Self { line: Arc::new(Line::new(settings)?), lanes, fleets: fleets(settings, &[])?, tasks })
+        Ok(Self {
+            line: Arc::new(Line::new(settings)?),
+            lanes: Arc::default(),
+            fleets: fleets(settings, &[])?,
+            tasks: TaskTracker::new(),
+            tallies: Arc::default(),
+        })
     }
 
     /// Prepares other settings for the same process. The lanes stay, for requests that began before write to the same
@@ -96,6 +107,10 @@ pub struct Shard {
     pools: Vec<Arc<Pool<upload::Upload>>>,
     tokens: tokens::Tokens,
     tasks: TaskTracker,
+    tally: Arc<Tally>,
+    /// In the order of the routes.
+    routes: Vec<Arc<RouteTally>>,
+    nowhere: Arc<RouteTally>,
 }
 
 /// What the application answers.
@@ -105,20 +120,24 @@ type Sent = Response<ResponseBody<upload::Upload>>;
 pub type Answer = Response<Download>;
 
 impl Shard {
-    /// A shard that works with this store. It takes over the connections of the one before it to upstreams that are the
-    /// same.
+    /// A shard that works with this store. It takes over the counts of the one before it, and its connections to
+    /// upstreams that are the same.
     pub fn new(settings: &Settings, common: &Common, store: Store, before: Option<&Self>) -> Self {
         let pools = common.fleets.iter().map(|fleet| {
             let same = before.and_then(|before| before.pools.iter().find(|pool| pool.is_of(fleet)));
             same.cloned().unwrap_or_else(|| Arc::new(Pool::new(fleet)))
         });
+        let tally = before.map_or_else(|| common.tallies.open(), |before| Arc::clone(&before.tally));
         Self {
             line: Arc::clone(&common.line),
             lanes: Arc::clone(&common.lanes),
             store,
             pools: pools.collect(),
-            tokens: tokens::Tokens::new(settings.upstreams.len()),
+            tokens: tokens::Tokens::new(settings.upstreams.len(), Arc::clone(&tally)),
             tasks: common.tasks.clone(),
+            routes: common.line.routes.iter().map(|route| tally.route(&route.name)).collect(),
+            nowhere: tally.route(""),
+            tally,
         }
     }
 
@@ -138,11 +157,12 @@ impl Shard {
     ) -> impl Future<Output = (Answer, H)> + Send + use<H> {
         let shard = Arc::clone(self);
         let tasks = self.tasks.clone();
-        detach::Detachable::new(async move { (shard.answer(request, peer).await, held) }, tasks)
+        let answer = async move { (shard.answer(request, peer).await, held) };
+        detach::Detachable::new(answer, tasks, |(answer, _)| answer.into_body().forsake())
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Answer {
-        let mut entry = Entry::begin(request.method().clone(), request.uri().path());
+        let mut entry = self.begin(request.method().clone(), request.uri().path());
         let form = Form::wanted(request.headers());
         let mut vary = false;
         let mut response = match self.run(request, &peer, &mut entry, &mut vary).await {
@@ -152,31 +172,43 @@ impl Shard {
         if vary {
             headers::vary_on_cookie(response.headers_mut());
         }
-        headers::set_request_id(response.headers_mut(), entry.id.clone());
-        entry.status = response.status();
-        response.map(|body| body.with_entry(entry))
+        self.enter(response, entry)
     }
 
     /// Answers a request that does not come to the line; of one whose head is not sound nothing is known.
     pub fn refuse(&self, why: impl Into<Rejection>, request: Option<&Request<Incoming>>) -> Answer {
         let mut entry = match request {
-            Some(request) => Entry::begin(request.method().clone(), request.uri().path()),
-            None => Entry::of_nobody(),
+            Some(request) => self.begin(request.method().clone(), request.uri().path()),
+            None => self.begin_for_nobody(),
         };
         entry.id = steps::fresh_request_id();
-        let mut response = self.reject(&why.into(), Form::Problem, &mut entry);
+        let response = self.reject(&why.into(), Form::Problem, &mut entry);
+        self.enter(response, entry)
+    }
+
+    fn begin(&self, method: Method, path: &str) -> Entry {
+        self.tally.begun.count();
+        Entry::begin(method, path, Arc::clone(&self.nowhere))
+    }
+
+    /// For a request of which nothing can be told.
+    fn begin_for_nobody(&self) -> Entry {
+        self.begin(Method::from_bytes(b"-").unwrap_or_default(), "-")
+    }
+
+    /// Gives the answer the request's id, and its entry to keep until it is over.
+    fn enter(&self, mut response: Answer, mut entry: Entry) -> Answer {
         headers::set_request_id(response.headers_mut(), entry.id.clone());
         entry.status = response.status();
         response.map(|body| body.with_entry(entry))
     }
 
-    /// Leaves the line of a request in the log whose head somebody else has refused with this status.
-    pub fn note_refused(&self, status: StatusCode, why: &dyn std::fmt::Display) {
-        let mut entry = Entry::of_nobody();
+    /// Notes a request whose head somebody else has refused for this reason.
+    pub fn note_refused(&self, rejection: &Rejection) {
+        let mut entry = self.begin_for_nobody();
         entry.id = steps::fresh_request_id();
-        let id = entry.id.to_str().unwrap_or_default();
-        warn!(target: "cloakroom::proxy", status = status.as_u16(), request_id = id, reason = %why, "rejected");
-        (entry.status, entry.outcome) = (status, Outcome::Rejected);
+        entry.status = rejection.status();
+        self.note(rejection, &mut entry);
     }
 
     /// admit → find route → take ticket → load → seal token → send upstream → open update → settle → save → put ticket
@@ -192,7 +224,7 @@ impl Shard {
         let admitted = self.admit(&mut head, peer, entry)?;
         let (upload, starter) = upload::accept(&mut head, body, &self.line)?;
         let route = self.find_route(&head, &admitted)?;
-        entry.route.clone_from(&route.name);
+        entry.route = Arc::clone(&self.routes[route.index]);
         if headers::count_forward(&head.method, &mut head.headers) == headers::Reach::Here {
             return Ok(self.answer_options());
         }
@@ -205,7 +237,7 @@ impl Shard {
                 let presented = self.timed_load(tickets, on_failure, entry).await?;
                 let visitor =
                     Visitor::new(presented, self.line.reach(route, admitted.host(), admitted.scheme), &head.method);
-                entry.outcome = Outcome::Settled(visitor.outcome());
+                entry.outcome = visitor.outcome().into();
                 entry.session = visitor.handle();
                 let data = self.read_data(route, &visitor);
                 self.check_gate(&head, route, &visitor, data.as_ref())?;
@@ -227,16 +259,17 @@ impl Shard {
         let plan = match visitor {
             None => None,
             Some(visitor) => {
-                let change = self.open(&response, application, route, &noted)?;
-                let begun = Instant::now();
-                let plan = self.save(&visitor, change, response.status()).await;
-                entry.store += begun.elapsed();
-                Some(plan?)
+                let change = self.open(&response, application, route, &noted);
+                let plan = match change {
+                    Ok(change) => self.save(&visitor, change, response.status(), entry).await,
+                    Err(rejection) => Err(rejection),
+                };
+                Some(plan.inspect_err(|rejection| self.note_loss(rejection))?)
             }
         };
         self.clean(&mut response, route);
         if let Some(plan) = plan {
-            entry.outcome = Outcome::Settled(plan.outcome);
+            entry.outcome = plan.outcome.into();
             entry.session = steps::handle_of(&plan).or(entry.session);
             self.put_ticket(response.headers_mut(), &plan, route);
         }
@@ -255,6 +288,13 @@ impl Shard {
     }
 
     fn reject(&self, rejection: &Rejection, form: Form, entry: &mut Entry) -> Answer {
+        self.note(rejection, entry);
+        rejection.response(&entry.id, form).map(|text| Download::text(text, Arc::clone(&self.line)))
+    }
+
+    /// Logs and counts a rejection.
+    fn note(&self, rejection: &Rejection, entry: &mut Entry) {
+        self.tally.rejected.count(rejection.kind());
         let (status, label, id) =
             (rejection.status().as_u16(), rejection.label(), entry.id.to_str().unwrap_or_default());
         match rejection {
@@ -268,10 +308,16 @@ impl Shard {
             _ => warn!(target: "cloakroom::proxy", status, label, request_id = id, reason = %rejection, "rejected"),
         }
         entry.outcome = match (rejection, entry.outcome) {
-            (Rejection::NoRoute, Outcome::Settled(Settled::None)) => entry.outcome,
+            (Rejection::NoRoute, Outcome::None) => Outcome::None,
             _ => Outcome::Rejected,
         };
-        rejection.response(&entry.id, form).map(|text| Download::text(text, Arc::clone(&self.line)))
+    }
+
+    /// Counts a change that a rejection has cost.
+    fn note_loss(&self, rejection: &Rejection) {
+        if let Some(lost) = Unsaved::by(rejection.kind()) {
+            self.tally.not_saved(lost);
+        }
     }
 
     async fn send(
@@ -287,7 +333,7 @@ impl Shard {
         }
         let begun = Instant::now();
         let sent = self.pools[upstream].send(request).await;
-        entry.upstream = begun.elapsed();
+        entry.waited_for_upstream(begun);
         match (sent, fate.fault()) {
             (Ok(response), _) => Ok((response, starter.map(upload::Starter::answered))),
             (Err(SendError::RequestBody), Some(fault)) => Err(fault.into()),

@@ -11,11 +11,13 @@ use http::{
 };
 use serde_json::json;
 
+use super::tally::Kind;
 use crate::{
     envelope::OpenError,
     headers::{self, HeadFault},
     session::settle::Refusal,
     store::{StoreError, commit::CommitError},
+    telemetry::meter::Label,
     upstream::SendError,
 };
 
@@ -99,31 +101,36 @@ impl Rejection {
         }
     }
 
+    /// Which it is.
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::BadRequest(_) | Self::BodyBroken => Kind::BadRequest,
+            Self::TargetTooLong => Kind::TargetTooLong,
+            Self::HeadTooLarge => Kind::HeadTooLarge,
+            Self::HeadTooSlow => Kind::HeadTooSlow,
+            Self::BodyTooLarge => Kind::BodyTooLarge,
+            Self::BodyTooSlow => Kind::BodyTooSlow,
+            Self::Expectation => Kind::ExpectationFailed,
+            Self::MethodNotAllowed => Kind::MethodNotAllowed,
+            Self::Loop => Kind::LoopDetected,
+            Self::NoRoute => Kind::NoRoute,
+            Self::SessionRequired(_) | Self::SignIn(_) => Kind::SessionRequired,
+            Self::InvalidUpdate(_) => Kind::InvalidUpdate,
+            Self::TooLarge => Kind::SessionTooLarge,
+            Self::VersionConflict => Kind::VersionConflict,
+            Self::SessionEnded(_) => Kind::SessionEnded,
+            Self::InsecureTransport => Kind::InsecureTransport,
+            Self::StoreUnavailable(_) => Kind::StoreUnavailable,
+            Self::UpstreamUnavailable(_) => Kind::UpstreamUnavailable,
+            Self::UpstreamTimeout => Kind::UpstreamTimeout,
+            Self::UpstreamFailed(_) => Kind::UpstreamFailed,
+            Self::Unavailable => Kind::Unavailable,
+        }
+    }
+
     /// The last part of the problem's `type`.
     pub fn label(&self) -> &'static str {
-        match self {
-            Self::BadRequest(_) | Self::BodyBroken => "bad-request",
-            Self::TargetTooLong => "target-too-long",
-            Self::HeadTooLarge => "head-too-large",
-            Self::HeadTooSlow => "head-too-slow",
-            Self::BodyTooLarge => "body-too-large",
-            Self::BodyTooSlow => "body-too-slow",
-            Self::Expectation => "expectation-failed",
-            Self::MethodNotAllowed => "method-not-allowed",
-            Self::Loop => "loop-detected",
-            Self::NoRoute => "no-route",
-            Self::SessionRequired(_) | Self::SignIn(_) => "session-required",
-            Self::InvalidUpdate(_) => "invalid-update",
-            Self::TooLarge => "session-too-large",
-            Self::VersionConflict => "version-conflict",
-            Self::SessionEnded(_) => "session-ended",
-            Self::InsecureTransport => "insecure-transport",
-            Self::StoreUnavailable(_) => "store-unavailable",
-            Self::UpstreamUnavailable(_) => "upstream-unavailable",
-            Self::UpstreamTimeout => "upstream-timeout",
-            Self::UpstreamFailed(_) => "upstream-failed",
-            Self::Unavailable => "unavailable",
-        }
+        self.kind().text()
     }
 
     fn title(&self) -> &'static str {

@@ -16,6 +16,7 @@ use super::{
     access::Entry,
     legacy::Asked,
     line::{Application, Route},
+    tally::{Event, Unfit, Unsaved},
 };
 use crate::{
     cookie,
@@ -102,10 +103,10 @@ impl Shard {
     pub(super) fn take_tickets(&self, headers: &HeaderMap, route: &Route) -> Vec<Ticket> {
         let mut tickets: Vec<Ticket> = Vec::new();
         for value in cookie::tickets(headers, self.line.cookie.name()) {
-            if let Some(ticket) = self.line.keyring.open(value, &route.realm)
-                && !tickets.contains(&ticket)
-            {
-                tickets.push(ticket);
+            match self.line.keyring.open(value, &route.realm) {
+                Ok(ticket) if !tickets.contains(&ticket) => tickets.push(ticket),
+                Ok(_) => {}
+                Err(fault) => self.tally.tickets.count(fault.into()),
             }
             if tickets.len() == TICKETS {
                 break;
@@ -125,11 +126,12 @@ impl Shard {
         }
         let begun = Instant::now();
         let loaded = self.load(tickets).await;
-        entry.store += begun.elapsed();
+        entry.waited_for_store(begun);
         match (loaded, on_failure) {
             (Ok(presented), _) => Ok(presented),
             (Err(error), OnStoreFailure::Reject) => Err(Rejection::StoreUnavailable(error)),
             (Err(error), OnStoreFailure::Anonymous) => {
+                self.tally.degraded.count();
                 warn!(target: "cloakroom::proxy", %error, "a request goes on without its session");
                 Ok(Presented::Unavailable)
             }
@@ -141,13 +143,29 @@ impl Shard {
         let handles: Vec<Handle> = tickets.iter().map(|ticket| ticket.locator.handle()).collect();
         let entries = self.store.load(&handles).await?;
         let now = self.store.now();
+        let unfit = &self.tally.tickets;
         let mut presented = Presented::Nobody;
         for ((ticket, handle), entry) in tickets.into_iter().zip(handles).zip(entries) {
-            let Some(found) = entry else { continue };
-            let Some(stored) = found.decode(&handle) else { continue };
+            let Some(found) = entry else {
+                unfit.count(Unfit::Unknown);
+                continue;
+            };
+            let Some(stored) = found.decode(&handle) else {
+                unfit.count(Unfit::Unreadable);
+                continue;
+            };
             let standing = stored.standing(&ticket.secret.hash(), now);
+            match standing {
+                Standing::Live => {}
+                Standing::Retired(_) => unfit.count(Unfit::Retired),
+                Standing::Destroyed(_) => unfit.count(Unfit::Destroyed),
+                Standing::Unknown => unfit.count(Unfit::Unknown),
+            }
             presented = match (standing, stored, presented) {
-                (Standing::Live, Stored::Live(_), Presented::Loaded(_) | Presented::Several) => Presented::Several,
+                (Standing::Live, Stored::Live(_), Presented::Loaded(_) | Presented::Several) => {
+                    unfit.count(Unfit::Several);
+                    Presented::Several
+                }
                 (Standing::Live, Stored::Live(record), _) => {
                     let session = Session { ticket, handle, record };
                     self.touch(&session, &found, now);
@@ -157,6 +175,9 @@ impl Shard {
                 (Standing::Destroyed(left), _, Presented::Nobody) => Presented::Destroyed(left),
                 (_, _, presented) => presented,
             };
+        }
+        if let Presented::Loaded(_) = presented {
+            self.tally.sessions.count(Event::Returned);
         }
         Ok(presented)
     }
@@ -188,7 +209,9 @@ impl Shard {
                 self.tokens.of_nobody(upstream, now, seal)
             }
         };
-        sealed.map_err(|_| Rejection::Unavailable)
+        let token = sealed.map_err(|_| Rejection::Unavailable)?;
+        self.tally.token_bytes.observe_bytes(token.len());
+        Ok(token)
     }
 
     /// What the response asks for. Of a `5xx` only endings count, and what cannot be read there is logged.
@@ -213,15 +236,33 @@ impl Shard {
         let no_endings = lines.contains_key(&settings.control_header) && endings.control == Control::default();
         let heard = route.legacy.hears(lines, self.line.cookie.name());
         if no_endings || heard || lines.contains_key(&settings.update_header) {
+            self.tally.not_saved(Unsaved::ServerError);
             warn!(target: "cloakroom::proxy", "a session change on a 5xx answer is dropped (session.save_on_5xx)");
         }
         Ok(endings)
     }
 
     /// Settles and saves; returns once the store has acknowledged.
-    pub(super) async fn save(&self, visitor: &Visitor, change: Change, status: StatusCode) -> Result<Plan, Rejection> {
+    pub(super) async fn save(
+        &self,
+        visitor: &Visitor,
+        change: Change,
+        status: StatusCode,
+        entry: &mut Entry,
+    ) -> Result<Plan, Rejection> {
         let opens = visitor.opens && !status.is_server_error();
         let create = if opens { self.line.policy.create } else { Create::OnWrite };
+        let is_idle = (change.intent(), create) == (Intent::Nothing, Create::OnWrite);
+        if is_idle && change.control.revoke_subject.is_none() {
+            return Ok(Plan::unchanged(visitor.outcome()));
+        }
+        let begun = Instant::now();
+        let plan = self.carry_out(visitor, change, create).await;
+        entry.waited_for_store(begun);
+        plan
+    }
+
+    async fn carry_out(&self, visitor: &Visitor, change: Change, create: Create) -> Result<Plan, Rejection> {
         if let Some(subject) = &change.control.revoke_subject {
             self.revoke(subject, None).await?;
         }
@@ -241,6 +282,7 @@ impl Shard {
             return Err(Rejection::StoreUnavailable(StoreError::Timeout));
         };
         let Saved { plan, owner } = saved?;
+        self.tally.carried_out(&plan);
         if let (true, Some((handle, subject))) = (change.control.revoke_others && !everywhere, owner) {
             self.revoke(&subject, Some(&handle)).await?;
         }

@@ -3,11 +3,12 @@
 //! A token is kept under everything that shapes it: the upstream, the second, and the stamp of the record, which changes
 //! with every write. Each shard has its own; nothing here outlives a second in use.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderValue;
 use quick_cache::sync::Cache;
 
+use super::tally::{Signing, Tally};
 use crate::{
     envelope::Claims,
     session::{Handle, record::Stamp},
@@ -28,12 +29,14 @@ struct Signed {
 pub(super) struct Tokens {
     nobody: Vec<Mutex<Option<(u64, HeaderValue)>>>,
     sessions: Cache<(usize, Handle), Signed>,
+    tally: Arc<Tally>,
 }
 
 impl Tokens {
     /// For so many upstreams.
-    pub(super) fn new(upstreams: usize) -> Self {
-        Self { nobody: (0..upstreams).map(|_| Mutex::new(None)).collect(), sessions: Cache::new(KEPT) }
+    pub(super) fn new(upstreams: usize, tally: Arc<Tally>) -> Self {
+        let nobody = (0..upstreams).map(|_| Mutex::new(None)).collect();
+        Self { nobody, sessions: Cache::new(KEPT), tally }
     }
 
     /// The token of all visitors without a session.
@@ -45,8 +48,10 @@ impl Tokens {
     ) -> Result<HeaderValue, E> {
         let mut kept = self.nobody[upstream].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, token)) = kept.as_ref().filter(|(signed, _)| *signed == second) {
+            self.tally.signed.count(Signing::Kept);
             return Ok(token.clone());
         }
+        self.tally.signed.count(Signing::Fresh);
         let token = seal(Claims::Anonymous)?;
         *kept = Some((second, token.clone()));
         Ok(token)
@@ -64,8 +69,10 @@ impl Tokens {
         if let Some(kept) = self.sessions.get(&key)
             && (kept.second, kept.stamp) == (second, stamp)
         {
+            self.tally.signed.count(Signing::Kept);
             return Ok(kept.token);
         }
+        self.tally.signed.count(Signing::Fresh);
         let token = seal(Claims::Session(&session.handle, &session.record))?;
         self.sessions.insert(key, Signed { second, stamp, token: token.clone() });
         Ok(token)

@@ -243,8 +243,8 @@ impl Client {
             // hyper has answered in our stead, with this status and nothing more. The error has no bytes of the client.
             Err(error) if error.is_parse() && !error.is_parse_version_h2() => {
                 let too_long = error.is_parse_too_large();
-                let status = if too_long { StatusCode::URI_TOO_LONG } else { StatusCode::BAD_REQUEST };
-                self.current.load().shard.note_refused(status, &error);
+                let why = if too_long { Rejection::TargetTooLong } else { Rejection::BadRequest(error.to_string()) };
+                self.current.load().shard.note_refused(&why);
             }
             Err(error) => debug!(target: "cloakroom::server", %error, "a connection broke"),
         }

@@ -21,6 +21,7 @@ use tracing::{debug, warn};
 use super::{
     place::{Place, Places},
     shard::Worker,
+    tally::Tally,
 };
 use crate::socket::{Accepted, Listener};
 
@@ -36,12 +37,13 @@ const RESPITE: Duration = Duration::from_millis(50);
 pub(super) struct Door {
     pub(super) workers: Vec<Worker>,
     pub(super) places: Arc<Places>,
+    tally: Arc<Tally>,
     next: AtomicUsize,
 }
 
 impl Door {
-    pub(super) fn new(workers: Vec<Worker>, places: Arc<Places>) -> Self {
-        Self { workers, places, next: AtomicUsize::new(0) }
+    pub(super) fn new(workers: Vec<Worker>, places: Arc<Places>, tally: Arc<Tally>) -> Self {
+        Self { workers, places, tally, next: AtomicUsize::new(0) }
     }
 
     /// Accepts connections until `closing` says so, and then whoever stands at the door already.
@@ -73,10 +75,13 @@ impl Door {
 
     fn admit(&self, accepted: Accepted, farewells: &mut JoinSet<()>) {
         while farewells.try_join_next().is_some() {}
-        match self.places.take() {
-            Some(place) => self.hand(accepted, place),
-            None if farewells.len() < FAREWELLS => drop(farewells.spawn(turn_away(accepted))),
-            None => {}
+        if let Some(place) = self.places.take() {
+            self.tally.accepted.count();
+            return self.hand(accepted, place);
+        }
+        self.tally.turned_away.count();
+        if farewells.len() < FAREWELLS {
+            farewells.spawn(turn_away(accepted));
         }
     }
 

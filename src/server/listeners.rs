@@ -27,7 +27,7 @@ impl Listeners {
         Ok(Self {
             public,
             application: bind_some(settings.application.as_ref(), Access::Everybody).await?,
-            admin: bind_some(settings.admin.as_ref(), Access::Owner).await?,
+            admin: bind_some(settings.admin.as_ref().map(|admin| &admin.address), Access::Owner).await?,
         })
     }
 

@@ -16,6 +16,7 @@ mod preamble;
 mod sentry;
 mod settings;
 mod shard;
+mod tally;
 
 use std::{
     fmt, io,
@@ -34,13 +35,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    admin::{self, Admin},
+    admin::{self, Admin, Guard, Sources},
     application::Application,
     proxy::{self, Common},
-    socket::BindError,
+    socket::{Address, BindError},
     store::{self, Depot, Store},
+    telemetry::Process,
     tls::TlsError,
-    upstream::Fleet,
 };
 use connection::Ending;
 use door::Door;
@@ -49,6 +50,7 @@ pub use listeners::{Listeners, raise_file_limit};
 use place::Places;
 pub use settings::{Drain, Limits, Preamble, Settings};
 use shard::{Renewal, Worker};
+use tally::Tally;
 
 /// Why the process cannot serve.
 #[derive(Debug)]
@@ -117,9 +119,12 @@ pub struct Server {
     terms: Arc<Terms>,
     depot: Depot,
     store: Store,
-    /// `/readyz` asks them.
-    fleets: Arc<ArcSwap<Vec<Arc<Fleet>>>>,
+    /// `None`: not served.
+    admin: Option<Arc<ArcSwap<Admin>>>,
     application: Arc<ArcSwap<Application>>,
+    /// What applications did out of band.
+    tally: Arc<proxy::Tally>,
+    sources: Sources,
     door: Arc<Door>,
     acceptors: JoinSet<()>,
     closing: CancellationToken,
@@ -149,12 +154,25 @@ impl Server {
 
         let (store, Renewal { proxy, common, terms }) = (depot.open(), first);
         let at_start = proxy.store.clone();
-        let application = Application::new(Arc::clone(&common.line), Arc::clone(&common.lanes), store.clone());
+        let tally = common.tallies.open();
+        let application = Application::new(&common, store.clone(), Arc::clone(&tally));
+        let draining = Arc::default();
+        let places = Places::new(settings.limits.connections);
+        let counted = Arc::new(Tally::new(Arc::clone(&places)));
+        let sources: Sources = vec![
+            Arc::new(Process::new()),
+            Arc::clone(&common.tallies) as _,
+            Arc::new(depot.clone()),
+            Arc::clone(&counted) as _,
+        ];
+        let admin = admin(&settings, &proxy, &common, &store, &draining, &sources);
         let mut server = Self {
-            door: Arc::new(Door::new(workers, Places::new(settings.limits.connections))),
+            door: Arc::new(Door::new(workers, places, counted)),
+            tally,
+            sources,
             settings,
             at_start,
-            fleets: Arc::new(ArcSwap::new(Arc::clone(&common.fleets))),
+            admin: admin.map(|admin| Arc::new(ArcSwap::from_pointee(admin))),
             common,
             depot,
             terms,
@@ -165,7 +183,7 @@ impl Server {
             side: JoinSet::new(),
             closing_side: CancellationToken::new(),
             ending,
-            draining: Arc::default(),
+            draining,
         };
         server.open(listeners);
         info!(target: "cloakroom::server", shards, "ready");
@@ -175,10 +193,9 @@ impl Server {
     fn open(&mut self, listeners: Listeners) {
         let (advised, closing) = (self.store.clone(), self.closing_side.clone());
         self.side.spawn(async move { closing.run_until_cancelled(advised.advise()).await.unwrap_or_default() });
-        if let Some(listener) = listeners.admin {
-            let (fleets, draining) = (Arc::clone(&self.fleets), Arc::clone(&self.draining));
-            let admin = Arc::new(Admin::new(self.store.clone(), fleets, draining));
-            let answer = move |request| Arc::clone(&admin).answer(request);
+        if let (Some(listener), Some(admin)) = (listeners.admin, &self.admin) {
+            let admin = Arc::clone(admin);
+            let answer = move |request| admin.load_full().answer(request);
             self.side.spawn(admin::serve(listener, self.closing_side.clone(), answer));
         }
         if let Some(listener) = listeners.application {
@@ -210,10 +227,13 @@ impl Server {
         for renewed in renewed {
             let _ = renewed.await;
         }
-        let Renewal { common, terms, .. } = renewal;
-        let (line, lanes) = (Arc::clone(&common.line), Arc::clone(&common.lanes));
-        self.application.store(Arc::new(Application::new(line, lanes, self.store.clone())));
-        self.fleets.store(Arc::clone(&common.fleets));
+        let Renewal { common, terms, proxy } = renewal;
+        let application = Application::new(&common, self.store.clone(), Arc::clone(&self.tally));
+        self.application.store(Arc::new(application));
+        let admin = admin(&settings, &proxy, &common, &self.store, &self.draining, &self.sources);
+        if let (Some(now), Some(admin)) = (&self.admin, admin) {
+            now.store(Arc::new(admin));
+        }
         self.door.places.resize(settings.limits.connections);
         (self.settings, self.common, self.terms) = (settings, common, terms);
         Ok(())
@@ -227,7 +247,7 @@ impl Server {
         let keys = [
             ("listen.address", self.settings.listen == settings.listen),
             ("application.address", self.settings.application == settings.application),
-            ("admin.address", self.settings.admin == settings.admin),
+            ("admin.address", admin_address(&self.settings) == admin_address(settings)),
             ("[store] (all but on_failure and save_timeout)", place(before) == place(after)),
             ("session.max_bytes to more than it was at start", after.value_bytes <= before.value_bytes),
             ("store.save_timeout of a file", !is_file || before.save_timeout == after.save_timeout),
@@ -263,4 +283,28 @@ impl Server {
         self.depot.close().await;
         info!(target: "cloakroom::server", "stopped");
     }
+}
+
+fn admin_address(settings: &Settings) -> Option<&Address> {
+    settings.admin.as_ref().map(|admin| &admin.address)
+}
+
+/// What operators are shown of a configuration.
+fn admin(
+    settings: &Settings,
+    proxy: &proxy::Settings,
+    common: &Common,
+    store: &Store,
+    draining: &Arc<AtomicBool>,
+    sources: &Sources,
+) -> Option<Admin> {
+    Some(Admin {
+        guard: Guard::of(settings.admin.as_ref()?),
+        store: store.clone(),
+        store_kind: proxy.store.kind.name(),
+        policy: proxy.policy.clone(),
+        fleets: Arc::clone(&common.fleets),
+        draining: Arc::clone(draining),
+        sources: sources.clone(),
+    })
 }

@@ -24,6 +24,11 @@ impl Places {
         self.most.store(most, Ordering::Relaxed);
     }
 
+    /// How many are taken, and how many there are.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.taken.load(Ordering::Relaxed), self.most.load(Ordering::Relaxed))
+    }
+
     /// A place, if one is free.
     pub(super) fn take(self: &Arc<Self>) -> Option<Place> {
         let place = Place(Arc::clone(self));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{socket::Address, tls::Identity};
+use crate::{admin, socket::Address, tls::Identity};
 
 /// What a client may cost (`[limits]`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +50,8 @@ pub struct Settings {
     pub preamble: Preamble,
     /// JWKS and `/v1/session`.
     pub application: Option<Address>,
-    /// Health.
-    pub admin: Option<Address>,
+    /// Health, sessions and status, for operators.
+    pub admin: Option<admin::Settings>,
     /// What a client may cost.
     pub limits: Limits,
     /// How the process ends.

@@ -133,6 +133,15 @@ impl fmt::Debug for Ticket {
     }
 }
 
+/// Why a value is no ticket of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It does not have the form of one.
+    Malformed,
+    /// No key of ours made its MAC for this realm.
+    Forged,
+}
+
 /// The keys that authenticate tickets: one signs, all are accepted.
 pub struct Keyring {
     active: hmac::Key,
@@ -158,13 +167,16 @@ impl Keyring {
         text
     }
 
-    /// The ticket of a cookie's value, if it has the form and this realm's MAC. Needs no store.
-    pub fn open(&self, value: &[u8], realm: &str) -> Option<Ticket> {
+    /// The ticket of a cookie's value. Needs no store.
+    ///
+    /// # Errors
+    /// It does not have the form, or not this realm's MAC.
+    pub fn open(&self, value: &[u8], realm: &str) -> Result<Ticket, Fault> {
         if value.len() != TICKET_LEN {
-            return None;
+            return Err(Fault::Malformed);
         }
         let mut raw = [0; RAW + 2];
-        let length = URL_SAFE_NO_PAD.decode_slice(value, &mut raw).ok()?;
+        let length = URL_SAFE_NO_PAD.decode_slice(value, &mut raw).map_err(|_| Fault::Malformed)?;
         let authentic = length == RAW
             && std::iter::once(&self.active).chain(&self.accepted).any(|key| verifies(key, &raw[..RAW], realm));
         let ticket = authentic.then(|| Ticket {
@@ -172,7 +184,7 @@ impl Keyring {
             secret: Secret(copy(&raw[LOCATOR..LOCATOR + SECRET])),
         });
         raw.zeroize();
-        ticket
+        ticket.ok_or(Fault::Forged)
     }
 }
 
@@ -217,9 +229,9 @@ mod tests {
         let text = keyring().seal(&ticket(7), "a.example");
         assert_eq!(text.len(), TICKET_LEN);
         assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
-        assert_eq!(keyring().open(text.as_bytes(), "a.example"), Some(ticket(7)));
-        assert_eq!(keyring().open(text.as_bytes(), "b.example"), None);
-        assert_eq!(keyring().open(text.as_bytes(), ""), None);
+        assert_eq!(keyring().open(text.as_bytes(), "a.example"), Ok(ticket(7)));
+        assert_eq!(keyring().open(text.as_bytes(), "b.example"), Err(Fault::Forged));
+        assert_eq!(keyring().open(text.as_bytes(), ""), Err(Fault::Forged));
     }
 
     #[test]
@@ -230,7 +242,7 @@ mod tests {
                 let mut forged = text.clone().into_bytes();
                 if forged[i] != c {
                     forged[i] = c;
-                    assert_eq!(keyring().open(&forged, ""), None, "character {i} as {c}");
+                    assert!(keyring().open(&forged, "").is_err(), "character {i} as {c}");
                 }
             }
         }
@@ -240,15 +252,16 @@ mod tests {
     fn only_the_exact_length_is_looked_at() {
         let text = keyring().seal(&ticket(7), "");
         for value in ["", "a", &text[1..], &text[..106], &format!("{text}A"), &"A".repeat(107), &"A".repeat(5000)] {
-            assert_eq!(keyring().open(value.as_bytes(), ""), None);
+            let fault = if value.len() == TICKET_LEN { Fault::Forged } else { Fault::Malformed };
+            assert_eq!(keyring().open(value.as_bytes(), ""), Err(fault));
         }
     }
 
     #[test]
     fn older_roots_are_accepted_and_the_first_signs() {
         let (old, both) = (Keyring::new(&[1; 32], &[]), Keyring::new(&[2; 32], &[&[1; 32]]));
-        assert_eq!(both.open(old.seal(&ticket(3), "").as_bytes(), ""), Some(ticket(3)));
-        assert_eq!(old.open(both.seal(&ticket(3), "").as_bytes(), ""), None);
+        assert_eq!(both.open(old.seal(&ticket(3), "").as_bytes(), ""), Ok(ticket(3)));
+        assert_eq!(old.open(both.seal(&ticket(3), "").as_bytes(), ""), Err(Fault::Forged));
     }
 
     #[test]

@@ -69,6 +69,11 @@ impl Jar {
         self.cookies.is_none()
     }
 
+    /// How many cookies there are that are not over.
+    pub fn len(&self, now: Timestamp) -> usize {
+        self.all().iter().filter(|kept| kept.is_live(now)).count()
+    }
+
     /// Does what an application says. A cookie that is there already keeps its place.
     pub fn take(&mut self, offer: &Offer) {
         let place = self.all().iter().position(|kept| kept.is_of(offer));

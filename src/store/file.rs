@@ -34,7 +34,7 @@ use tracing::warn;
 use super::{
     Entry, Settings, StoreError, Swap,
     index::{Epochs, Label},
-    listing::{self, Cursor, Page},
+    listing::{Cursor, Page},
 };
 use crate::session::{Handle, Timestamp, record::Stamp};
 use clock::Clock;
@@ -150,11 +150,8 @@ impl File {
     }
 
     pub(super) fn scan(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
-        let after = cursor.and_then(|cursor| match &cursor.0 {
-            listing::Place::After(handle) => Some(handle),
-            listing::Place::Number(_) => None,
-        });
-        self.read(|snapshot| snapshot.page(after, limit, self.now()))
+        let after = cursor.and_then(|cursor| cursor.handle());
+        self.read(|snapshot| snapshot.page(after.as_ref(), limit, self.now()))
     }
 
     /// Whether the file can be read and the last attempt to write it went well.

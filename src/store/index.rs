@@ -22,7 +22,7 @@ use crate::session::{
 };
 
 /// Sessions of a subject that are looked at in one round trip, and ended side by side.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 
 /// What a store knows a subject by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,10 +93,17 @@ impl Entered {
     }
 }
 
-/// Takes a session that has ended out of its subject's index. The index may lag: a failure is logged and no more.
+/// Takes a session that has ended out of its subject's index.
 pub(super) async fn leave(store: &Store, handle: &Handle, base: &Record, next: &Stored) {
-    let (Some(left), Stored::Tombstone(_)) = (&base.subject, next) else { return };
-    if let Err(error) = store.leave_index(left, handle).await {
+    if let Stored::Tombstone(_) = next {
+        forget(store, handle, base.subject.as_deref()).await;
+    }
+}
+
+/// Takes what was a session of this subject out of its index. The index may lag: a failure is logged and no more.
+pub(super) async fn forget(store: &Store, handle: &Handle, subject: Option<&str>) {
+    let Some(subject) = subject else { return };
+    if let Err(error) = store.leave_index(subject, handle).await {
         warn!(target: "cloakroom::store", session = %handle, %error, "an index entry is left behind");
     }
 }
@@ -118,14 +125,16 @@ pub async fn revoke(store: &Store, subject: &str, except: Option<&Handle>) -> Re
             endings.spawn(clear_out(store.clone(), handle, subject.to_owned(), stored));
         }
         while let Some(fate) = endings.join_next().await {
-            ended += usize::from(fate.map_err(|_| StoreError::Nonsense)?? == Fate::Ended);
+            let has_ended = fate.map_err(|_| StoreError::Nonsense)?? == Fate::Ended;
+            ended += usize::from(has_ended);
+            store.count_revoked(usize::from(has_ended));
         }
     }
     if all_opened { Ok(ended) } else { Err(StoreError::UnknownKey) }
 }
 
-/// What can be opened of these sessions.
-async fn openable(store: &Store, batch: &[Handle]) -> Result<Vec<(Handle, Option<Entry>)>, StoreError> {
+/// What can be opened of these sessions, in their order.
+pub(super) async fn openable(store: &Store, batch: &[Handle]) -> Result<Vec<(Handle, Option<Entry>)>, StoreError> {
     match store.load(batch).await {
         Err(StoreError::UnknownKey) => {}
         loaded => return Ok(batch.iter().copied().zip(loaded?).collect()),

@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 use super::{
     StoreError,
     redis::{Complaints, Dialer, Wire},
+    tally::Tally,
 };
 
 /// From one attempt to connect to the next, of all links of one process: at most ten in any second.
@@ -104,9 +105,9 @@ pub(super) struct Link {
 
 impl Link {
     /// A link that begins to connect at once. Its supervisor ends with the last clone.
-    pub(super) fn open(reach: Arc<Reach>) -> Self {
+    pub(super) fn open(reach: Arc<Reach>, tally: Arc<Tally>) -> Self {
         let state = Arc::new(watch::Sender::new(State::Broken));
-        tokio::spawn(supervise(reach, Arc::downgrade(&state)));
+        tokio::spawn(supervise(reach, Arc::downgrade(&state), tally));
         Self { state }
     }
 
@@ -145,12 +146,13 @@ impl Link {
     }
 }
 
-async fn supervise(reach: Arc<Reach>, state: Weak<watch::Sender<State>>) {
+async fn supervise(reach: Arc<Reach>, state: Weak<watch::Sender<State>>, tally: Arc<Tally>) {
     let Some(mut changes) = state.upgrade().map(|state| state.subscribe()) else { return };
     let mut supervisor = Supervisor { reach, state, follows: true };
     for generation in 1.. {
         let Some(wire) = supervisor.connect().await else { return };
         let Some(state) = supervisor.state.upgrade() else { return };
+        tally.reconnects.add(u64::from(generation > 1));
         state.send_replace(State::Sound(Connection { wire, generation }));
         supervisor.reach.revived.notify_waiters();
         let begun = Instant::now();

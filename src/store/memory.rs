@@ -23,7 +23,10 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Entry, StoreError, Swap};
-use crate::session::{Handle, Timestamp, record::Stamp, time};
+use crate::{
+    session::{Handle, Timestamp, record::Stamp, time},
+    telemetry::{Page, Source},
+};
 use map::{Map, Value};
 
 /// A map that grows copies itself, so none may become large: with a million sessions it has a thousand.
@@ -185,6 +188,16 @@ impl Memory {
 
     fn index(&self, handle: &Handle) -> usize {
         usize::try_from(self.hasher.hash_one(handle) % MAPS as u64).unwrap_or_default()
+    }
+}
+
+impl Source for Memory {
+    fn tell(&self, page: &mut Page) {
+        let taken = self.taken.load(Ordering::Relaxed) as u64;
+        page.gauge("cloakroom_memory_sessions", "Sessions in memory, with those that expired a moment ago.")
+            .add(&[], taken);
+        let help = "How many sessions memory holds at most (store.max_sessions).";
+        page.gauge("cloakroom_memory_sessions_max", help).add(&[], self.max_sessions as u64);
     }
 }
 

@@ -6,6 +6,7 @@
 //! a swap is atomic; a touch never creates or changes a value, nor does it meddle with a later one; what has expired is not read; an error is never "not
 //! there"; nothing that was acknowledged is evicted.
 
+pub mod census;
 pub mod commit;
 pub mod file;
 pub mod index;
@@ -18,6 +19,7 @@ pub mod probe;
 pub mod redis;
 pub mod seal;
 mod shelf;
+mod tally;
 
 use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -29,10 +31,14 @@ use listing::{Cursor, Page};
 use probe::Gravity;
 use seal::{Labels, Roots, Seals};
 use shelf::{Shelf, Shelves};
+use tally::{Operation, Tallies, Tally};
 
-use crate::session::{
-    Handle, Timestamp,
-    record::{Stamp, Stored},
+use crate::{
+    session::{
+        Handle, Timestamp,
+        record::{Stamp, Stored},
+    },
+    telemetry::{Page as Metrics, Source},
 };
 
 /// Which store (`store.url`).
@@ -50,6 +56,17 @@ pub enum Kind {
     },
     /// One Redis or Valkey server.
     Redis(Box<redis::Target>),
+}
+
+impl Kind {
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Memory { .. } => "memory",
+            Self::File { .. } => "file",
+            Self::Redis(_) => "redis",
+        }
+    }
 }
 
 /// What the store is told (contract section 8).
@@ -162,6 +179,7 @@ impl std::error::Error for StoreError {}
 pub struct Depot {
     shelves: Shelves,
     seals: Arc<ArcSwap<Seals>>,
+    tallies: Arc<Tallies>,
 }
 
 impl Depot {
@@ -171,12 +189,14 @@ impl Depot {
     /// TLS cannot be spoken as the settings say, there is no root to encrypt with, or the file cannot be used.
     pub fn new(settings: &Settings) -> Result<Self, String> {
         let seals = Seals::new(&settings.roots, settings.encrypt)?;
-        Ok(Self { shelves: Shelves::new(settings)?, seals: Arc::new(ArcSwap::from_pointee(seals)) })
+        let seals = Arc::new(ArcSwap::from_pointee(seals));
+        Ok(Self { shelves: Shelves::new(settings)?, seals, tallies: Arc::default() })
     }
 
     /// This shard's way to the store. Call it within the shard's runtime: a link keeps a task there.
     pub fn open(&self) -> Store {
-        Store { shelf: self.shelves.open(), seals: Arc::clone(&self.seals) }
+        let tally = self.tallies.open();
+        Store { shelf: self.shelves.open(&tally), seals: Arc::clone(&self.seals), tally }
     }
 
     /// Whether the store can be reached and lets us in.
@@ -208,11 +228,19 @@ impl Depot {
     }
 }
 
+impl Source for Depot {
+    fn tell(&self, page: &mut Metrics) {
+        self.tallies.tell(page);
+        self.shelves.tell(page);
+    }
+}
+
 /// One shard's way to the store: what travels to the shelf and back is sealed and opened here.
 #[derive(Clone)]
 pub struct Store {
     shelf: Shelf,
     seals: Arc<ArcSwap<Seals>>,
+    tally: Arc<Tally>,
 }
 
 impl Store {
@@ -234,7 +262,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if any of them could not be read.
     pub async fn load(&self, handles: &[Handle]) -> Result<Vec<Option<Entry>>, StoreError> {
-        let mut entries = self.shelf.load(handles).await?;
+        let mut entries = self.tally.asked(Operation::Load, self.shelf.load(handles).await)?;
         for (handle, entry) in handles.iter().zip(&mut entries) {
             *entry = entry.take().map(|entry| self.opened(handle, entry)).transpose()?;
         }
@@ -254,7 +282,8 @@ impl Store {
         ttl: Duration,
     ) -> Result<Swap, StoreError> {
         let value = self.seals.load().seal(handle, value)?;
-        let swap = self.shelf.swap(handle, expected, value, ttl).await?;
+        let swap = self.shelf.swap(handle, expected, value, ttl).await;
+        let swap = self.tally.swapped(Operation::Swap, swap)?;
         self.opened_swap(handle, swap)
     }
 
@@ -265,7 +294,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn touch(&self, handle: &Handle, expected: &Stamp, ttl: Duration) -> Result<(), StoreError> {
-        self.shelf.touch(handle, expected, ttl).await
+        self.tally.asked(Operation::Touch, self.shelf.touch(handle, expected, ttl).await)
     }
 
     /// Removes a session if what is stored has the stamp `expected`.
@@ -274,7 +303,7 @@ impl Store {
     /// [`StoreError`]; after [`StoreError::Timeout`], [`StoreError::Disconnected`] and [`StoreError::Disk`] it may have
     /// been carried out.
     pub async fn remove(&self, handle: &Handle, expected: &Stamp) -> Result<Swap, StoreError> {
-        let swap = self.shelf.remove(handle, expected).await?;
+        let swap = self.tally.swapped(Operation::Remove, self.shelf.remove(handle, expected).await)?;
         self.opened_swap(handle, swap)
     }
 
@@ -284,7 +313,22 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn scan(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
-        self.shelf.scan(cursor, limit).await
+        self.tally.asked(Operation::Scan, self.shelf.scan(cursor, limit).await)
+    }
+
+    /// How many of a page of about `limit` sessions live, tombstones not included, and where the next page begins. Reads
+    /// no more of a value than it must.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    async fn tally(&self, cursor: Option<&Cursor>, limit: usize) -> Result<(usize, Option<Cursor>), StoreError> {
+        self.shelf.tally(cursor, limit).await
+    }
+
+    /// The sessions that are in a subject's index, some of which may have ended or be others' by now.
+    async fn list_index(&self, subject: &str) -> Result<Vec<Handle>, StoreError> {
+        let labels = self.seals.load().labels(subject);
+        self.shelf.list_index(labels.all()).await
     }
 
     /// Enters a session in its subject's index until `deadline`, and reads the subject's epochs under these labels.
@@ -295,28 +339,36 @@ impl Store {
         deadline: Timestamp,
     ) -> Result<(Labels, Epochs), StoreError> {
         let labels = self.seals.load().labels(subject);
-        let epochs = self.shelf.enter_index(labels.all(), handle, deadline).await?;
+        let entered = self.shelf.enter_index(labels.all(), handle, deadline).await;
+        let epochs = self.tally.asked(Operation::Index, entered)?;
         Ok((labels, epochs))
     }
 
     /// Takes a session out of a subject's index.
     async fn leave_index(&self, subject: &str, handle: &Handle) -> Result<(), StoreError> {
-        self.shelf.leave_index(self.seals.load().labels(subject).all(), handle).await
+        let labels = self.seals.load().labels(subject);
+        self.tally.asked(Operation::Index, self.shelf.leave_index(labels.all(), handle).await)
     }
 
     /// The epochs of a subject with these labels.
     async fn epochs(&self, labels: &Labels) -> Result<Epochs, StoreError> {
-        self.shelf.epochs(labels.all()).await
+        self.tally.asked(Operation::Index, self.shelf.epochs(labels.all()).await)
     }
 
     /// Sets the subject's epochs to a new one and then lists its index, under every label.
     async fn raise_epoch(&self, subject: &str, epoch: u64) -> Result<Vec<Handle>, StoreError> {
         let labels = self.seals.load().labels(subject);
-        let mut listed = self.shelf.raise_epoch(labels.shown(), epoch).await?;
+        let raised = self.shelf.raise_epoch(labels.shown(), epoch).await;
+        let mut listed = self.tally.asked(Operation::Index, raised)?;
         if !labels.sought().is_empty() {
-            listed.extend(self.shelf.list_index(labels.sought()).await?);
+            listed.extend(self.tally.asked(Operation::Index, self.shelf.list_index(labels.sought()).await)?);
         }
         Ok(listed)
+    }
+
+    /// Counts sessions that were ended against the will of whoever had them.
+    pub(super) fn count_revoked(&self, sessions: usize) {
+        self.tally.revoked.add(sessions as u64);
     }
 
     /// What came from the shelf, in plain.
@@ -354,6 +406,6 @@ impl Store {
     /// # Errors
     /// [`StoreError`] says why not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.shelf.ping().await
+        self.tally.asked(Operation::Ping, self.shelf.ping().await)
     }
 }

@@ -31,6 +31,7 @@ pub(super) use wire::{Dialer, Wire};
 use super::{
     Entry, Settings, StoreError, Swap,
     link::{Connection, Link, Reach},
+    tally::{Again, Tally},
 };
 use crate::session::{
     Handle, Timestamp,
@@ -123,12 +124,13 @@ pub struct Redis {
     server: Arc<Server>,
     link: Link,
     clock: Arc<Clock>,
+    tally: Arc<Tally>,
 }
 
 impl Redis {
-    pub(super) fn open(server: Arc<Server>) -> Self {
-        let link = Link::open(Arc::clone(&server.reach));
-        Self { server, link, clock: Arc::new(Clock::new()) }
+    pub(super) fn open(server: Arc<Server>, tally: Arc<Tally>) -> Self {
+        let link = Link::open(Arc::clone(&server.reach), Arc::clone(&tally));
+        Self { server, link, clock: Arc::new(Clock::new()), tally }
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -217,6 +219,7 @@ impl Redis {
         if answer.is_error("NOSCRIPT") {
             // A server that has forgotten its scripts may still have carried out what was sent before.
             let repeated = answer.repeated;
+            self.tally.again.count(Again::Script);
             answer = self.ask(&[call("EVAL", &program.text)], deadline).await?;
             answer.repeated |= repeated;
         }
@@ -255,6 +258,7 @@ impl Redis {
             if error != StoreError::Disconnected {
                 return Err(error);
             }
+            self.tally.again.count(Again::Connection);
             repeated = true;
         }
     }

@@ -12,8 +12,12 @@ use super::{
     memory,
     probe::Finding,
     redis,
+    tally::Tally,
 };
-use crate::session::{Handle, Timestamp, record::Stamp};
+use crate::{
+    session::{Handle, Timestamp, record::Stamp},
+    telemetry::{Page as Metrics, Source},
+};
 
 /// The shelf as the process shares it.
 #[derive(Clone)]
@@ -35,11 +39,11 @@ impl Shelves {
         })
     }
 
-    pub(super) fn open(&self) -> Shelf {
+    pub(super) fn open(&self, tally: &Arc<Tally>) -> Shelf {
         match self {
             Self::Memory(memory) => Shelf::Memory(Arc::clone(memory)),
             Self::File(file) => Shelf::File(Arc::clone(file)),
-            Self::Redis(server) => Shelf::Redis(redis::Redis::open(Arc::clone(server))),
+            Self::Redis(server) => Shelf::Redis(redis::Redis::open(Arc::clone(server), Arc::clone(tally))),
         }
     }
 
@@ -61,6 +65,15 @@ impl Shelves {
         match self {
             Self::File(file) => file.close().await,
             Self::Memory(_) | Self::Redis(_) => {}
+        }
+    }
+}
+
+impl Source for Shelves {
+    fn tell(&self, page: &mut Metrics) {
+        match self {
+            Self::Memory(memory) => memory.tell(page),
+            Self::File(_) | Self::Redis(_) => {}
         }
     }
 }
@@ -139,6 +152,21 @@ impl Shelf {
             Self::File(file) => file.scan(cursor, limit),
             Self::Redis(redis) => redis.scan(cursor, limit).await,
         }
+    }
+
+    /// How many of a page's sessions live, and where the next page begins.
+    pub(super) async fn tally(
+        &self,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<(usize, Option<Cursor>), StoreError> {
+        let page = match self {
+            Self::Memory(memory) => memory.scan(cursor, limit),
+            Self::File(file) => file.scan(cursor, limit)?,
+            Self::Redis(redis) => return redis.tally(cursor, limit).await,
+        };
+        let lives = |entry: &Entry| Stamp::of(&entry.bytes).is_some_and(|stamp| stamp.is_live());
+        Ok((page.entries.iter().filter(|(_, entry)| lives(entry)).count(), page.next))
     }
 
     /// `labels`: never empty; the session is entered under the first, the epochs of all are read.

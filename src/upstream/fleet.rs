@@ -70,6 +70,21 @@ impl Fleet {
         (!self.members.iter().any(serves)).then(|| format!("no server of {} is healthy", self.settings.name))
     }
 
+    /// Every server and how it stands: `up`, `trial` (it failed, and the next request tries it), `out` (it failed lately),
+    /// `down` (it fails its health checks).
+    pub fn standings(&self) -> impl Iterator<Item = (String, &'static str)> {
+        let now = self.now();
+        self.members.iter().map(move |member| {
+            let standing = match member.standing.fitness(now) {
+                Fitness::Up => "up",
+                Fitness::Trial => "trial",
+                Fitness::Out => "out",
+                Fitness::Down => "down",
+            };
+            (member.server.to_string(), standing)
+        })
+    }
+
     /// The server to ask next, if there is one left.
     pub(super) fn choose(&self, tried: Tried, has_room: impl Fn(usize) -> bool) -> Option<usize> {
         if let [only] = self.members.as_slice() {

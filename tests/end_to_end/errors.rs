@@ -275,7 +275,7 @@ fn every_head_that_is_refused_leaves_a_line_in_the_log() {
             (400, format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {CANARY}\r\n\r\n")),
             (431, format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {CANARY}{}\r\n\r\n", "a".repeat(140_000))),
             // the line's
-            (400, format!("GET / HTTP/1.1\r\nHost: canary, b\r\n\r\n")),
+            (400, "GET / HTTP/1.1\r\nHost: canary, b\r\n\r\n".to_owned()),
         ];
         for (index, (status, head)) in refused.iter().enumerate() {
             let (head, shown) = (head.as_bytes(), head[..head.len().min(40)].escape_debug());

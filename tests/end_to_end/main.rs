@@ -2,6 +2,7 @@
 //! Redis. Each module is one topic of the contract; each test is one sentence of it. The support code holds the
 //! global invariants against every one of them.
 
+mod admin;
 mod answers;
 mod balance;
 mod caches;

@@ -13,7 +13,7 @@ use crate::{
     store::{
         Entry,
         index::{Epochs, Label},
-        listing::{Cursor, Page, Place},
+        listing::{Cursor, Page},
     },
 };
 
@@ -55,7 +55,7 @@ impl Snapshot {
             page.entries.extend(Row::of(raw.value())?.entry(now).map(|entry| (handle, entry)));
             seen += 1;
             if page.entries.len() >= most.max(1) || seen >= most.saturating_add(EXPIRED) {
-                page.next = Some(Cursor(Place::After(handle)));
+                page.next = Some(Cursor::after(handle));
                 break;
             }
         }

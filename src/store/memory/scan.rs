@@ -4,15 +4,12 @@
 use super::{MAPS, Memory, locked};
 use crate::{
     session::Handle,
-    store::listing::{Cursor, Page, Place},
+    store::listing::{Cursor, Page},
 };
 
 impl Memory {
     pub(in crate::store) fn scan(&self, cursor: Option<&Cursor>, limit: usize) -> Page {
-        let mut after = cursor.and_then(|cursor| match cursor.0 {
-            Place::After(handle) => Some(handle),
-            Place::Number(_) => None,
-        });
+        let mut after = cursor.and_then(|cursor| cursor.handle());
         let (limit, now) = (limit.max(1), self.now());
         let mut page = Page::default();
         for index in after.map_or(0, |handle| self.index(&handle))..MAPS {
@@ -29,7 +26,7 @@ impl Memory {
             let read = handles.into_iter().filter_map(|handle| Some((handle, map.read(&handle, now)?)));
             page.entries.extend(read);
             if page.entries.len() == limit {
-                page.next = page.entries.last().map(|(handle, _)| Cursor(Place::After(*handle)));
+                page.next = page.entries.last().map(|(handle, _)| Cursor::after(*handle));
                 return page;
             }
         }

@@ -7,7 +7,10 @@ use redis::{Cmd, Value};
 
 use super::{Redis, entry, value_of};
 use crate::{
-    session::Handle,
+    session::{
+        Handle,
+        record::{STAMP_LEN, Stamp},
+    },
     store::{
         Entry, StoreError,
         listing::{Cursor, Page, Place},
@@ -17,8 +20,44 @@ use crate::{
 /// What `PTTL` says of a key that never expires.
 const NEVER: Value = Value::Int(-1);
 
+/// What one `SCAN` came upon.
+struct Met {
+    handles: Vec<Handle>,
+    strangers: usize,
+    next: Option<Cursor>,
+}
+
 impl Redis {
     pub(in crate::store) async fn scan(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        let Met { handles, strangers, next } = self.met(cursor, limit).await?;
+        Ok(Page { strangers, entries: self.read_all(&handles).await?, next })
+    }
+
+    /// How many of a page's sessions live: of each value only the stamp is read.
+    pub(in crate::store) async fn tally(
+        &self,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<(usize, Option<Cursor>), StoreError> {
+        let Met { handles, next, .. } = self.met(cursor, limit).await?;
+        if handles.is_empty() {
+            return Ok((0, next));
+        }
+        let stamp = |handle| Cmd::getrange(self.key(handle), 0, STAMP_LEN as isize - 1);
+        let commands: Vec<Cmd> = handles.iter().map(stamp).collect();
+        let mut living = 0;
+        for reply in self.ask(&commands, self.deadline()).await?.replies {
+            living += usize::from(match reply {
+                Value::BulkString(stamp) => Stamp::of(&stamp).is_some_and(|stamp| stamp.is_live()),
+                Value::ServerError(error) if error.code() == "WRONGTYPE" => false,
+                other => return value_of(other).and(Err(StoreError::Nonsense)),
+            });
+        }
+        Ok((living, next))
+    }
+
+    /// The keys of a page.
+    async fn met(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Met, StoreError> {
         let begin = match cursor.map(|cursor| cursor.0) {
             Some(Place::Number(number)) => number,
             Some(Place::After(_)) | None => 0,
@@ -29,11 +68,8 @@ impl Redis {
         let (next, keys) = scanned(value_of(self.ask(&[scan], self.deadline()).await?.only()?)?)?;
         let found = keys.len();
         let handles: Vec<Handle> = keys.iter().filter_map(|key| handle_of(key, &prefix)).collect();
-        Ok(Page {
-            strangers: found - handles.len(),
-            entries: self.read_all(&handles).await?,
-            next: (next != 0).then_some(Cursor(Place::Number(next))),
-        })
+        let next = (next != 0).then_some(Cursor(Place::Number(next)));
+        Ok(Met { strangers: found - handles.len(), handles, next })
     }
 
     /// What is still there of these, with what is left of its life.

@@ -19,7 +19,7 @@ const NOT_HERE: [&str; 3] = ["cargo run --release -- demo", "tests/run", "export
 /// A reader at work.
 pub(super) struct Transcript {
     folder: TempDir,
-    ports: [(&'static str, u16); 3],
+    ports: Vec<(&'static str, u16)>,
     /// Each by the program that was typed.
     servers: Vec<(String, Child)>,
     status: i32,
@@ -27,10 +27,15 @@ pub(super) struct Transcript {
 }
 
 impl Transcript {
+    /// Everything is to be started on ports of our own.
     pub(super) fn new() -> Self {
+        Self::with_ports(["8080", "3000", "6379"].map(|port| (port, free_port())).into())
+    }
+
+    /// Whoever wrote the page named these ports; here they are others.
+    pub(super) fn with_ports(ports: Vec<(&'static str, u16)>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join(".curlrc"), "silent\nshow-error\n").expect("settings for curl");
-        let ports = ["8080", "3000", "6379"].map(|port| (port, free_port()));
         Self { folder, ports, servers: Vec::new(), status: 0, answered: 0 }
     }
 
@@ -61,13 +66,16 @@ impl Transcript {
         self.folder.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).expect("a file of the page");
+    pub(super) fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder of the page");
+        fs::write(path, text).expect("a file of the page");
     }
 
     /// Starts servers, each in place of the same program that runs, or stops one.
     fn start(&mut self, text: &str) {
-        let [proxy, application, redis] = self.ports.map(|(_, port)| port);
+        let port = |named: &str| self.ports.iter().find(|(port, _)| *port == named).expect("a port of the page").1;
+        let [proxy, application, redis] = ["8080", "3000", "6379"].map(port);
         for line in text.lines().filter(|line| !line.is_empty() && !NOT_HERE.contains(line)) {
             let program = line.split(' ').next().unwrap_or_default();
             let (command, port) = match program {

@@ -1,4 +1,4 @@
-//! Logs: to standard error, readable lines on a terminal and JSON elsewhere, written by a thread of its own.
+//! How logs look: to standard error, readable lines on a terminal and JSON elsewhere, written by a thread of its own.
 //!
 //! Only this program's own events are ever written. Libraries may put what they parse into theirs, and what they parse
 //! is tickets and tokens.

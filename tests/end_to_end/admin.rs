@@ -1,0 +1,6 @@
+//! Issue 8: what operators do on the admin listener, by hand and by command, and who may not.
+
+mod description;
+mod operator;
+mod rights;
+mod sessions;
