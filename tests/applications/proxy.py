@@ -2,10 +2,9 @@
 
 import json
 import secrets
-import subprocess
 
 from document import changed
-from stage import eventually, free_port
+from stage import free_port
 
 
 class Cloakroom:
@@ -23,8 +22,8 @@ class Cloakroom:
         self.config = changed(config, replaced)
         self.program = None
 
-    def start(self, **session):
-        """`cloakroom run`; `session` are settings of its [session]."""
+    def start(self, *arguments, **session):
+        """`cloakroom run`, with more `arguments`; `session` are settings of its [session]."""
         lines = self.config.splitlines()
         for key, value in session.items():
             lines = [line for line in lines if not line.startswith(f"{key} =")]
@@ -33,7 +32,7 @@ class Cloakroom:
             lines.insert(lines.index("[session]") + 1, f'{key} = "{value}"')
         file = self.folder / "cloakroom.toml"
         file.write_text("\n".join(lines) + "\n")
-        self.program = self.stage.start(f"{self.name}-proxy", [self.binary, "run", "--config", file], self.port)
+        self.program = self.stage.start(f"{self.name}-proxy", [self.binary, "run", "--config", file, *arguments], self.port)
 
     def crash(self):
         """Kills it, and starts it again."""
@@ -43,10 +42,13 @@ class Cloakroom:
     def end(self):
         return self.program.end()
 
+    @property
+    def log(self):
+        return self.stage.path / f"{self.name}-proxy.log"
+
     def events(self):
         """Its log so far: one JSON object per line."""
-        text = (self.stage.path / f"{self.name}-proxy.log").read_text(errors="replace")
-        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in self.log.read_text(errors="replace").splitlines() if line.startswith("{")]
 
     def revoke(self, handle):
         self.stage.call(["redis-cli", "-p", self.redis.port, "DEL", f"cloakroom:s:{handle}"])
