@@ -32,13 +32,13 @@ impl Admin {
 }
 
 fn tell_servers(page: &mut Page, fleets: &[Arc<Fleet>]) {
-    let help = "Whether a server of an upstream is healthy: it passes its checks and no request failed at it lately.";
+    let help = "Whether a server passes its checks and has answered since a request last failed at it.";
     let mut family = page.gauge("cloakroom_upstream_server_healthy", help);
     for fleet in fleets {
         let mut servers: BTreeMap<String, bool> = BTreeMap::new();
         for (server, standing) in fleet.standings() {
             // One that is listed twice is one series.
-            *servers.entry(server).or_default() |= matches!(standing, "up" | "trial");
+            *servers.entry(server).or_default() |= standing == "up";
         }
         for (server, healthy) in servers {
             family.add(&[("upstream", &fleet.settings().name), ("server", &server)], healthy.into());

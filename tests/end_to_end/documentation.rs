@@ -1,7 +1,7 @@
 //! README and reference say what is so: their configurations are loaded, their commands are run and answered as they
 //! say, their keys are the example's, and the tests and files that they name exist.
 
-mod blocks;
+pub(crate) mod blocks;
 mod transcript;
 
 use std::collections::BTreeSet;
@@ -20,6 +20,8 @@ const REFERENCE: &str = include_str!("../../docs/reference.md");
 const DJANGO: &str = include_str!("../../docs/django.md");
 const STORES: &str = include_str!("../../docs/stores.md");
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
+const TROUBLESHOOTING: &str = include_str!("../../docs/troubleshooting.md");
+const SECURITY: &str = include_str!("../../docs/security.md");
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 const PYTHON: &str = include_str!("../../examples/python/cloakroom.toml");
 const HISTORY: &str = include_str!("../../examples/history/cloakroom.toml");
@@ -119,7 +121,15 @@ fn the_tests_that_the_readme_names_exist() {
 #[test]
 fn the_files_that_are_linked_to_exist() {
     let docs = format!("{ROOT}/docs");
-    for (page, folder) in [(README, ROOT), (REFERENCE, &docs), (DJANGO, &docs), (STORES, &docs), (OPERATIONS, &docs)] {
+    for (page, folder) in [
+        (README, ROOT),
+        (REFERENCE, &docs),
+        (DJANGO, &docs),
+        (STORES, &docs),
+        (OPERATIONS, &docs),
+        (TROUBLESHOOTING, &docs),
+        (SECURITY, &docs),
+    ] {
         let targets: Vec<&str> = page.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
         assert!(targets.len() > 1);
         for target in targets.into_iter().filter(|target| !target.starts_with("https:")) {

@@ -1,16 +1,16 @@
 //! The fenced blocks of a page.
 
 /// One block.
-pub(super) struct Block<'a> {
+pub(crate) struct Block<'a> {
     /// What stands behind the opening fence.
-    pub(super) kind: &'a str,
-    pub(super) text: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) text: &'a str,
     /// Of the opening fence, from 1.
-    pub(super) line: usize,
+    pub(crate) line: usize,
 }
 
 /// All blocks of a page, in order.
-pub(super) fn blocks(page: &str) -> impl Iterator<Item = Block<'_>> {
+pub(crate) fn blocks(page: &str) -> impl Iterator<Item = Block<'_>> {
     let mut line = 1;
     let parts = page.split("\n```").map(move |part| {
         let first = line + 1;

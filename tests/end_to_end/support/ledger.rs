@@ -176,7 +176,7 @@ mod tests {
 
     /// A client that talks to the upstream directly, as through a proxy that does nothing right.
     fn without_proxy(answer: Answer, request: &str) -> (Vec<String>, Reply) {
-        let upstream = Upstream::start(Trust { key: Arc::new(b"secret".to_vec()), audience: "app" });
+        let upstream = Upstream::start(Trust::new(b"secret".to_vec()));
         let ledger = Arc::new(Ledger::default());
         let key = ledger.name(&answer);
         upstream.script(&key, answer);

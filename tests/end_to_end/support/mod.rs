@@ -15,6 +15,7 @@ mod jar;
 mod ledger;
 mod mirror;
 mod proxy;
+mod scrape;
 #[path = "../../support/mod.rs"]
 mod shared;
 mod token;

@@ -13,8 +13,9 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 use toml::Table;
 
-use super::connection::Connection;
+use super::connection::{Connection, Reply};
 use super::ledger::Ledger;
+use super::scrape::Scrape;
 use super::shared::free_port;
 use super::shared::{PATIENCE, until};
 
@@ -108,6 +109,11 @@ impl Proxy {
         Ok(Running { child, addresses })
     }
 
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.lock().expect("proxy").as_ref().expect("a running proxy").child.id()
+    }
+
     /// Where its configuration is.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
@@ -157,8 +163,13 @@ impl Proxy {
 
     /// Sends SIGHUP and waits until the log says what became of it.
     pub(crate) fn reload(&self) -> String {
+        self.reloaded_by(|| self.signal(Signal::HUP))
+    }
+
+    /// Has somebody else send SIGHUP and waits until the log says what became of it.
+    pub(crate) fn reloaded_by(&self, signal: impl FnOnce()) -> String {
         let seen = self.log().len();
-        self.signal(Signal::HUP);
+        signal();
         until("the reload to be logged", || {
             let log = self.log().split_off(seen);
             let over = ["the new configuration is at work", "the old configuration stays"];
@@ -199,11 +210,30 @@ impl Proxy {
 
     /// What `/readyz` says.
     pub(crate) fn readiness(&self) -> (u16, String) {
+        let reply = self.told("/readyz");
+        (reply.status, reply.text())
+    }
+
+    /// What the admin listener says to anybody who asks for this.
+    pub(crate) fn told(&self, path: &str) -> Reply {
         let mut connection =
             Connection::open(self.admin(), self.ledger.clone()).expect("connecting to the admin listener");
-        connection.send(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("asking");
-        let reply = connection.reply("GET").expect("an answer of the admin listener");
-        (reply.status, reply.text())
+        connection.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).expect("asking");
+        connection.reply("GET").expect("an answer of the admin listener")
+    }
+
+    /// The metrics of the moment.
+    pub(crate) fn scrape(&self) -> Scrape {
+        let reply = self.told("/metrics");
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        Scrape::read(&reply.text())
+    }
+
+    /// The metrics once every request is over that was answered before.
+    pub(crate) fn settled(&self) -> Scrape {
+        until("all requests to be over", || {
+            Some(self.scrape()).filter(|scrape| scrape.value("cloakroom_requests_in_flight") == 0.0)
+        })
     }
 
     /// A raw connection to the listener.

@@ -1,7 +1,8 @@
 //! The signed token as an application sees it: verified with a JWT library that is not the proxy's code, its
 //! data kept as the exact text that arrived.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use base64::Engine;
@@ -16,7 +17,23 @@ use super::exact::Exact;
 #[derive(Clone)]
 pub(crate) struct Trust {
     pub(super) key: Arc<Vec<u8>>,
+    /// Further keys, by their id.
+    pub(super) also: Arc<Mutex<HashMap<String, Vec<u8>>>>,
     pub(super) audience: &'static str,
+}
+
+impl Trust {
+    /// Of one key, whose id is `k1`.
+    pub(super) fn new(key: Vec<u8>) -> Self {
+        Self { key: Arc::new(key), also: Arc::default(), audience: "app" }
+    }
+
+    fn key(&self, kid: Option<&str>) -> Option<Vec<u8>> {
+        match kid? {
+            "k1" => Some(self.key.to_vec()),
+            other => self.also.lock().expect("keys").get(other).cloned(),
+        }
+    }
 }
 
 /// The claims of the contract's section 4.
@@ -48,15 +65,14 @@ impl Token {
     /// Verifies `compact` as of the moment `at`.
     pub(crate) fn verify(compact: &str, trust: &Trust, at: SystemTime) -> Result<Self, String> {
         let header = decode_header(compact).map_err(|error| format!("no JOSE header: {error}"))?;
-        if header.typ.as_deref() != Some("session+jwt") || header.kid.as_deref() != Some("k1") {
-            return Err(format!("wrong JOSE header: {header:?}"));
-        }
+        let key = trust.key(header.kid.as_deref()).filter(|_| header.typ.as_deref() == Some("session+jwt"));
+        let key = key.ok_or_else(|| format!("wrong JOSE header: {header:?}"))?;
         let mut rules = Validation::new(Algorithm::HS256);
         rules.set_issuer(&["cloakroom"]);
         rules.set_audience(&[trust.audience]);
         rules.set_required_spec_claims(&["iss", "aud", "exp"]);
         rules.validate_exp = false; // compared with the time of arrival below
-        let claims = decode::<Claims>(compact, &DecodingKey::from_secret(&trust.key), &rules)
+        let claims = decode::<Claims>(compact, &DecodingKey::from_secret(&key), &rules)
             .map_err(|error| format!("token does not verify: {error}"))?
             .claims;
         let at = at.duration_since(SystemTime::UNIX_EPOCH).map_err(|error| error.to_string())?.as_secs() as i64;

@@ -31,6 +31,7 @@ pub(crate) enum Store {
 pub(crate) struct World {
     proxies: Mutex<Vec<Arc<Proxy>>>,
     pub(crate) upstream: Upstream,
+    trust: Trust,
     redis: Option<Redis>,
     /// `store.url`
     url: String,
@@ -82,7 +83,7 @@ impl World {
         // Secrets are the bytes of a file less one newline at its end.
         let secret = |name: &str| write_secret(&folder.path().join(name)).into_bytes();
         secret("root");
-        let trust = Trust { key: Arc::new(secret("token")), audience: "app" };
+        let trust = Trust::new(secret("token"));
         let redis = match store {
             Store::Memory | Store::File => None,
             Store::Redis => Some(Redis::start()),
@@ -96,7 +97,8 @@ impl World {
         Self {
             url,
             proxies: Mutex::default(),
-            upstream: Upstream::start(trust),
+            upstream: Upstream::start(trust.clone()),
+            trust,
             redis,
             ledger: Arc::default(),
             sessionless: Mutex::default(),
@@ -121,6 +123,11 @@ impl World {
     /// A file in the test's folder.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Has the application believe tokens that this key signs as well.
+    pub(crate) fn trust(&self, kid: &str, key: Vec<u8>) {
+        self.trust.also.lock().expect("keys").insert(kid.to_owned(), key);
     }
 
     /// A file with a new secret.
