@@ -5,21 +5,22 @@ import secrets
 
 from document import changed
 from stage import free_port
+from wire import ask
 
 
 class Cloakroom:
     def __init__(self, stage, redis, binary, name, config, app_port):
         self.stage, self.redis, self.binary, self.name = stage, redis, binary, name
-        self.port = free_port()
+        self.port, self.admin = free_port(), free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.folder = stage.path / f"{name}-proxy"
         (self.folder / "keys").mkdir(parents=True)
-        for key in "root", "token":
+        for key in "root", "token", "admin":
             (self.folder / "keys" / key).write_text(secrets.token_urlsafe(32) + "\n")
         replaced = {"127.0.0.1:8080": f"127.0.0.1:{self.port}", "127.0.0.1:8081": f"127.0.0.1:{app_port}"}
-        if "redis://" in config:
-            replaced["127.0.0.1:6379"] = f"127.0.0.1:{redis.port}"
-        self.config = changed(config, replaced)
+        replaced["127.0.0.1:9901"] = f"127.0.0.1:{self.admin}"
+        store = {"127.0.0.1:6379": f"127.0.0.1:{redis.port}"} if "redis://" in config else {"/var/lib/cloakroom": self.folder}
+        self.config = changed(config, {**replaced, **store})
         self.program = None
 
     def start(self, *arguments, **session):
@@ -51,4 +52,6 @@ class Cloakroom:
         return [json.loads(line) for line in self.log.read_text(errors="replace").splitlines() if line.startswith("{")]
 
     def revoke(self, handle):
-        self.stage.call(["redis-cli", "-p", self.redis.port, "DEL", f"cloakroom:s:{handle}"])
+        """Ends one session, as an operator does."""
+        token = (self.folder / "keys" / "admin").read_text().strip()
+        ask(self.admin, "DELETE", f"/v1/sessions/{handle}", None, {"Authorization": f"Bearer {token}"})
