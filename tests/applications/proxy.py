@@ -19,7 +19,7 @@ class Cloakroom:
             (self.folder / "keys" / key).write_text(secrets.token_urlsafe(32) + "\n")
         replaced = {"127.0.0.1:8080": f"127.0.0.1:{self.port}", "127.0.0.1:8081": f"127.0.0.1:{app_port}"}
         replaced["127.0.0.1:9901"] = f"127.0.0.1:{self.admin}"
-        store = {"127.0.0.1:6379": f"127.0.0.1:{redis.port}"} if "redis://" in config else {"/var/lib/cloakroom": self.folder}
+        store = {"127.0.0.1:6379": f"127.0.0.1:{redis.port}"} if "redis://" in config else {}
         self.config = changed(config, {**replaced, **store})
         self.program = None
 
