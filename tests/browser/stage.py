@@ -106,9 +106,9 @@ class Program:
         self.process.kill()
         self.process.wait()
 
-    def end(self):
+    def end(self, how=signal.SIGTERM):
         """Asks it to stop, and returns its exit code."""
-        self.process.terminate()
+        self.process.send_signal(how)
         try:
             return self.process.wait(timeout=20)
         except subprocess.TimeoutExpired:

@@ -19,6 +19,7 @@ const README: &str = include_str!("../../README.md");
 const REFERENCE: &str = include_str!("../../docs/reference.md");
 const DJANGO: &str = include_str!("../../docs/django.md");
 const STORES: &str = include_str!("../../docs/stores.md");
+const LEGACY: &str = include_str!("../../docs/legacy.md");
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 const TROUBLESHOOTING: &str = include_str!("../../docs/troubleshooting.md");
 const SECURITY: &str = include_str!("../../docs/security.md");
@@ -31,9 +32,11 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 fn loaded(text: &str) -> Result<Loaded, Faults> {
     let folder = tempfile::tempdir().expect("a folder");
     fs::create_dir(folder.path().join("keys")).expect("a folder for keys");
-    for (name, secret) in
-        [("keys/root", "vJ8yq2Wn0TzL5uXcR1bE7hKdM3sGpA6f"), ("keys/token", "Qm4ZtY9xVb2LrN7wCk5HsJ1gDf8PuE3a")]
-    {
+    for (name, secret) in [
+        ("keys/root", "vJ8yq2Wn0TzL5uXcR1bE7hKdM3sGpA6f"),
+        ("keys/token", "Qm4ZtY9xVb2LrN7wCk5HsJ1gDf8PuE3a"),
+        ("keys/admin", "Rb6WqF3xNc8LtY1vKm9HpJ4gZs7DuE2a"),
+    ] {
         fs::write(folder.path().join(name), secret).expect("a secret");
     }
     let file = folder.path().join("cloakroom.toml");
@@ -62,6 +65,17 @@ fn every_configuration_of_the_readme_can_be_loaded() {
     }
     let broken = blocks(README).find(|block| block.kind == "toml broken").expect("a broken configuration");
     assert_eq!(loaded(broken.text).expect_err("faults").iter().count(), 3);
+}
+
+/// `tests/applications/run` runs them.
+#[test]
+fn every_configuration_for_a_legacy_application_can_be_loaded() {
+    let sound: Vec<Block<'_>> = blocks(LEGACY).filter(|block| block.kind == "toml").collect();
+    assert_eq!(sound.len(), 4);
+    for block in sound {
+        let loaded = loaded(block.text).unwrap_or_else(|faults| panic!("docs/legacy.md:{}: {faults}", block.line));
+        assert_eq!(loaded.warnings, Vec::<String>::new(), "docs/legacy.md:{}", block.line);
+    }
 }
 
 #[test]
@@ -118,6 +132,12 @@ fn the_tests_that_the_readme_names_exist() {
     }
 }
 
+/// What a heading is linked to by.
+fn anchor_of(line: &str) -> String {
+    let heading = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()
+}
+
 #[test]
 fn the_files_that_are_linked_to_exist() {
     let docs = format!("{ROOT}/docs");
@@ -126,6 +146,7 @@ fn the_files_that_are_linked_to_exist() {
         (REFERENCE, &docs),
         (DJANGO, &docs),
         (STORES, &docs),
+        (LEGACY, &docs),
         (OPERATIONS, &docs),
         (TROUBLESHOOTING, &docs),
         (SECURITY, &docs),
@@ -135,9 +156,16 @@ fn the_files_that_are_linked_to_exist() {
         for target in targets.into_iter().filter(|target| !target.starts_with("https:")) {
             let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
             assert!(file.is_empty() || Path::new(folder).join(file).exists(), "{target} leads nowhere");
-            let headings = page.lines().filter_map(|line| line.split_once("# ")).map(|(_, heading)| heading);
-            let mut anchors = headings.map(|heading| heading.to_lowercase().replace(' ', "-"));
-            assert!(!file.is_empty() || anchors.any(|heading| heading == anchor), "there is no heading for #{anchor}");
+            let linked = match file {
+                "" => page.to_owned(),
+                file if file.ends_with(".md") => fs::read_to_string(Path::new(folder).join(file)).expect("a page"),
+                _ => continue,
+            };
+            let mut anchors = linked.lines().filter(|line| line.starts_with('#')).map(anchor_of);
+            assert!(
+                anchor.is_empty() || anchors.any(|heading| heading == anchor),
+                "{target}: there is no such heading"
+            );
         }
     }
 }
