@@ -1,6 +1,7 @@
 """Debian's Apache with PHP, with a folder and a port of its own; the applications come with a piece of configuration each."""
 
 import os
+import signal
 
 from stage import free_port
 
@@ -26,6 +27,7 @@ LoadModule php_module {modules}/libphp{php}.so
 {identity}
 StartServers 4
 MaxRequestWorkers 64
+GracefulShutdownTimeout 10
 TypesConfig /etc/mime.types
 DirectoryIndex index.php
 <FilesMatch "\\.php$">
@@ -70,5 +72,6 @@ class Apache:
         self.program = self.stage.start(self.name, command, self.port)
 
     def restart(self):
-        self.program.end()
+        """As `systemctl restart` does: requests under way finish, or PHP's sessions would be cut off half written."""
+        self.program.end(signal.SIGWINCH)
         self.start()

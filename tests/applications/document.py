@@ -16,6 +16,12 @@ def files(heading):
     return {name: block for name, block in named if name}
 
 
+def commands():
+    """The blocks that are commands, by the words of the comment in their first line."""
+    found = (block.split("\n", 1) for kind, block in FENCE.findall(DOCUMENT.read_text()) if kind == "sh")
+    return {first.removeprefix("# "): command for first, command in found if first.startswith("# ")}
+
+
 def named_in(block):
     found = re.search(r"[\w./-]+\.(toml|php|xml|py|ini|conf)\b", block.splitlines()[0])
     return found and found[0].rpartition("/")[2]

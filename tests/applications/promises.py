@@ -40,11 +40,13 @@ def walk(report, app, proxy, watch, new_browser):
     forging(report, app, proxy)
     crashing(report, app, proxy, watch, alice)
     stealing(report, app, proxy.base, alice, thief)
-    app.promises(report, proxy, thief)
+    thief.close()
+    carol = new_browser()
+    app.promises(report, proxy, carol)
+    carol.close()
     revoking(report, app, proxy, alice)
     idling(report, app, proxy, alice)
     alice.close()
-    thief.close()
     report.equal("Cloakroom stops at SIGTERM with exit code 0", proxy.end(), 0)
 
 

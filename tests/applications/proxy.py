@@ -2,29 +2,29 @@
 
 import json
 import secrets
-import subprocess
 
 from document import changed
-from stage import eventually, free_port
+from stage import free_port
+from wire import ask
 
 
 class Cloakroom:
     def __init__(self, stage, redis, binary, name, config, app_port):
         self.stage, self.redis, self.binary, self.name = stage, redis, binary, name
-        self.port = free_port()
+        self.port, self.admin = free_port(), free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.folder = stage.path / f"{name}-proxy"
         (self.folder / "keys").mkdir(parents=True)
-        for key in "root", "token":
+        for key in "root", "token", "admin":
             (self.folder / "keys" / key).write_text(secrets.token_urlsafe(32) + "\n")
         replaced = {"127.0.0.1:8080": f"127.0.0.1:{self.port}", "127.0.0.1:8081": f"127.0.0.1:{app_port}"}
-        if "redis://" in config:
-            replaced["127.0.0.1:6379"] = f"127.0.0.1:{redis.port}"
-        self.config = changed(config, replaced)
+        replaced["127.0.0.1:9901"] = f"127.0.0.1:{self.admin}"
+        store = {"127.0.0.1:6379": f"127.0.0.1:{redis.port}"} if "redis://" in config else {}
+        self.config = changed(config, {**replaced, **store})
         self.program = None
 
-    def start(self, **session):
-        """`cloakroom run`; `session` are settings of its [session]."""
+    def start(self, *arguments, **session):
+        """`cloakroom run`, with more `arguments`; `session` are settings of its [session]."""
         lines = self.config.splitlines()
         for key, value in session.items():
             lines = [line for line in lines if not line.startswith(f"{key} =")]
@@ -33,7 +33,7 @@ class Cloakroom:
             lines.insert(lines.index("[session]") + 1, f'{key} = "{value}"')
         file = self.folder / "cloakroom.toml"
         file.write_text("\n".join(lines) + "\n")
-        self.program = self.stage.start(f"{self.name}-proxy", [self.binary, "run", "--config", file], self.port)
+        self.program = self.stage.start(f"{self.name}-proxy", [self.binary, "run", "--config", file, *arguments], self.port)
 
     def crash(self):
         """Kills it, and starts it again."""
@@ -43,10 +43,15 @@ class Cloakroom:
     def end(self):
         return self.program.end()
 
+    @property
+    def log(self):
+        return self.stage.path / f"{self.name}-proxy.log"
+
     def events(self):
         """Its log so far: one JSON object per line."""
-        text = (self.stage.path / f"{self.name}-proxy.log").read_text(errors="replace")
-        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in self.log.read_text(errors="replace").splitlines() if line.startswith("{")]
 
     def revoke(self, handle):
-        self.stage.call(["redis-cli", "-p", self.redis.port, "DEL", f"cloakroom:s:{handle}"])
+        """Ends one session, as an operator does."""
+        token = (self.folder / "keys" / "admin").read_text().strip()
+        ask(self.admin, "DELETE", f"/v1/sessions/{handle}", None, {"Authorization": f"Bearer {token}"})

@@ -19,6 +19,7 @@ const README: &str = include_str!("../../README.md");
 const REFERENCE: &str = include_str!("../../docs/reference.md");
 const DJANGO: &str = include_str!("../../docs/django.md");
 const STORES: &str = include_str!("../../docs/stores.md");
+const LEGACY: &str = include_str!("../../docs/legacy.md");
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 const TROUBLESHOOTING: &str = include_str!("../../docs/troubleshooting.md");
 const SECURITY: &str = include_str!("../../docs/security.md");
@@ -33,9 +34,11 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 fn loaded(text: &str) -> Result<Loaded, Faults> {
     let folder = tempfile::tempdir().expect("a folder");
     fs::create_dir(folder.path().join("keys")).expect("a folder for keys");
-    for (name, secret) in
-        [("keys/root", "vJ8yq2Wn0TzL5uXcR1bE7hKdM3sGpA6f"), ("keys/token", "Qm4ZtY9xVb2LrN7wCk5HsJ1gDf8PuE3a")]
-    {
+    for (name, secret) in [
+        ("keys/root", "vJ8yq2Wn0TzL5uXcR1bE7hKdM3sGpA6f"),
+        ("keys/token", "Qm4ZtY9xVb2LrN7wCk5HsJ1gDf8PuE3a"),
+        ("keys/admin", "Rb6WqF3xNc8LtY1vKm9HpJ4gZs7DuE2a"),
+    ] {
         fs::write(folder.path().join(name), secret).expect("a secret");
     }
     let file = folder.path().join("cloakroom.toml");
@@ -64,6 +67,17 @@ fn every_configuration_of_the_readme_can_be_loaded() {
     }
     let broken = blocks(README).find(|block| block.kind == "toml broken").expect("a broken configuration");
     assert_eq!(loaded(broken.text).expect_err("faults").iter().count(), 3);
+}
+
+/// `tests/applications/run` runs them.
+#[test]
+fn every_configuration_for_a_legacy_application_can_be_loaded() {
+    let sound: Vec<Block<'_>> = blocks(LEGACY).filter(|block| block.kind == "toml").collect();
+    assert_eq!(sound.len(), 4);
+    for block in sound {
+        let loaded = loaded(block.text).unwrap_or_else(|faults| panic!("docs/legacy.md:{}: {faults}", block.line));
+        assert_eq!(loaded.warnings, Vec::<String>::new(), "docs/legacy.md:{}", block.line);
+    }
 }
 
 #[test]
@@ -134,6 +148,7 @@ fn the_files_that_are_linked_to_exist() {
         (REFERENCE, &docs),
         (DJANGO, &docs),
         (STORES, &docs),
+        (LEGACY, &docs),
         (OPERATIONS, &docs),
         (TROUBLESHOOTING, &docs),
         (SECURITY, &docs),

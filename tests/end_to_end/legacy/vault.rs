@@ -264,6 +264,20 @@ fn no_value_of_a_cookie_breaks_splits_or_forges_a_header() {
     });
 }
 
+#[test]
+fn a_vault_can_be_switched_off_and_on_again() {
+    world(Store::Redis, |w| {
+        let browser = w.browser(&w.proxy_with(CONFIG));
+        browser.get("/", sets(&["PHPSESSID=p1; path=/"])).passed(200);
+        let ticket = browser.ticket().expect("a ticket");
+        let plain = w.browser(&w.proxy());
+        let ask = |cookie: &str| Ask::get("/").cookie(format!("{cookie}; {TICKET}={ticket}"));
+        let reply = plain.ask(ask("PHPSESSID=own"), sets(&["PHPSESSID=p2; path=/"])).passed(200);
+        assert_eq!((got(&reply), reply.set_cookies()), ("PHPSESSID=own".to_owned(), vec!["PHPSESSID=p2; path=/"]));
+        assert_eq!(got(&browser.ask(ask("PHPSESSID=own"), Answer::ok()).passed(200)), "PHPSESSID=p1");
+    });
+}
+
 /// What a session weighs is what is written down, so that no store is asked to read more than it expects.
 #[test]
 fn the_largest_vault_is_read_again_however_its_bytes_are_written() {
