@@ -8,7 +8,7 @@ use http::{HeaderValue, Response, header};
 use super::{Admin, answer::text};
 use crate::{
     telemetry::{Page, Source},
-    upstream::Fleet,
+    upstream::{Fitness, Fleet},
 };
 
 /// What the rooms have counted.
@@ -36,9 +36,9 @@ fn tell_servers(page: &mut Page, fleets: &[Arc<Fleet>]) {
     let mut family = page.gauge("cloakroom_upstream_server_healthy", help);
     for fleet in fleets {
         let mut servers: BTreeMap<String, bool> = BTreeMap::new();
-        for (server, standing) in fleet.standings() {
+        for (server, fitness) in fleet.servers() {
             // One that is listed twice is one series.
-            *servers.entry(server).or_default() |= standing == "up";
+            *servers.entry(server).or_default() |= fitness == Fitness::Up;
         }
         for (server, healthy) in servers {
             family.add(&[("upstream", &fleet.settings().name), ("server", &server)], healthy.into());

@@ -1,5 +1,5 @@
-//! What an operator may ask: health and metrics, for probes; sessions and status, for whoever shows the token or comes over
-//! the Unix socket. Never reachable through the public listener. The small server that it runs on also serves the application
+//! What an operator may ask: health and metrics, for machines; sessions and status, for whoever shows the token or comes
+//! over the Unix socket. Never reachable through the public listener. The small server that it runs on also serves the application
 //! listener.
 //!
 //! [`ROUTES`] is all that is served; `docs/openapi.json` describes it, and a test holds the two against each other.
@@ -51,7 +51,7 @@ pub struct Admin {
     pub fleets: Arc<Vec<Arc<Fleet>>>,
     /// Whether the process is about to end.
     pub draining: Arc<AtomicBool>,
-    /// What `/metrics` tells.
+    /// What the rooms have counted.
     pub sources: Sources,
 }
 

@@ -57,7 +57,7 @@ impl Refusal {
 
     fn detail(&self) -> String {
         let fixed = match self {
-            Self::NoRoute => "the paths are /, /healthz, /readyz, /v1/status and /v1/sessions",
+            Self::NoRoute => "the paths are /healthz, /readyz, /metrics, /v1/status and /v1/sessions",
             Self::Method(allowed) => return format!("send one of {allowed}"),
             Self::Query(fault) => return fault.clone(),
             Self::ForeignHost => {

@@ -2,6 +2,7 @@
 //! and both that and every ending leave a line in the log, with the handle and never with the subject.
 
 use http::{Method, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 use tracing::info;
 
@@ -54,7 +55,8 @@ impl Admin {
         method: &Method,
         query: Option<&str>,
     ) -> Result<Response<String>, Refusal> {
-        let handle = Handle::parse(handle).ok_or(Refusal::NoSession)?;
+        let handle = percent_decode_str(handle).decode_utf8().ok().and_then(|text| Handle::parse(&text));
+        let handle = handle.ok_or(Refusal::NoSession)?;
         if *method == Method::DELETE {
             Query::read(query, &[])?;
             return self.revoke(handle).await;

@@ -12,7 +12,8 @@ impl Admin {
         Query::read(query, &[])?;
         let trouble = self.store.ping().await.err().map(|error| error.to_string());
         let upstreams = self.fleets.iter().map(|fleet| {
-            let servers = fleet.standings().map(|(server, standing)| json!({ "server": server, "standing": standing }));
+            let servers =
+                fleet.servers().map(|(server, fitness)| json!({ "server": server, "standing": fitness.name() }));
             let servers: Vec<_> = servers.collect();
             json!({ "name": &*fleet.settings().name, "trouble": fleet.trouble(), "servers": servers })
         });

@@ -32,7 +32,7 @@ impl Lent {
         }
         admin.token.clone_from(&self.0);
         if admin.token.is_none() {
-            info!(target: "cloakroom::admin", "admin.token is not set: of the admin listener only health is served");
+            info!(target: "cloakroom::admin", "admin.token is not set: of the admin listener only health and metrics are served");
         }
     }
 }

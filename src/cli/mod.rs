@@ -1,11 +1,13 @@
 //! What a person types. Arguments become settings, settings a running process, faults an exit code:
-//! 0 done, 1 it could not run, 2 the command line is wrong, 78 the configuration is wrong (`EX_CONFIG`), 130 or 143
-//! it was ended by a second signal.
+//! 0 done, 1 it could not run, 2 the command line is wrong, 69 a listener or store cannot be reached (`EX_UNAVAILABLE`), 77
+//! the token is wrong (`EX_NOPERM`), 78 the configuration is wrong (`EX_CONFIG`), 130 or 143 it was ended by a second signal.
 
 mod check;
 pub mod demo;
+mod desk;
 mod keys;
 mod lend;
+mod manual;
 mod run;
 mod sessions;
 mod showcase;
@@ -18,11 +20,14 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use tokio::signal::unix::SignalKind;
 
 use crate::{config, telemetry};
 
-/// `EX_CONFIG` of sysexits.h.
+/// `EX_UNAVAILABLE`, `EX_NOPERM` and `EX_CONFIG` of sysexits.h.
+const UNAVAILABLE: u8 = 69;
+const NO_PERMISSION: u8 = 77;
 const CONFIGURATION: u8 = 78;
 /// Shells say so of a process that a signal ended: 128 and the signal's number.
 const BY_SIGNAL: i32 = 128;
@@ -66,7 +71,7 @@ enum Command {
         #[arg(long)]
         connect: bool,
     },
-    /// Move sessions from store to store
+    /// Look through sessions, end them, move them from store to store
     Sessions {
         #[command(subcommand)]
         command: sessions::SessionsCommand,
@@ -76,6 +81,14 @@ enum Command {
         #[command(subcommand)]
         command: keys::KeysCommand,
     },
+    /// Print what a shell needs to complete this command line
+    Completions {
+        /// Which shell
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
 }
 
 impl Arguments {
@@ -90,6 +103,11 @@ impl Arguments {
             }
             Command::Sessions { command } => sessions::sessions(&command),
             Command::Keys { command } => keys::keys(&command),
+            Command::Completions { shell } => {
+                manual::completions(shell);
+                Ok(())
+            }
+            Command::Man => manual::manual(),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
@@ -110,6 +128,10 @@ enum Failure {
     Argument(String),
     /// It could not run.
     Run(String),
+    /// What is to be asked cannot be reached, or its store cannot.
+    Unavailable(String),
+    /// Who is asked refuses.
+    NoPermission(String),
     /// A second signal of this kind came while requests were finishing.
     CutOff(SignalKind),
 }
@@ -119,6 +141,8 @@ impl Failure {
         match self {
             Self::Configuration(_) | Self::Argument(_) => CONFIGURATION,
             Self::Run(_) => 1,
+            Self::Unavailable(_) => UNAVAILABLE,
+            Self::NoPermission(_) => NO_PERMISSION,
             Self::CutOff(signal) => u8::try_from(BY_SIGNAL + signal.as_raw_value()).unwrap_or(1),
         }
     }
@@ -128,7 +152,9 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Configuration(faults) => faults.fmt(f),
-            Self::Argument(problem) | Self::Run(problem) => f.write_str(problem),
+            Self::Argument(problem) | Self::Run(problem) | Self::Unavailable(problem) | Self::NoPermission(problem) => {
+                f.write_str(problem)
+            }
             Self::CutOff(_) => f.write_str("asked to end a second time; the requests under way were cut off"),
         }
     }

@@ -1,5 +1,6 @@
 //! `cloakroom sessions`: everything that a store holds, into a file and out of it again. Both commands go to the store
-//! directly, by the configuration of the proxies that use it, and need no proxy that runs.
+//! directly, by the configuration of the proxies that use it, and need no proxy that runs. The other ones, in `desk`, ask one
+//! that does.
 
 mod export;
 mod import;
@@ -13,7 +14,12 @@ use std::{
 
 use clap::Subcommand;
 
-use super::{Failure, environment, run::runtime};
+use super::{
+    Failure,
+    desk::{DeskCommand, operate},
+    environment,
+    run::runtime,
+};
 use crate::{
     config::{self, Overrides},
     session::Policy,
@@ -27,6 +33,8 @@ const PROGRESS: u64 = 100_000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SessionsCommand {
+    #[command(flatten)]
+    Desk(DeskCommand),
     /// Write every session of a store to a file: a backup, or the way to another store. Exit 0 if all of it was written
     Export {
         /// The configuration of the proxies that use the store
@@ -55,6 +63,7 @@ pub(super) enum SessionsCommand {
 
 pub(super) fn sessions(command: &SessionsCommand) -> Result<(), Failure> {
     match command {
+        SessionsCommand::Desk(command) => operate(command),
         SessionsCommand::Export { config, output, force } => {
             let existing = if *force { output::Existing::Replace } else { output::Existing::Keep };
             runtime()?.block_on(async {

@@ -84,7 +84,7 @@ impl Drop for Entry {
         info!(
             target: "cloakroom::access",
             method = %self.method,
-            path = %self.path.escape_debug(),
+            path = %self.path,
             status = self.status.as_u16(),
             bytes = self.bytes,
             total_ms = ms(facts.total),

@@ -211,6 +211,12 @@ impl Upload {
     }
 }
 
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.progress.left();
+    }
+}
+
 impl Payload for Upload {
     fn progress(&self) -> &Progress {
         &self.progress
@@ -231,6 +237,7 @@ impl Body for Upload {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let this = &mut *self;
         if let Some(start) = &mut this.start {
+            this.progress.awaits();
             if !ready!(start.as_mut().poll(cx)) {
                 return this.fail(Fault::Unwanted);
             }
@@ -240,21 +247,23 @@ impl Body for Upload {
         let frame = match Pin::new(incoming).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
+                this.progress.awaits();
                 ready!(this.poll_idle(cx));
                 return this.fail(Fault::TooSlow);
             }
         };
         this.is_waiting = false;
-        this.progress.step();
-        if frame.is_none() || this.is_end_stream() {
-            this.progress.done();
+        let passed = match frame {
+            None => None,
+            Some(Err(_)) => return this.fail(Fault::Broken),
+            Some(Ok(frame)) if this.counts(&frame) => Some(Ok(clean(frame, &this.line.guarded))),
+            Some(Ok(_)) => return this.fail(Fault::TooLarge),
+        };
+        match passed.is_none() || this.is_end_stream() {
+            true => this.progress.done(),
+            false => this.progress.step(),
         }
-        match frame {
-            None => Poll::Ready(None),
-            Some(Err(_)) => this.fail(Fault::Broken),
-            Some(Ok(frame)) if this.counts(&frame) => Poll::Ready(Some(Ok(clean(frame, &this.line.guarded)))),
-            Some(Ok(_)) => this.fail(Fault::TooLarge),
-        }
+        Poll::Ready(passed)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -124,7 +124,6 @@ pub struct Server {
     application: Arc<ArcSwap<Application>>,
     /// What applications did out of band.
     tally: Arc<proxy::Tally>,
-    sources: Sources,
     door: Arc<Door>,
     acceptors: JoinSet<()>,
     closing: CancellationToken,
@@ -156,7 +155,6 @@ impl Server {
         let at_start = proxy.store.clone();
         let tally = common.tallies.open();
         let application = Application::new(&common, store.clone(), Arc::clone(&tally));
-        let draining = Arc::default();
         let places = Places::new(settings.limits.connections);
         let counted = Arc::new(Tally::new(Arc::clone(&places)));
         let sources: Sources = vec![
@@ -165,11 +163,11 @@ impl Server {
             Arc::new(depot.clone()),
             Arc::clone(&counted) as _,
         ];
-        let admin = admin(&settings, &proxy, &common, &store, &draining, &sources);
+        let draining = Arc::default();
+        let admin = admin(&settings, &proxy, &common, &store, &draining, sources);
         let mut server = Self {
             door: Arc::new(Door::new(workers, places, counted)),
             tally,
-            sources,
             settings,
             at_start,
             admin: admin.map(|admin| Arc::new(ArcSwap::from_pointee(admin))),
@@ -230,9 +228,10 @@ impl Server {
         let Renewal { common, terms, proxy } = renewal;
         let application = Application::new(&common, self.store.clone(), Arc::clone(&self.tally));
         self.application.store(Arc::new(application));
-        let admin = admin(&settings, &proxy, &common, &self.store, &self.draining, &self.sources);
-        if let (Some(now), Some(admin)) = (&self.admin, admin) {
-            now.store(Arc::new(admin));
+        if let Some(now) = &self.admin {
+            let sources = now.load().sources.clone();
+            let next = admin(&settings, &proxy, &common, &self.store, &self.draining, sources);
+            next.into_iter().for_each(|next| now.store(Arc::new(next)));
         }
         self.door.places.resize(settings.limits.connections);
         (self.settings, self.common, self.terms) = (settings, common, terms);
@@ -296,7 +295,7 @@ fn admin(
     common: &Common,
     store: &Store,
     draining: &Arc<AtomicBool>,
-    sources: &Sources,
+    sources: Sources,
 ) -> Option<Admin> {
     Some(Admin {
         guard: Guard::of(settings.admin.as_ref()?),
@@ -305,6 +304,6 @@ fn admin(
         policy: proxy.policy.clone(),
         fleets: Arc::clone(&common.fleets),
         draining: Arc::clone(draining),
-        sources: sources.clone(),
+        sources,
     })
 }

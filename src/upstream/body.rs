@@ -5,51 +5,93 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use super::connection::Hold;
 
-const DONE: u64 = 1 << 63;
-const BROKEN: u64 = 1 << 62;
+/// How far a request's body went to the application, when it last got on, and how it ended.
+#[derive(Debug, Clone)]
+pub struct Progress(Arc<Course>);
 
-/// How far a request's body went to the application: frames, and how it ended.
-#[derive(Debug, Clone, Default)]
-pub struct Progress(Arc<AtomicU64>);
+#[derive(Debug)]
+struct Course {
+    begun: Instant,
+    /// When it last got on: milliseconds after that.
+    moved: AtomicU64,
+    state: AtomicU8,
+}
+
+/// Between two frames.
+const UNDER_WAY: u8 = 0;
+/// We wait for the browser to send more.
+const AWAITED: u8 = 1;
+/// It went to its end.
+const DONE: u8 = 2;
+/// The browser broke it off.
+const BROKEN: u8 = 3;
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self(Arc::new(Course { begun: Instant::now(), moved: AtomicU64::new(0), state: AtomicU8::new(UNDER_WAY) }))
+    }
+}
 
 impl Progress {
     /// One more frame.
     pub fn step(&self) {
-        self.0.fetch_add(1, Relaxed);
+        self.enter(UNDER_WAY);
+    }
+
+    /// The browser is the one who is waited for.
+    pub fn awaits(&self) {
+        self.0.state.store(AWAITED, Relaxed);
+    }
+
+    /// Nobody reads it any more.
+    pub fn left(&self) {
+        if self.0.state.load(Relaxed) == AWAITED {
+            self.enter(UNDER_WAY);
+        }
     }
 
     /// It went to its end.
     pub fn done(&self) {
-        self.0.fetch_or(DONE, Relaxed);
+        self.enter(DONE);
     }
 
     /// The browser broke it off.
     pub fn broken(&self) {
-        self.0.fetch_or(BROKEN, Relaxed);
+        self.enter(BROKEN);
+    }
+
+    fn enter(&self, state: u8) {
+        self.0.moved.store(u64::try_from(self.0.begun.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
+        self.0.state.store(state, Relaxed);
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.0.load(Relaxed) & DONE != 0
+        self.0.state.load(Relaxed) == DONE
     }
 
     pub(super) fn is_broken(&self) -> bool {
-        self.0.load(Relaxed) & BROKEN != 0
+        self.0.state.load(Relaxed) == BROKEN
     }
 
-    /// Differs after every step.
-    pub(super) fn mark(&self) -> u64 {
-        self.0.load(Relaxed)
+    /// Since when the application is the one who is waited for; now, if it is the browser.
+    pub(super) fn since(&self) -> Instant {
+        match self.0.state.load(Relaxed) {
+            AWAITED => Instant::now(),
+            _ => self.0.begun + Duration::from_millis(self.0.moved.load(Relaxed)),
+        }
     }
 }
 

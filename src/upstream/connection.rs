@@ -13,7 +13,12 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{task::AbortHandle, time::Duration};
 
-use super::{Payload, Progress, SendError, Settings, dial::Stream, member::Load, shelf::Shelf};
+use super::{
+    Payload, Progress, SendError, Settings,
+    dial::{Outbox, Stream},
+    member::Load,
+    shelf::Shelf,
+};
 
 /// HTTP/2 connections are asked for a sign of life this often while streams are open, and given up after as long again.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
@@ -24,6 +29,7 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// An HTTP/1.1 connection, and the task that moves its bytes.
 pub(super) struct Single<B> {
     pub(super) sender: http1::SendRequest<B>,
+    outbox: Outbox,
     task: AbortHandle,
 }
 
@@ -40,6 +46,7 @@ pub(super) struct Place(Arc<AtomicUsize>);
 
 impl<B: Payload> Single<B> {
     pub(super) async fn begin(stream: Stream, settings: &Settings) -> Result<Self, SendError> {
+        let outbox = stream.outbox();
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(settings.response_header_bytes)
             .handshake(TokioIo::new(stream))
@@ -47,7 +54,7 @@ impl<B: Payload> Single<B> {
             .map_err(SendError::Failed)?;
         // Whoever waits for a response on it is told the same error.
         let task = tokio::spawn(async move { drop(connection.with_upgrades().await) });
-        Ok(Self { sender, task: task.abort_handle() })
+        Ok(Self { sender, outbox, task: task.abort_handle() })
     }
 
     /// Closes it at once, whatever is under way.
@@ -116,11 +123,12 @@ pub(super) enum Hold<B: Payload> {
 
 impl<B: Payload> Hold<B> {
     /// The response's body has been read. A connection on which the request's body is still under way, for the
-    /// application answered early, is not used again.
+    /// application answered early, is not used again: neither while the browser sends, nor while the last of it waits for
+    /// the application to read.
     pub(super) fn give_back(mut self) {
         if let Self::Single { connection, shelf, progress, .. } = &mut self
             && progress.is_done()
-            && let Some(connection) = connection.take()
+            && let Some(connection) = connection.take_if(|connection| !connection.outbox.is_stuck())
         {
             shelf.put(connection);
         }

@@ -6,7 +6,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -34,7 +37,24 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 /// A connection to a server, and its place among `max_connections`: also when it has become a tunnel.
 pub(super) struct Stream {
     bytes: Box<dyn Duplex>,
+    outbox: Outbox,
     _slot: Option<OwnedSemaphorePermit>,
+}
+
+/// Whether a connection has taken all that was written to it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Outbox(Arc<AtomicBool>);
+
+impl Outbox {
+    /// Something still waits for the server to read.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+
+    fn note<T>(&self, written: Poll<T>) -> Poll<T> {
+        self.0.store(written.is_pending(), Relaxed);
+        written
+    }
 }
 
 /// How one server is reached.
@@ -94,7 +114,7 @@ impl Dialer {
     /// Connects within `connect_timeout`, whatever has to be tried for it.
     pub(super) async fn dial(&self, slot: Option<OwnedSemaphorePermit>) -> io::Result<Stream> {
         match timeout(self.patience, self.connect()).await {
-            Ok(bytes) => Ok(Stream { bytes: bytes?, _slot: slot }),
+            Ok(bytes) => Ok(Stream { bytes: bytes?, outbox: Outbox::default(), _slot: slot }),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
@@ -151,6 +171,12 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     socket2::SockRef::from(stream).set_tcp_keepalive(&alive)
 }
 
+impl Stream {
+    pub(super) fn outbox(&self) -> Outbox {
+        self.outbox.clone()
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.bytes).poll_read(cx, buffer)
@@ -159,7 +185,8 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.bytes).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.bytes).poll_write(cx, bytes);
+        self.outbox.note(written)
     }
 
     fn poll_write_vectored(
@@ -167,7 +194,8 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.bytes).poll_write_vectored(cx, parts)
+        let written = Pin::new(&mut self.bytes).poll_write_vectored(cx, parts);
+        self.outbox.note(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -175,7 +203,8 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.bytes).poll_flush(cx)
+        let flushed = Pin::new(&mut self.bytes).poll_flush(cx);
+        self.outbox.note(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,7 +1,7 @@
 //! One request on one connection: how it is shaped for it, how long it may take, and whether what went wrong allows
 //! sending it again.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
@@ -9,10 +9,10 @@ use http::{
     uri::{Authority, PathAndQuery},
 };
 use hyper::{body::Incoming, client::conn::TrySendError};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Payload, Progress, ResponseBody, SendError,
+    Payload, Progress, Protocol, ResponseBody, SendError,
     connection::{Hold, Place, Shared, Single},
     framing,
     member::{Load, Member},
@@ -33,6 +33,8 @@ pub(super) enum Course {
     Unsent,
     /// It was sent, and the connection closed without an answer.
     Closed,
+    /// It was sent, and the server says that it has done nothing with it (RFC 9113 section 8.7).
+    Refused,
     /// Any other way: the server is there.
     Other,
 }
@@ -86,7 +88,8 @@ impl<B: Payload> Line<B> {
                 received.map_err(|setback| match shared.sender.is_closed() {
                     true => setback,
                     // One stream was reset; the server is there.
-                    false => Setback { course: Course::Other, ..setback },
+                    false if setback.course == Course::Closed => Setback { course: Course::Other, ..setback },
+                    false => setback,
                 })
             }
         }
@@ -127,14 +130,35 @@ fn setback<B>(mut unsent: TrySendError<Request<B>>, spare: Option<Request<B>>, p
         None if error.is_parse() || error.is_user() => {
             Setback { error: SendError::Failed(error), again: None, course: Course::Other }
         }
-        None => Setback { error: SendError::Failed(error), again: spare.map(Box::new), course: Course::Closed },
+        None if is_refused(&error) => {
+            Setback { error: SendError::Failed(error), again: spare.map(Box::new), course: Course::Refused }
+        }
+        None => {
+            let again = spare.filter(|spare| is_idempotent(spare.method())).map(Box::new);
+            Setback { error: SendError::Failed(error), again, course: Course::Closed }
+        }
     }
 }
 
-/// A copy to send again should the connection close without an answer: of an idempotent request without a body.
-pub(super) fn spare<B: Payload>(request: &Request<B>) -> Option<Request<B>> {
-    const IDEMPOTENT: [Method; 5] = [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE];
-    let body = IDEMPOTENT.contains(request.method()).then(|| request.body().again()).flatten()?;
+/// Whether the server says that it has not processed the request: by a reset with `REFUSED_STREAM`, or a `GOAWAY` that
+/// names an earlier stream as its last. Only with `NO_ERROR` is it known to be such: with an error the earlier streams
+/// end in the same way.
+fn is_refused(error: &hyper::Error) -> bool {
+    let Some(error) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) else { return false };
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    let gone = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+    error.is_remote() && (refused || gone)
+}
+
+fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+}
+
+/// A copy of a request without a body, to send again should the connection close without an answer or, over HTTP/2, should
+/// the server refuse it.
+pub(super) fn spare<B: Payload>(request: &Request<B>, protocol: Protocol) -> Option<Request<B>> {
+    let wanted = protocol == Protocol::Http2 || is_idempotent(request.method());
+    let body = wanted.then(|| request.body().again()).flatten()?;
     let mut copy = Request::new(body);
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());
@@ -168,21 +192,106 @@ fn shape<B>(request: &mut Request<B>, member: &Member, host: HostOf) {
     *request.version_mut() = Version::HTTP_2;
 }
 
-/// The future's output, or `None` once `limit` has passed in which nothing moved.
+/// The future's output, or `None` once the application has been waited for this long: from now, and from when it last
+/// took something of the request's body. As long as we wait for the browser its own limit holds, and no other.
 async fn within<F: Future>(limit: Duration, progress: &Progress, future: F) -> Option<F::Output> {
+    let begun = Instant::now();
     let mut future = std::pin::pin!(future);
-    loop {
-        let seen = progress.mark();
-        match timeout(limit, future.as_mut()).await {
+    let mut deadline = begun + limit;
+    while deadline > Instant::now() {
+        match timeout_at(deadline, future.as_mut()).await {
             Ok(output) => return Some(output),
-            Err(_) if progress.mark() != seen => {}
-            Err(_) => return None,
+            Err(_) => deadline = progress.since().max(begun) + limit,
         }
     }
+    None
 }
 
 /// Whether a request says a host of its own.
 pub(super) fn host_of<B>(request: &Request<B>, preserve: bool) -> HostOf {
     let said = request.headers().get(HOST).is_some_and(|host: &HeaderValue| !host.is_empty());
     if preserve && said { HostOf::Browser } else { HostOf::Server }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::{task, time::sleep};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// When an application that never answers is given up, while this happens to the request's body.
+    async fn given_up(upload: impl AsyncFnOnce(&Progress)) -> Duration {
+        let (progress, begun) = (Progress::default(), Instant::now());
+        let given_up = async { (within(LIMIT, &progress, pending::<()>()).await, begun.elapsed()) };
+        let (given_up, ()) = tokio::join!(given_up, upload(&progress));
+        assert_eq!(given_up.0, None);
+        given_up.1
+    }
+
+    /// A timer of the runtime is up to a millisecond late.
+    fn about(span: Duration, wanted: Duration) -> bool {
+        span >= wanted && span < wanted + Duration::from_millis(5)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_application_has_the_limit_from_when_it_has_the_whole_request() {
+        let span = given_up(async |progress| progress.done()).await;
+        assert!(about(span, LIMIT), "{span:?}");
+        let span = given_up(async |progress| {
+            sleep(3 * SECOND).await;
+            progress.step();
+            sleep(4 * SECOND).await;
+            progress.done();
+        });
+        let span = span.await;
+        assert!(about(span, 7 * SECOND + LIMIT), "{span:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_application_that_takes_no_more_of_the_request_has_the_limit_from_there() {
+        let span = given_up(async |progress| {
+            sleep(9 * SECOND).await;
+            progress.step();
+        });
+        let span = span.await;
+        assert!(about(span, 9 * SECOND + LIMIT), "{span:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_browser_that_is_waited_for_costs_the_application_no_time() {
+        let span = given_up(async |progress| {
+            progress.awaits();
+            sleep(25 * SECOND).await;
+            progress.step();
+            progress.awaits();
+            sleep(25 * SECOND).await;
+            progress.done();
+        });
+        let span = span.await;
+        assert!(about(span, 50 * SECOND + LIMIT), "{span:?}");
+        let span = given_up(async |progress| {
+            progress.awaits();
+            sleep(25 * SECOND).await;
+            progress.left();
+        });
+        let span = span.await;
+        assert!(about(span, 25 * SECOND + LIMIT), "{span:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_ends_the_wait() {
+        let progress = Progress::default();
+        let answer = async {
+            progress.awaits();
+            sleep(3 * LIMIT).await;
+            task::yield_now().await;
+            7
+        };
+        assert_eq!(within(LIMIT, &progress, answer).await, Some(7));
+    }
 }

@@ -66,23 +66,14 @@ impl Fleet {
     /// Why no request would be answered: no server is healthy. `None` if one is.
     pub fn trouble(&self) -> Option<String> {
         let now = self.now();
-        let serves = |member: &Arc<Member>| matches!(member.standing.fitness(now), Fitness::Up | Fitness::Trial);
+        let serves = |member: &Arc<Member>| member.standing.fitness(now).is_well();
         (!self.members.iter().any(serves)).then(|| format!("no server of {} is healthy", self.settings.name))
     }
 
-    /// Every server and how it stands: `up`, `trial` (it failed, and the next request tries it), `out` (it failed lately),
-    /// `down` (it fails its health checks).
-    pub fn standings(&self) -> impl Iterator<Item = (String, &'static str)> {
+    /// The name of each server, and whether it may be asked.
+    pub fn servers(&self) -> impl Iterator<Item = (String, Fitness)> {
         let now = self.now();
-        self.members.iter().map(move |member| {
-            let standing = match member.standing.fitness(now) {
-                Fitness::Up => "up",
-                Fitness::Trial => "trial",
-                Fitness::Out => "out",
-                Fitness::Down => "down",
-            };
-            (member.server.to_string(), standing)
-        })
+        self.members.iter().map(move |member| (member.server.to_string(), member.standing.fitness(now)))
     }
 
     /// The server to ask next, if there is one left.
@@ -93,7 +84,7 @@ impl Fleet {
         let (now, start) = (self.now(), self.next.fetch_add(1, Relaxed));
         loop {
             let fitness = |index: usize| self.members[index].standing.fitness(now);
-            let good = |index: &usize| matches!(fitness(*index), Fitness::Up | Fitness::Trial);
+            let good = |index: &usize| fitness(*index).is_well();
             let left = || self.turn(start).filter(|index| !tried.has(*index));
             let found = self.best(left().filter(good).filter(|index| has_room(*index)));
             let found = found.or_else(|| self.best(left().filter(good)));

@@ -2,8 +2,8 @@
 //! connection back, tunnels.
 //!
 //! This room knows servers, connections and timeouts, and which answers are none. What a request means is decided by
-//! those who call it. It sends a request again only if nothing of it was sent, or if its method is idempotent and it has
-//! no body; so a `POST` is never carried out twice.
+//! those who call it. It sends a request again only if nothing of it was sent, or if it has no body and its method is
+//! idempotent or the server says that it has not processed it; so a `POST` is never carried out twice.
 
 mod body;
 mod connection;
@@ -29,6 +29,7 @@ pub use fleet::Fleet;
 pub use health::Health;
 pub use pool::Pool;
 pub use server::Server;
+pub use standing::Fitness;
 pub use tunnel::{Flow, tunnel};
 
 use crate::tls;

@@ -2,8 +2,8 @@
 //! a way that allows it.
 //!
 //! A request is sent again if nothing of it was sent (no connection, or hyper gives it back since the application had
-//! closed an idle connection), or if its connection closed without an answer, its method is idempotent and it has no
-//! body. Both are bounded: so many servers, so many repeats.
+//! closed an idle connection), or if it has no body and its connection closed without an answer and its method is
+//! idempotent, or an HTTP/2 server says that it has not processed it. All this is bounded: so many servers, so many repeats.
 
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ impl<B: Payload> Pool<B> {
                     return Err(Setback { error, again: Some(Box::new(request)), course: Course::Unsent });
                 }
             };
-            let copy = if *repeats > 0 { spare(&request) } else { None };
+            let copy = if *repeats > 0 { spare(&request, fleet.settings.protocol) } else { None };
             match line.exchange(request, copy, terms, (shelf, fleet.begin(member))).await {
                 Ok(response) => {
                     fleet.answered(member);
@@ -178,5 +178,134 @@ impl<B: Payload> Pool<B> {
     /// Closes connections that have been idle for too long.
     pub fn prune(&self) {
         self.shelves.iter().for_each(|shelf| shelf.prune());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        path::Path,
+        pin::Pin,
+        task::{Context, Poll},
+        time::Duration,
+    };
+
+    use bytes::Bytes;
+    use http::Request;
+    use http_body::{Body, Frame};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{UnixListener, UnixStream},
+        task::yield_now,
+    };
+
+    use super::*;
+    use crate::{
+        tls,
+        upstream::{Balance, Progress, Server, Settings},
+    };
+
+    /// A body of so many bytes at once; if it does not end there, nothing comes after them.
+    struct Upload {
+        bytes: usize,
+        ends: bool,
+        progress: Progress,
+    }
+
+    impl Body for Upload {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let bytes = std::mem::take(&mut self.bytes);
+            if self.ends {
+                self.progress.done();
+            }
+            match (bytes, self.ends) {
+                (0, true) => Poll::Ready(None),
+                (0, false) => Poll::Pending,
+                (bytes, _) => Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![b'x'; bytes]))))),
+            }
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.ends && self.bytes == 0
+        }
+    }
+
+    impl Payload for Upload {
+        fn progress(&self) -> &Progress {
+            &self.progress
+        }
+
+        fn again(&self) -> Option<Self> {
+            None
+        }
+    }
+
+    fn pool(path: &Path) -> Pool<Upload> {
+        let fleet = Fleet::new(&Settings {
+            name: Arc::from("app"),
+            servers: vec![Server::Unix(path.to_owned())],
+            tls: tls::Client { trust: tls::Trust::System, identity: None },
+            balance: Balance::RoundRobin,
+            protocol: Protocol::Http1,
+            connect_timeout: Duration::from_secs(1),
+            response_timeout: Duration::from_secs(20),
+            idle_timeout: Duration::from_secs(20),
+            max_connections: 2,
+            preserve_host: true,
+            response_header_bytes: 8192,
+            health: None,
+        });
+        Pool::new(&fleet.unwrap())
+    }
+
+    fn post(bytes: usize, ends: bool) -> (Request<Upload>, Progress) {
+        let progress = Progress::default();
+        if bytes == 0 && ends {
+            progress.done();
+        }
+        let body = Upload { bytes, ends, progress: progress.clone() };
+        (Request::post("/").header("host", "a").body(body).unwrap(), progress)
+    }
+
+    async fn read_head(stream: &mut UnixStream) {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+    }
+
+    /// Whether a connection is kept whose application answered after the head and `read` more bytes.
+    async fn is_kept(bytes: usize, ends: bool, read: usize) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let pool = pool(&path);
+        let (request, progress) = post(bytes, ends);
+        let application = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_head(&mut stream).await;
+            stream.read_exact(&mut vec![0; read]).await.unwrap();
+            while ends && !progress.is_done() {
+                yield_now().await;
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+            stream
+        };
+        let (response, _stream) = tokio::join!(pool.send(request), application);
+        drop(response.unwrap());
+        pool.shelves[0].has_some()
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_kept_only_if_the_whole_request_is_on_its_way() {
+        const CHUNKED: usize = "3\r\nxxx\r\n0\r\n\r\n".len();
+        assert!(is_kept(0, true, 0).await);
+        assert!(is_kept(3, true, CHUNKED).await);
+        assert!(!is_kept(3, false, 0).await, "the body has not come to its end");
+        assert!(!is_kept(8 << 20, true, 0).await, "the application has not read the body");
     }
 }

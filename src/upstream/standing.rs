@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// Whether a server may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fitness {
+pub enum Fitness {
     /// As far as anybody knows.
     Up,
     /// It failed, and its time out is over: one request may try.
@@ -26,6 +26,26 @@ pub(super) enum Fitness {
     Out,
     /// It fails its health checks.
     Down,
+}
+
+impl Fitness {
+    /// Whether it is asked while others are not as well.
+    pub fn is_well(self) -> bool {
+        match self {
+            Self::Up | Self::Trial => true,
+            Self::Out | Self::Down => false,
+        }
+    }
+
+    /// One word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Trial => "trial",
+            Self::Out => "out",
+            Self::Down => "down",
+        }
+    }
 }
 
 /// One server's standing, for the whole process. Times are milliseconds of a clock that its owner keeps.

@@ -1,4 +1,4 @@
-"""The tour through the Python example: Redis, `cloakroom run --config`, and two people with a browser each."""
+"""The tour through the example shop, in whatever language: Redis, `cloakroom run --config`, and two people with a browser each."""
 
 import base64
 import http.client
@@ -18,7 +18,7 @@ def walk(report, stage, binary, redis, example, screenshots, new_browser):
     first_visits(report, example, alice, bob)
     carts(report, alice, bob)
     tickets += sign_in(report, example, alice, bob, new_browser)
-    alice.photograph(screenshots / "example.png")
+    alice.photograph(screenshots / f"example-{example.folder.name}.png")
     proxy = restart(report, example, binary, proxy, alice, bob)
     tickets += sign_out(report, example, alice, bob)
     report.equal("the proxy stops at SIGTERM with exit code 0", proxy.end(), 0)

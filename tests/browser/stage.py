@@ -131,7 +131,7 @@ class Redis:
 
 
 class Example:
-    """An example in Python with its own configuration file, on other ports and with fresh keys."""
+    """An example with its own configuration file, on other ports and with fresh keys."""
 
     def __init__(self, stage, redis, name):
         self.stage, self.redis, self.folder = stage, redis, EXAMPLES / name
@@ -145,7 +145,15 @@ class Example:
             "CLOAKROOM_TOKEN_KEY_FILE": str(self.keys["token"]),
             "CLOAKROOM_URL": f"http://127.0.0.1:{self.application_port}",
         }
-        stage.start(f"{name}-app", [sys.executable, self.folder / "app.py"], self.app_port, **environment)
+        stage.start(f"{name}-app", self.command(), self.app_port, **environment)
+
+    def command(self):
+        """As the example's README starts it."""
+        if (self.folder / "app.mjs").exists():
+            return ["node", self.folder / "app.mjs"]
+        if (self.folder / "app.php").exists():
+            return ["php", "-S", f"127.0.0.1:{self.app_port}", self.folder / "app.php"]
+        return [sys.executable, self.folder / "app.py"]
 
     def run(self, binary, **changes):
         """`cloakroom run` with the example's configuration; `changes` are settings of its [session]."""

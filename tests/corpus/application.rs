@@ -11,6 +11,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+use tokio_util::task::TaskTracker;
+
 use crate::row::Seen;
 
 /// Fields that the proxy sets itself on every request.
@@ -33,11 +35,11 @@ impl Notes {
     }
 }
 
-/// Serves for ever.
-pub(crate) async fn serve(listener: TcpListener, notes: Notes) {
+/// Serves for ever; each connection is a task of its own.
+pub(crate) async fn serve(listener: TcpListener, notes: Notes, connections: TaskTracker) {
     while let Ok((stream, _)) = listener.accept().await {
         let notes = notes.clone();
-        tokio::spawn(async move {
+        connections.spawn(async move {
             let mut stream = BufReader::new(stream);
             while matches!(serve_one(&mut stream, &notes).await, Ok(true)) {}
         });

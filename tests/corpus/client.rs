@@ -8,9 +8,9 @@ use std::{
     net::SocketAddr,
     process::{Child, Command, Stdio},
     sync::Arc,
-    time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -18,6 +18,7 @@ use tokio::{
     task::{JoinSet, yield_now},
     time::timeout,
 };
+use tokio_util::task::TaskTracker;
 
 use crate::{
     application::{self, Notes},
@@ -73,6 +74,13 @@ impl Proxy {
         Self { child, addresses, folder }
     }
 
+    /// Has it end in order: then it closes every connection, and sends nothing more.
+    fn end(&mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("a signal to the proxy");
+        let status = until("the proxy to end", || self.child.try_wait().expect("the proxy's state"));
+        assert!(status.success(), "{status}\n{}", self.log());
+    }
+
     fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).expect("the log")
     }
@@ -85,15 +93,23 @@ impl Drop for Proxy {
     }
 }
 
-/// Runs the cases; each must have its row's outcome.
+/// Runs the cases; each must have its row's outcome. What arrived at the application is looked at when nothing more can.
 pub(crate) fn run(cases: Vec<(Row, Cut)>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let faults = runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port for the application");
-        let proxy = Arc::new(Proxy::start(listener.local_addr().expect("its address")));
-        let notes = Notes::default();
-        tokio::spawn(application::serve(listener, notes.clone()));
-        let mut faults = all(cases, &proxy, &notes).await;
+        let mut proxy = Proxy::start(listener.local_addr().expect("its address"));
+        let (notes, connections, cases) = (Notes::default(), TaskTracker::new(), Arc::new(cases));
+        let serving = tokio::spawn(application::serve(listener, notes.clone(), connections.clone()));
+        let mut faults = all(&cases, &proxy.addresses).await;
+        proxy.end();
+        serving.abort();
+        connections.close();
+        timeout(PATIENCE, connections.wait()).await.expect("the end of the application's connections");
+        faults.extend(cases.iter().enumerate().filter_map(|(number, (row, cut))| {
+            let fault = arrived(row, number, &notes).err()?;
+            Some(format!("{} ({cut:?}): {fault}", row.name))
+        }));
         faults.extend(notes.stray().iter().map(|seen| format!("of no case: {seen:?}")));
         assert!(!proxy.log().contains("panicked"), "{}", proxy.log());
         faults
@@ -106,16 +122,16 @@ pub(crate) fn run(cases: Vec<(Row, Cut)>) {
     );
 }
 
-async fn all(cases: Vec<(Row, Cut)>, proxy: &Arc<Proxy>, notes: &Notes) -> Vec<String> {
+async fn all(cases: &Arc<Vec<(Row, Cut)>>, addresses: &[SocketAddr]) -> Vec<String> {
     let (mut running, mut faults) = (JoinSet::new(), Vec::new());
-    for (number, (row, cut)) in cases.into_iter().enumerate() {
+    for number in 0..cases.len() {
         if running.len() >= AT_ONCE {
             faults.extend(running.join_next().await.and_then(|done| done.expect("a case")));
         }
-        let (proxy, notes) = (Arc::clone(proxy), notes.clone());
+        let (cases, address) = (Arc::clone(cases), addresses[number % LISTENERS]);
         running.spawn(async move {
-            let address = proxy.addresses[number % LISTENERS];
-            let outcome = timeout(PATIENCE, case(&row, cut, number, address, &notes)).await;
+            let (row, cut) = &cases[number];
+            let outcome = timeout(PATIENCE, case(row, *cut, number, address)).await;
             let fault = outcome.unwrap_or_else(|_| Err("it hangs".to_owned())).err()?;
             Some(format!("{} ({cut:?}): {fault}", row.name))
         });
@@ -124,7 +140,7 @@ async fn all(cases: Vec<(Row, Cut)>, proxy: &Arc<Proxy>, notes: &Notes) -> Vec<S
     faults
 }
 
-async fn case(row: &Row, cut: Cut, number: usize, proxy: SocketAddr, notes: &Notes) -> Result<(), String> {
+async fn case(row: &Row, cut: Cut, number: usize, proxy: SocketAddr) -> Result<(), String> {
     let stream = TcpStream::connect(proxy).await.map_err(|error| format!("no connection: {error}"))?;
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
     let mut stream = BufReader::new(stream);
@@ -157,11 +173,11 @@ async fn case(row: &Row, cut: Cut, number: usize, proxy: SocketAddr, notes: &Not
             }
         }
     }
-    arrived(row, number, notes).await
+    Ok(())
 }
 
-/// Holds what the application noted against the row; what breaks off there is noted a moment later.
-async fn arrived(row: &Row, number: usize, notes: &Notes) -> Result<(), String> {
+/// Holds what the application noted against the row.
+fn arrived(row: &Row, number: usize, notes: &Notes) -> Result<(), String> {
     let mut found = notes.of(number);
     if row.fate == Fate::Open {
         match found.pop() {
@@ -171,15 +187,8 @@ async fn arrived(row: &Row, number: usize, notes: &Notes) -> Result<(), String> 
     }
     match &row.upstream {
         Upstream::Nothing if found.is_empty() => Ok(()),
-        Upstream::Aborted => {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            let found = notes.of(number);
-            if found.iter().all(|seen| !seen.complete) {
-                Ok(())
-            } else {
-                Err(format!("whole at the application: {found:?}"))
-            }
-        }
+        Upstream::Aborted if found.iter().all(|seen| !seen.complete) => Ok(()),
+        Upstream::Aborted => Err(format!("whole at the application: {found:?}")),
         Upstream::Exactly(wanted) if *wanted == found => Ok(()),
         wanted => Err(format!("at the application:\n  {found:?}\nnot\n  {wanted:?}")),
     }

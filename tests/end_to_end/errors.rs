@@ -255,39 +255,3 @@ fn a_browser_is_given_a_page_and_head_no_body() {
         assert_untouched(&browser);
     });
 }
-
-/// Whoever reads the log sees every one of them, and nothing of what the client wrote but a path that could be read.
-#[test]
-fn every_head_that_is_refused_leaves_a_line_in_the_log() {
-    const CANARY: &str = "canary\u{1b}[31m";
-    world(Store::Memory, |w| {
-        let proxy = w.proxy_with("limits.header_bytes = \"128KiB\"");
-        let refused = [
-            // hyper's refusals
-            (400, format!("G({CANARY} / HTTP/1.1\r\nHost: localhost\r\n\r\n")),
-            (400, format!("GET / HTTP/3.7{CANARY}\r\nHost: localhost\r\n\r\n")),
-            (400, format!("GET / HTTP/1.1\r\nHost: localhost\r\n{CANARY} x: 1\r\n\r\n")),
-            (400, format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: \0{CANARY}\r\n\r\n")),
-            (400, format!("GET {CANARY} HTTP/1.1\r\nHost: localhost\r\n\r\n")),
-            (414, format!("GET /canary{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(70_000))),
-            // the sentry's
-            (400, format!("GET / HTTP/1.1\r\nHost: localhost\nX: {CANARY}\r\n\r\n")),
-            (400, format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {CANARY}\r\n\r\n")),
-            (431, format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {CANARY}{}\r\n\r\n", "a".repeat(140_000))),
-            // the line's
-            (400, "GET / HTTP/1.1\r\nHost: canary, b\r\n\r\n".to_owned()),
-        ];
-        for (index, (status, head)) in refused.iter().enumerate() {
-            let (head, shown) = (head.as_bytes(), head[..head.len().min(40)].escape_debug());
-            let mut connection = proxy.connect();
-            let _ = connection.send(head);
-            assert_eq!(connection.reply("GET").expect("an answer").status, *status, "{shown}");
-            assert!(connection.head().is_err(), "the connection goes on: {shown}");
-            let lines = until("a line in the log", || Some(proxy.access_lines()).filter(|lines| lines.len() > index));
-            assert_eq!((lines.len(), &lines[index]["status"]), (index + 1, &(*status).into()), "{shown}");
-            assert_eq!(lines[index]["outcome"], "rejected");
-        }
-        assert!(!proxy.log().contains("canary"), "{}", proxy.log());
-        assert!(w.upstream.requests().is_empty());
-    });
-}

@@ -103,6 +103,31 @@ fn a_body_that_stops_half_way_is_given_up() {
     });
 }
 
+/// The application's time is counted from when it has the request; a browser has its own.
+#[test]
+fn a_browser_that_is_slow_to_send_does_not_use_up_the_applications_time() {
+    const PIECES: usize = 8;
+    world(Store::Memory, |w| {
+        let config = "limits.body_idle_timeout = \"2s\"\nupstreams.app.response_timeout = \"400ms\"";
+        let browser = w.browser(&w.proxy_with(config));
+        let upload = || Ask::of("POST", "/").header("Content-Length", PIECES.to_string());
+        let mut slow = browser.open(upload(), Answer::ok());
+        for _ in 0..PIECES {
+            slow.send(b"x").expect("a piece");
+            let_pass(Duration::from_millis(600));
+        }
+        slow.reply().passed(200);
+        let mut silent = browser.open(upload(), Answer::ok());
+        silent.send(b"x").expect("a piece");
+        silent.reply().refused(408, "body-too-slow");
+        let gate = Gate::new();
+        let mut whole = browser.open(upload(), Answer::ok().after(&gate));
+        whole.send(&[b'x'; PIECES]).expect("the whole body");
+        whole.reply().refused(504, "upstream-timeout");
+        gate.release();
+    });
+}
+
 #[test]
 fn an_application_that_reads_slowly_is_not_the_browsers_fault() {
     world(Store::Memory, |w| {
@@ -147,31 +172,47 @@ fn a_body_over_the_limit_is_refused_and_the_browser_can_read_why() {
 }
 
 #[test]
-fn a_request_that_cannot_be_read_leaves_one_line_in_the_log_and_nothing_of_itself() {
+fn a_head_that_is_refused_leaves_its_line_in_the_log_and_nothing_of_itself() {
+    let long = |field: &str| format!("{field}canary{}\r\n\r\n", "a".repeat(140_000));
     world(Store::Memory, |w| {
-        let proxy = w.proxy();
-        for (request, said) in [
-            ("GET / HTTP/1.1\r\nHost: a\r\nCanary : x\r\n\r\n", "could not be read"),
-            ("GET /canary\u{1b}[31m HTTP/1.1\r\nHost: a\r\n\r\n", "could not be read"),
-            ("CANARY\r\n\r\n", "could not be read"),
-            ("GET / HTTP/1.1\nHost: canary\n\n", "LF without CR"),
-            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3, canary\r\n\r\n", "not one decimal number"),
-            ("GET / HTTP/1.1\r\nHost: canary, b\r\n\r\n", "Host is a list"),
+        let proxy = w.proxy_with("limits.header_bytes = \"128KiB\"");
+        for (status, request, said) in [
+            // by the parser
+            (400, "GET / HTTP/1.1\r\nHost: a\r\nCanary : x\r\n\r\n".to_owned(), "invalid HTTP header"),
+            (400, "GET /canary\u{1b}[31m HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), "invalid URI"),
+            (400, "CANARY\r\n\r\n".to_owned(), "invalid"),
+            (400, "G(canary / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), "invalid HTTP method"),
+            (400, "GET / HTTP/3.7canary\r\nHost: a\r\n\r\n".to_owned(), "invalid HTTP version"),
+            (400, "GET / HTTP/1.1\r\nHost: a\r\nX: \0canary\r\n\r\n".to_owned(), "invalid HTTP header"),
+            (414, format!("GET /canary{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(70_000)), "URI too long"),
+            // before it
+            (400, "GET / HTTP/1.1\nHost: canary\n\n".to_owned(), "LF without CR"),
+            (
+                400,
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3, canary\r\n\r\n".to_owned(),
+                "not one decimal number",
+            ),
+            (414, long("GET /"), "limits.header_bytes"),
+            (431, long("GET / HTTP/1.1\r\nHost: a\r\nX: "), "limits.header_bytes"),
+            // behind it
+            (400, "GET / HTTP/1.1\r\nHost: canary, b\r\n\r\n".to_owned(), "Host is a list"),
         ] {
-            let before = proxy.log().len();
+            let shown = &request[..request.len().min(40)];
+            let (before, lines) = (proxy.log().len(), proxy.access_lines().len());
             let mut connection = proxy.connect();
-            connection.send(request.as_bytes()).expect("sending");
-            assert_eq!(connection.reply("GET").expect("a reply").status, 400);
-            assert!(connection.head().is_err(), "the connection goes on after {request:?}");
-            let log = until("the line in the log", || {
-                let log = proxy.log()[before..].to_owned();
-                log.contains(said).then_some(log)
-            });
-            let warnings =
-                log.lines().filter(|line| line.contains("WARN") && !line.contains("cloakroom::config")).count();
-            assert_eq!(warnings, 1, "{log}");
+            let _ = connection.send(request.as_bytes());
+            assert_eq!(connection.reply("GET").expect("a reply").status, status, "{shown:?}");
+            assert!(connection.head().is_err(), "the connection goes on after {shown:?}");
+            let told = until("the line in the log", || Some(proxy.access_lines()).filter(|told| told.len() > lines));
+            assert_eq!((told.len(), &told[lines]["status"]), (lines + 1, &status.into()), "{told:?}");
+            assert_eq!(told[lines]["outcome"], "rejected");
+            let log = proxy.log()[before..].to_owned();
+            let warnings: Vec<&str> =
+                log.lines().filter(|line| line.contains("WARN") && !line.contains("cloakroom::config")).collect();
+            assert!(warnings.len() == 1 && warnings[0].contains(said), "{shown:?}: {log}");
             assert!(!log.to_ascii_lowercase().contains("canary"), "{log}");
         }
+        assert!(w.upstream.requests().is_empty());
         // The path of a request that can be read is logged, and cannot break out of its line.
         w.browser(&proxy).get("/canary%0a%1b", Answer::ok()).passed(200);
         assert!(!proxy.log().contains('\u{1b}'));

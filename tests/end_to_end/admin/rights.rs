@@ -11,7 +11,7 @@ use crate::support::{Answer, Ask, Connection, Store, until, world};
 const NOBODY: &str = "/v1/sessions/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 #[test]
-fn without_a_token_only_health_is_served_and_the_answer_says_what_to_set() {
+fn without_a_token_only_health_and_metrics_are_served_and_the_answer_says_what_to_set() {
     world(Store::Memory, |w| {
         let mut operator = operator(w, "");
         operator.proxy = w.proxy();
@@ -23,7 +23,7 @@ fn without_a_token_only_health_is_served_and_the_answer_says_what_to_set() {
         for target in ["/healthz", "/readyz", "/metrics"] {
             assert_eq!(operator.ask_with("GET", target, &[("Host", "evil.example")]).status, 200);
         }
-        let said = "admin.token is not set: of the admin listener only health is served";
+        let said = "admin.token is not set: of the admin listener only health and metrics are served";
         until("the reason in the log", || operator.proxy.log().contains(said).then_some(()));
     });
 }

@@ -31,7 +31,7 @@ pub(crate) use exact::Exact;
 pub(crate) use frames::{Frame, Frames};
 pub(crate) use http2::{Http2, tls_client};
 pub(crate) use mirror::mirror;
-pub(crate) use proxy::{Proxy, Said, cloakroom};
+pub(crate) use proxy::{Proxy, Said, binary, cloakroom, cloakroom_with};
 pub(crate) use shared::{Authority, Gate, Redis, Relay, Stop, Turnstile, free_port, let_pass, until};
 pub(crate) use upstream::SCRIPT;
 pub(crate) use wire::{Framing, Headers, Wire, folded, latin1, parse_head};

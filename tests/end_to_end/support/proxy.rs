@@ -20,7 +20,7 @@ use super::shared::free_port;
 use super::shared::{PATIENCE, until};
 
 /// The binary under test; `CLOAKROOM_BINARY` names another one, such as a release build.
-fn binary() -> OsString {
+pub(crate) fn binary() -> OsString {
     std::env::var_os("CLOAKROOM_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_cloakroom").into())
 }
 
@@ -364,10 +364,16 @@ pub(crate) struct Said {
 
 /// Runs the binary with these arguments in this folder until it ends.
 pub(crate) fn cloakroom(folder: &Path, arguments: &[&str]) -> Said {
+    cloakroom_with(folder, arguments, &[])
+}
+
+/// As [`cloakroom`], with these variables.
+pub(crate) fn cloakroom_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Said {
     let [out, err] = ["out", "err"].map(|name| folder.join(format!("said-{name}")));
     let file = |path: &Path| File::create(path).expect("a file for the output");
     let mut child = Command::new(binary())
         .args(arguments)
+        .envs(environment.iter().copied())
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(file(&out))
