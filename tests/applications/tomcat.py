@@ -10,6 +10,8 @@ from document import changed, files
 from stage import free_port
 from wire import get, signed_in
 
+# Quick to start; nothing here runs long enough for the better compiler.
+JAVA = "-Djava.awt.headless=true -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 HOME = pathlib.Path("/usr/share/tomcat10")
 # The examples say nothing of their user: a header of all pages of theirs (`DENY`) stands for one that would.
 TELLING = 'capture = { X-Frame-Options = "/user/name" }\ninject = { X-Remote-User = "/user/name" }\nvault = {'
@@ -48,7 +50,7 @@ class Tomcat:
         file.write_text("".join(parts))
 
     def start(self):
-        environment = {"CATALINA_HOME": str(HOME), "CATALINA_BASE": str(self.base), "JAVA_OPTS": "-Djava.awt.headless=true"}
+        environment = {"CATALINA_HOME": str(HOME), "CATALINA_BASE": str(self.base), "JAVA_OPTS": JAVA}
         self.program = self.stage.start("tomcat", [HOME / "bin" / "catalina.sh", "run"], self.port, **environment)
 
     def restart(self):
