@@ -12,6 +12,7 @@ pub(super) enum Kind {
     Text,
     Json,
     Problem,
+    Html,
 }
 
 impl Kind {
@@ -20,6 +21,7 @@ impl Kind {
             Self::Text => "text/plain; charset=utf-8",
             Self::Json => "application/json",
             Self::Problem => "application/problem+json",
+            Self::Html => "text/html; charset=utf-8",
         }
     }
 }

@@ -18,6 +18,8 @@ use crate::socket::Address;
 pub(super) enum Access {
     /// Probes and scrapers, which come by any name.
     Everybody,
+    /// The page, which holds nothing: whoever asks this host for it.
+    Page,
     /// Operators.
     Operators,
 }
@@ -51,7 +53,7 @@ impl Guard {
         check_host(&head.uri, &head.headers)?;
         match (self, access) {
             (Self::Closed, _) => Err(Refusal::Closed),
-            (Self::Socket, _) | (_, Access::Everybody) => Ok(()),
+            (Self::Socket, _) | (_, Access::Page | Access::Everybody) => Ok(()),
             (Self::Token(token), Access::Operators) => check_token(token, &head.headers),
         }
     }
@@ -187,8 +189,11 @@ mod tests {
     #[test]
     fn without_a_token_all_but_health_is_closed_and_over_the_socket_nothing_is() {
         let host = [("host", "localhost")];
-        assert_eq!(admitted(&Guard::Closed, Access::Operators, "/", &host), Err("Closed".to_owned()));
-        assert_eq!(admitted(&Guard::Socket, Access::Operators, "/", &host), Ok(()));
+        for access in [Access::Page, Access::Operators] {
+            assert_eq!(admitted(&Guard::Closed, access, "/", &host), Err("Closed".to_owned()));
+            assert_eq!(admitted(&Guard::Socket, access, "/", &host), Ok(()));
+        }
+        assert_eq!(admitted(&token(), Access::Page, "/", &host), Ok(()));
         assert_eq!(admitted(&Guard::Closed, Access::Everybody, "/", &[]), Ok(()));
     }
 
@@ -198,6 +203,7 @@ mod tests {
         for guard in [Guard::Socket, Guard::Closed, token()] {
             for headers in [&[][..], &[("host", "evil.example")], &[("host", "localhost"), ("host", "localhost")]] {
                 assert_eq!(admitted(&guard, Access::Operators, "/", headers), foreign);
+                assert_eq!(admitted(&guard, Access::Page, "/", headers), foreign);
                 assert_eq!(admitted(&guard, Access::Everybody, "/", headers), Ok(()));
             }
             let own = [("host", "localhost")];

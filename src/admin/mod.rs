@@ -1,18 +1,20 @@
-//! What an operator may ask: health and metrics, for machines; sessions and status, for whoever shows the token or comes
-//! over the Unix socket. Never reachable through the public listener. The small server that it runs on also serves the application
-//! listener.
+//! What an operator may ask: health and metrics, for machines; sessions, status and a page, for whoever shows the token or
+//! comes over the Unix socket. Never reachable through the public listener. The small server that it runs on also serves
+//! the application listener.
 //!
 //! [`ROUTES`] is all that is served; `docs/openapi.json` describes it, and a test holds the two against each other.
 
 mod answer;
 mod guard;
 mod metrics;
+mod page;
 mod query;
 mod refusal;
 mod serve;
 mod sessions;
 mod settings;
 mod status;
+mod traffic;
 mod view;
 
 use std::sync::{
@@ -30,6 +32,7 @@ pub use metrics::Sources;
 use refusal::Refusal;
 pub use serve::serve;
 pub use settings::{Settings, Token};
+pub use traffic::Traffic;
 
 use crate::{
     session::Policy,
@@ -53,6 +56,8 @@ pub struct Admin {
     pub draining: Arc<AtomicBool>,
     /// What the rooms have counted.
     pub sources: Sources,
+    /// What it was in the last minutes.
+    pub traffic: Arc<Traffic>,
 }
 
 /// One path of the admin listener.
@@ -68,10 +73,12 @@ pub struct Route {
 
 #[derive(Debug, Clone, Copy)]
 enum What {
+    Page,
     Alive,
     Ready,
     Metrics,
     Status,
+    Traffic,
     Sessions,
     Count,
     Session,
@@ -83,10 +90,12 @@ const fn route(path: &'static str, methods: &'static str, access: Access, what: 
 
 /// Everything that is served. Of several that fit the first counts.
 pub const ROUTES: &[Route] = &[
+    route("/", "GET, HEAD", Access::Page, What::Page),
     route("/healthz", "GET, HEAD", Access::Everybody, What::Alive),
     route("/readyz", "GET, HEAD", Access::Everybody, What::Ready),
     route("/metrics", "GET, HEAD", Access::Everybody, What::Metrics),
     route("/v1/status", "GET, HEAD", Access::Operators, What::Status),
+    route("/v1/traffic", "GET, HEAD", Access::Operators, What::Traffic),
     route("/v1/sessions", "GET, HEAD, DELETE", Access::Operators, What::Sessions),
     route("/v1/sessions/count", "GET, HEAD", Access::Operators, What::Count),
     route("/v1/sessions/{handle}", "GET, HEAD, DELETE", Access::Operators, What::Session),
@@ -107,6 +116,20 @@ impl Route {
 }
 
 impl Admin {
+    /// The same under another configuration.
+    pub fn renewed(&self, guard: Guard, policy: Policy, fleets: Arc<Vec<Arc<Fleet>>>) -> Self {
+        Self {
+            guard,
+            policy,
+            fleets,
+            store: self.store.clone(),
+            store_kind: self.store_kind,
+            draining: Arc::clone(&self.draining),
+            sources: self.sources.clone(),
+            traffic: Arc::clone(&self.traffic),
+        }
+    }
+
     /// Answers one request.
     pub async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<String> {
         let (head, _) = request.into_parts();
@@ -121,10 +144,12 @@ impl Admin {
             return Err(Refusal::Method(route.methods));
         }
         match route.what {
+            What::Page => Ok(page::page()),
             What::Alive => Ok(text(StatusCode::OK, "alive\n")),
             What::Ready => Ok(self.ready().await),
             What::Metrics => Ok(self.metrics().await),
             What::Status => self.status(query).await,
+            What::Traffic => self.traffic(query),
             What::Sessions => self.sessions(method, query).await,
             What::Count => self.count(query).await,
             What::Session => self.session(path.rsplit('/').next().unwrap_or_default(), method, query).await,

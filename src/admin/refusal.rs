@@ -30,8 +30,10 @@ pub(super) enum Refusal {
     Closed,
     /// No such session lives.
     NoSession,
-    /// The store could not do it.
+    /// The store could not be read.
     Store(StoreError),
+    /// Nor could what was to be ended be ended, or not all of it, or that is not known.
+    Ending(StoreError),
 }
 
 impl From<StoreError> for Refusal {
@@ -51,13 +53,15 @@ impl Refusal {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "The admin token is needed"),
             Self::Closed => (StatusCode::FORBIDDEN, "closed", "This part of the admin listener is off"),
             Self::NoSession => (StatusCode::NOT_FOUND, "no-session", "No such session lives"),
-            Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "The store could not do it"),
+            Self::Store(_) | Self::Ending(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "The store could not do it")
+            }
         }
     }
 
     fn detail(&self) -> String {
         let fixed = match self {
-            Self::NoRoute => "the paths are /healthz, /readyz, /metrics, /v1/status and /v1/sessions",
+            Self::NoRoute => "the paths are /, /healthz, /readyz, /metrics, /v1/status, /v1/traffic and /v1/sessions",
             Self::Method(allowed) => return format!("send one of {allowed}"),
             Self::Query(fault) => return fault.clone(),
             Self::ForeignHost => {
@@ -71,10 +75,11 @@ impl Refusal {
                  prints some), or listen on a Unix socket, admin.address = \"unix:/...\", which needs none"
             }
             Self::NoSession => "it has ended, or the handle is none: it has 43 characters",
-            Self::Store(StoreError::Refused(code)) if code == "NOPERM" => {
+            Self::Store(StoreError::Refused(code)) | Self::Ending(StoreError::Refused(code)) if code == "NOPERM" => {
                 "the user in store.url lacks a right: permit +scan in its ACL"
             }
-            Self::Store(error) => return format!("{error}; what was to be ended may have ended: ask again"),
+            Self::Store(error) => return error.to_string(),
+            Self::Ending(error) => return format!("{error}; some of it may have ended: do it again"),
         };
         fixed.to_owned()
     }
@@ -88,7 +93,7 @@ impl Refusal {
         match self {
             Self::Method(allowed) => headers.insert(ALLOW, HeaderValue::from_static(allowed)),
             Self::Unauthorized => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
-            Self::Store(error) => {
+            Self::Store(error) | Self::Ending(error) => {
                 warn!(target: "cloakroom::admin", %error, "sessions could not be read or ended");
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"))
             }

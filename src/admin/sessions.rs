@@ -35,7 +35,7 @@ impl Admin {
         let Some(subject) = query.subject()? else {
             return Err(Refusal::Query("subject is missing: whose sessions are to end?".to_owned()));
         };
-        let revoked = index::revoke(&self.store, subject, None).await?;
+        let revoked = index::revoke(&self.store, subject, None).await.map_err(Refusal::Ending)?;
         info!(target: "cloakroom::admin", revoked, "the sessions of a subject were revoked");
         Ok(answer::json(&json!({ "revoked": revoked })))
     }
@@ -72,7 +72,7 @@ impl Admin {
     }
 
     async fn revoke(&self, handle: Handle) -> Result<Response<String>, Refusal> {
-        if !census::end(&self.store, handle).await? {
+        if !census::end(&self.store, handle).await.map_err(Refusal::Ending)? {
             return Err(Refusal::NoSession);
         }
         info!(target: "cloakroom::admin", session = %handle, "a session was revoked");

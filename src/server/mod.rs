@@ -163,7 +163,7 @@ impl Server {
             Arc::new(depot.clone()),
             Arc::clone(&counted) as _,
         ];
-        let draining = Arc::default();
+        let draining: Arc<AtomicBool> = Arc::default();
         let admin = admin(&settings, &proxy, &common, &store, &draining, sources);
         let mut server = Self {
             door: Arc::new(Door::new(workers, places, counted)),
@@ -192,7 +192,9 @@ impl Server {
         let (advised, closing) = (self.store.clone(), self.closing_side.clone());
         self.side.spawn(async move { closing.run_until_cancelled(advised.advise()).await.unwrap_or_default() });
         if let (Some(listener), Some(admin)) = (listeners.admin, &self.admin) {
-            let admin = Arc::clone(admin);
+            let (admin, now, closing) = (Arc::clone(admin), admin.load(), self.closing_side.clone());
+            let watch = Arc::clone(&now.traffic).watch(now.sources.clone());
+            self.side.spawn(async move { closing.run_until_cancelled(watch).await.unwrap_or_default() });
             let answer = move |request| admin.load_full().answer(request);
             self.side.spawn(admin::serve(listener, self.closing_side.clone(), answer));
         }
@@ -228,10 +230,9 @@ impl Server {
         let Renewal { common, terms, proxy } = renewal;
         let application = Application::new(&common, self.store.clone(), Arc::clone(&self.tally));
         self.application.store(Arc::new(application));
-        if let Some(now) = &self.admin {
-            let sources = now.load().sources.clone();
-            let next = admin(&settings, &proxy, &common, &self.store, &self.draining, sources);
-            next.into_iter().for_each(|next| now.store(Arc::new(next)));
+        if let (Some(now), Some(settings)) = (&self.admin, &settings.admin) {
+            let (guard, fleets) = (Guard::of(settings), Arc::clone(&common.fleets));
+            now.store(Arc::new(now.load().renewed(guard, proxy.policy.clone(), fleets)));
         }
         self.door.places.resize(settings.limits.connections);
         (self.settings, self.common, self.terms) = (settings, common, terms);
@@ -288,7 +289,7 @@ fn admin_address(settings: &Settings) -> Option<&Address> {
     settings.admin.as_ref().map(|admin| &admin.address)
 }
 
-/// What operators are shown of a configuration.
+/// What operators are shown.
 fn admin(
     settings: &Settings,
     proxy: &proxy::Settings,
@@ -305,5 +306,6 @@ fn admin(
         fleets: Arc::clone(&common.fleets),
         draining: Arc::clone(draining),
         sources,
+        traffic: Arc::default(),
     })
 }

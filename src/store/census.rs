@@ -129,7 +129,7 @@ async fn entered(store: &Store, subject: &str, cursor: Option<Cursor>) -> Result
 pub async fn count(store: &Store) -> Result<usize, StoreError> {
     let (mut living, mut cursor) = (0, None);
     loop {
-        let (some, next) = store.tally(cursor.as_ref(), COUNTED).await?;
+        let (some, next) = store.living(cursor.as_ref(), COUNTED).await?;
         living += some;
         let Some(next) = next else { return Ok(living) };
         cursor = Some(next);

@@ -321,14 +321,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    async fn tally(&self, cursor: Option<&Cursor>, limit: usize) -> Result<(usize, Option<Cursor>), StoreError> {
-        self.shelf.tally(cursor, limit).await
+    async fn living(&self, cursor: Option<&Cursor>, limit: usize) -> Result<(usize, Option<Cursor>), StoreError> {
+        self.tally.asked(Operation::Scan, self.shelf.living(cursor, limit).await)
     }
 
     /// The sessions that are in a subject's index, some of which may have ended or be others' by now.
     async fn list_index(&self, subject: &str) -> Result<Vec<Handle>, StoreError> {
         let labels = self.seals.load().labels(subject);
-        self.shelf.list_index(labels.all()).await
+        self.tally.asked(Operation::Index, self.shelf.list_index(labels.all()).await)
     }
 
     /// Enters a session in its subject's index until `deadline`, and reads the subject's epochs under these labels.

@@ -155,7 +155,7 @@ impl Shelf {
     }
 
     /// How many of a page's sessions live, and where the next page begins.
-    pub(super) async fn tally(
+    pub(super) async fn living(
         &self,
         cursor: Option<&Cursor>,
         limit: usize,
@@ -163,7 +163,7 @@ impl Shelf {
         let page = match self {
             Self::Memory(memory) => memory.scan(cursor, limit),
             Self::File(file) => file.scan(cursor, limit)?,
-            Self::Redis(redis) => return redis.tally(cursor, limit).await,
+            Self::Redis(redis) => return redis.living(cursor, limit).await,
         };
         let lives = |entry: &Entry| Stamp::of(&entry.bytes).is_some_and(|stamp| stamp.is_live());
         Ok((page.entries.iter().filter(|(_, entry)| lives(entry)).count(), page.next))

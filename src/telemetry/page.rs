@@ -4,6 +4,8 @@
 //! Names are `cloakroom_*` but for those of every process; units are seconds and bytes. Every family is told from the
 //! first moment on, so that dashboards and alerts find what they name and the first event is seen as a growth from 0.
 
+use std::collections::BTreeMap;
+
 use prometheus::{
     TextEncoder,
     proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType},
@@ -64,6 +66,25 @@ impl Page {
         let at = self.0.len();
         self.0.push(family);
         Family(&mut self.0[at])
+    }
+
+    /// What a family of counters tells, summed up by the values of one label.
+    pub fn totals(&self, family: &str, label: &str) -> BTreeMap<String, u64> {
+        let mut totals = BTreeMap::new();
+        for metric in self.metrics(family) {
+            let value = metric.get_label().iter().find(|pair| pair.name() == label).map(|pair| pair.value().to_owned());
+            *totals.entry(value.unwrap_or_default()).or_default() += metric.get_counter().get_value() as u64;
+        }
+        totals
+    }
+
+    /// The sum of all that a family of histograms observed.
+    pub fn observed(&self, family: &str) -> f64 {
+        self.metrics(family).map(|metric| metric.get_histogram().get_sample_sum()).fold(0.0, |sum, one| sum + one)
+    }
+
+    fn metrics(&self, family: &str) -> impl Iterator<Item = &Metric> {
+        self.0.iter().filter(move |known| known.name() == family).flat_map(MetricFamily::get_metric)
     }
 
     /// The page as it is sent.

@@ -122,7 +122,14 @@ class Redis:
     def __init__(self, stage):
         self.port = free_port()
         command = ["redis-server", "--bind", "127.0.0.1", "--port", self.port, "--save", "", "--appendonly", "no"]
-        stage.start("redis", [*command, "--dir", stage.path], self.port)
+        self.program = stage.start("redis", [*command, "--dir", stage.path], self.port)
+
+    def stop_answering(self):
+        """Whoever asks waits."""
+        self.program.process.send_signal(signal.SIGSTOP)
+
+    def answer_again(self):
+        self.program.process.send_signal(signal.SIGCONT)
 
     def has(self, key):
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:

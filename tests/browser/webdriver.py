@@ -53,6 +53,14 @@ class Browser:
         self.click(css)
         eventually(lambda: self.script("return !window.leaving && document.readyState == 'complete'"), f"a new page after {css}")
 
+    def press(self, key):
+        """One key, wherever the focus is: Tab, Shift+Tab, Enter, Escape."""
+        codes = {"Tab": "\ue004", "Shift": "\ue008", "Enter": "\ue007", "Escape": "\ue00c"}
+        keys = [codes[name] for name in key.split("+")]
+        downs = [{"type": "keyDown", "value": code} for code in keys]
+        ups = [{"type": "keyUp", "value": code} for code in reversed(keys)]
+        self._call("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": downs + ups}]})
+
     def type(self, css, text):
         self._call("POST", f"/element/{self._find(css)}/value", {"text": text})
 

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::support::{Answer, Frame, Frames, Gate, Store, World, until, world};
 
@@ -207,6 +208,50 @@ fn a_head_without_end_ends_the_connection() {
     });
 }
 
+/// A field that the other side is to remember: a literal with indexing (RFC 7541 section 6.2.1).
+fn entry() -> Vec<u8> {
+    let literal = Frames::block(&[("x-bomb", &[b'a'; 3_000])]);
+    [&[0x40], &literal[1..]].concat()
+}
+
+/// The field that was remembered last (RFC 7541 section 6.1).
+const AGAIN: u8 = 0xbe;
+
+/// Issue 5, "must hold" 2: as many requests as may be, each as large as may be and only bytes on the wire, and none of
+/// the answers is taken. They cost less than 32 MB, and end with the connection's time (a minute, unless it is set).
+#[test]
+fn requests_that_unfold_to_their_limit_and_wait_are_bounded_and_reaped() {
+    world(Store::Memory, |w| {
+        let proxy = w.proxy_with("limits = { idle_timeout = \"3s\" }");
+        w.browser(&proxy).get("/", Answer::ok().generated(1 << 20)).passed(200);
+        proxy.forget_peak();
+        let before = proxy.resident();
+        let mut frames = Frames::silent(proxy.address());
+        frames.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("the preface");
+        frames.frame(Frame::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]).expect("a window of nothing");
+        for number in 0..100 {
+            let key = w.expect(Answer::ok().generated(1 << 20));
+            let fields = Frames::block(&request(&[], &key));
+            let bomb = match number {
+                0 => [&fields[..], &entry(), &[AGAIN; 9]].concat(),
+                _ => [&fields[..], &[AGAIN; 10]].concat(),
+            };
+            frames
+                .frame(Frame::HEADERS, Frame::END_STREAM | Frame::END_HEADERS, 2 * number + 1, &bomb)
+                .expect("a bomb");
+        }
+        for _ in 0..100 {
+            assert_eq!(frames.next_of(&[Frame::HEADERS]).expect("an answer").status(), 200);
+        }
+        assert_eq!(w.upstream.requests().len(), 101);
+        let begun = Instant::now();
+        until("the connection to be closed", || frames.is_closed().then_some(()));
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+        let more = proxy.peak().saturating_sub(before);
+        assert!(more < 32_000_000, "{more} bytes more");
+    });
+}
+
 /// D-16: a small block that unfolds to megabytes.
 #[test]
 fn a_head_that_unfolds_is_refused_by_its_unfolded_size() {
@@ -215,10 +260,7 @@ fn a_head_that_unfolds_is_refused_by_its_unfolded_size() {
         proxy.forget_peak();
         let before = proxy.peak();
         let mut frames = Frames::open(proxy.address());
-        let mut bomb = Frames::block(&request(&[], "none"));
-        // Literal with indexing, then the entry again and again (RFC 7541 sections 6.2.1 and 6.1).
-        let entry = Frames::block(&[("x-bomb", &[b'a'; 3_000])]);
-        bomb.extend([&[0x40], &entry[1..], &[0xbe; 8_000]].concat());
+        let bomb = [&Frames::block(&request(&[], "none"))[..], &entry(), &[AGAIN; 8_000]].concat();
         frames.frame(Frame::HEADERS, Frame::END_STREAM | Frame::END_HEADERS, 1, &bomb).expect("a bomb");
         let end = frames.next_of(&[Frame::HEADERS, Frame::RESET, Frame::GO_AWAY]).expect("a refusal");
         assert!(end.kind != Frame::HEADERS || end.status() == 431, "{end:?}");

@@ -279,3 +279,25 @@ fn a_connection_beyond_the_limit_is_told_so_and_a_later_one_finds_room() {
         until("room for another connection", || (browser.get("/", Answer::ok()).status == 200).then_some(()));
     });
 }
+
+/// D-09: a process without room for another connection waits for room, and does not spin meanwhile.
+#[test]
+fn connections_beyond_the_files_of_the_process_wait_and_are_served_later() {
+    world(Store::Memory, |w| {
+        let proxy = w.proxy();
+        let browser = w.browser(&proxy);
+        browser.visit();
+        let refused = || proxy.log().matches("a connection cannot be accepted").count();
+        proxy.limit_open_files(Some(20));
+        let crowd: Vec<_> = (0..60).map(|_| proxy.connect()).collect();
+        until("the process to be full", || (refused() > 0).then_some(()));
+        let (begun, before) = (Instant::now(), refused());
+        let_pass(Duration::from_secs(1));
+        let tries = refused() - before;
+        assert!(tries as u128 <= begun.elapsed().as_millis() / 40, "{tries} tries in {:?}", begun.elapsed());
+        drop(crowd);
+        browser.visit();
+        assert!(proxy.readiness().0 == 200);
+        proxy.limit_open_files(None);
+    });
+}

@@ -211,6 +211,28 @@ every_store! {
     }
 }
 
+/// The proxy that has the tunnel hears of the end from the store alone.
+#[test]
+fn a_tunnel_is_closed_when_its_session_ends_through_another_proxy() {
+    world(Store::Redis, |w| {
+        let echo = Echo::start("");
+        let (here, there) = (echo.proxy(w, ""), echo.proxy(w, ""));
+        let browser = w.browser(&here);
+        let log_in = || browser.get("/", Answer::updating(r#"{"user":"ada"}"#).control("subject=ada")).passed(200);
+        log_in();
+        let tunnel = Tunnel::of(&browser, &here);
+        browser.through(&there).control("destroy");
+        assert!(tunnel.end() < CLOSED_WITHIN);
+        log_in();
+        let tunnel = Tunnel::of(&browser, &here);
+        let other = w.browser(&there);
+        other.get("/", Answer::updating(r#"{"user":"ada"}"#).control("subject=ada, revoke-others")).passed(200);
+        assert!(tunnel.end() < CLOSED_WITHIN);
+        echo.all_closed();
+        assert!(other.visit().is_live());
+    });
+}
+
 #[test]
 fn a_store_that_is_away_closes_no_tunnel() {
     world(Store::DurableRedis, |w| {

@@ -34,7 +34,7 @@ impl Redis {
     }
 
     /// How many of a page's sessions live: of each value only the stamp is read.
-    pub(in crate::store) async fn tally(
+    pub(in crate::store) async fn living(
         &self,
         cursor: Option<&Cursor>,
         limit: usize,

@@ -126,6 +126,7 @@ impl Description {
             Value::Array(_) => "array",
             Value::Object(_) => "object",
         };
+        let kind = if kind == "integer" && schema["type"] == "number" { "number" } else { kind };
         let allowed = match &schema["type"] {
             Value::Array(kinds) => kinds.iter().any(|allowed| allowed == kind),
             one => one == kind,

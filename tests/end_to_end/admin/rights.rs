@@ -15,7 +15,7 @@ fn without_a_token_only_health_and_metrics_are_served_and_the_answer_says_what_t
     world(Store::Memory, |w| {
         let mut operator = operator(w, "");
         operator.proxy = w.proxy();
-        for target in ["/v1/status", "/v1/sessions", "/v1/sessions/count", NOBODY] {
+        for target in ["/", "/v1/status", "/v1/traffic", "/v1/sessions", "/v1/sessions/count", NOBODY] {
             let refusal = operator.ask("GET", target);
             assert_eq!(refusal.status, 403, "{target}");
             assert!(refusal.text().contains("admin.token = { file") && refusal.text().contains("error:closed"));
@@ -50,7 +50,8 @@ fn nobody_gets_in_with_another_token_or_from_another_site() {
             (403, &[ours, token, ("Origin", "http://evil.example")]),
             (403, &[ours, token, ("Origin", "null")]),
         ] {
-            for (method, target) in [("GET", "/v1/sessions"), ("GET", "/v1/status"), ("GET", "/v1/sessions/count")] {
+            let targets = ["/v1/sessions", "/v1/status", "/v1/traffic", "/v1/sessions/count"];
+            for (method, target) in targets.map(|target| ("GET", target)) {
                 let reply = operator.ask_with(method, target, headers);
                 assert_eq!(reply.status, status, "{target} {headers:?}: {}", reply.text());
                 assert_eq!(reply.header("www-authenticate"), (status == 401).then_some("Bearer"));
@@ -153,10 +154,12 @@ fn every_described_answer_is_given() {
         browser.get("/", Answer::updating(r#"{"a":1}"#).control("subject=ada")).passed(200);
         let session = format!("/v1/sessions/{}", browser.visit().handle());
         let operations = [
+            ("GET", "/", ""),
             ("GET", "/healthz", ""),
             ("GET", "/readyz", ""),
             ("GET", "/metrics", ""),
             ("GET", "/v1/status", "?x=1"),
+            ("GET", "/v1/traffic", "?x=1"),
             ("GET", "/v1/sessions", "?limit=x"),
             ("GET", "/v1/sessions/count", "?subject="),
             ("GET", &session, "?data=1"),

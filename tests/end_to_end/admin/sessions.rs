@@ -81,6 +81,7 @@ every_store! {
         assert_eq!(operator.ask("GET", &target).status, 404);
         assert_eq!(operator.ask("DELETE", &target).status, 404);
         assert_eq!(operator.listed("subject=ada"), [handle(&two)]);
+        assert!(operator.ask("GET", "/metrics").text().contains("\ncloakroom_sessions_revoked_total 1\n"));
         one.update(r#"{"again":true}"#);
         assert!(one.visit().is_live(), "the next log-in makes a new session at once");
         logged(&operator, "a session was revoked");
@@ -93,6 +94,8 @@ every_store! {
         assert_eq!(operator.json("DELETE", "/v1/sessions?subject=ada")["revoked"], 3);
         assert!(ada.iter().all(|browser| !browser.visit().is_live()) && bob.visit().is_live());
         assert_eq!(operator.json("DELETE", "/v1/sessions?subject=ada")["revoked"], 0);
+        let metrics = operator.ask("GET", "/metrics").text();
+        assert!(metrics.contains("\ncloakroom_sessions_revoked_total 3\n"), "{metrics}");
         assert_eq!(operator.json("GET", "/v1/sessions?subject=ada")["sessions"], Value::Array(vec![]));
         for target in ["/v1/sessions", "/v1/sessions?subject=", "/v1/sessions?subjct=bob", "/v1/sessions?limit=1"] {
             assert_eq!(operator.ask("DELETE", target).status, 400, "{target}");
@@ -137,6 +140,24 @@ fn sealed_records_are_listed_and_what_cannot_be_read_is_counted_and_hides_nothin
     });
 }
 
+/// What the page plots is what was counted, from the moment on at which the process began.
+#[test]
+fn the_traffic_of_the_last_minutes_is_what_was_counted() {
+    world(Store::Memory, |w| {
+        let operator = operator(w, "");
+        let browser = log_in(w, &operator, "ada");
+        browser.visit();
+        let last = until("a look at the counters", || {
+            let traffic = operator.json("GET", "/v1/traffic");
+            let last = traffic["samples"].as_array().and_then(|samples| samples.last().cloned())?;
+            (last["requests"] == 2).then_some(last)
+        });
+        assert_eq!((&last["statuses"]["2xx"], &last["outcomes"]["created"]), (&2.into(), &1.into()), "{last}");
+        assert_eq!(last["outcomes"]["live"], 1, "{last}");
+        assert!(last["seconds"].as_f64() > Some(0.0), "{last}");
+    });
+}
+
 #[test]
 fn while_the_store_is_away_health_and_status_answer_and_the_rest_says_why_not() {
     world(Store::Redis, |w| {
@@ -146,7 +167,9 @@ fn while_the_store_is_away_health_and_status_answer_and_the_rest_says_why_not() 
         assert_eq!(status()["store"], serde_json::json!({ "kind": "redis", "trouble": null }));
         assert_eq!(status()["upstreams"][0]["servers"][0]["standing"], "up");
         w.redis().freeze();
-        assert_eq!(operator.ask("GET", "/healthz").status, 200);
+        for target in ["/healthz", "/", "/metrics", "/v1/traffic"] {
+            assert_eq!(operator.ask("GET", target).status, 200, "{target}");
+        }
         // It does not answer, and then there is no connection to it.
         let says_why = |text: &str| {
             ["the store did not answer in time", "the connection to the store broke"]

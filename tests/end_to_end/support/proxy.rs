@@ -321,6 +321,16 @@ impl Proxy {
         rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, limit).expect("a limit of file sizes");
     }
 
+    /// Leaves it room for so many more open files and connections; `None` lifts the limit.
+    pub(crate) fn limit_open_files(&self, more: Option<u64>) {
+        let open = fs::read_dir(self.proc_file("fd")).expect("/proc/PID/fd").count() as u64;
+        let running = self.running.lock().expect("proxy");
+        let pid = Pid::from_child(&running.as_ref().expect("a running proxy").child);
+        let maximum = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+        let limit = rustix::process::Rlimit { current: more.map_or(maximum, |more| Some(open + more)), maximum };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit).expect("a limit of open files");
+    }
+
     /// Bytes resident now.
     pub(crate) fn resident(&self) -> u64 {
         self.status_line("VmRSS:")
