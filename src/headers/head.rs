@@ -45,7 +45,9 @@ pub enum HeadFault {
 impl fmt::Display for HeadFault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
-            HeadFault::TargetTooLong => "the request line is larger than limits.header_bytes",
+            HeadFault::TargetTooLong => {
+                "the request line is larger than limits.header_bytes, or its target than 64 KiB"
+            }
             HeadFault::TooLong => "the request's head is larger than limits.header_bytes",
             HeadFault::TooManyFields => "the request has more header lines than limits.headers",
             HeadFault::EmptyLines => "too many empty lines before a request",

@@ -11,7 +11,7 @@ from wire import ask
 class Cloakroom:
     def __init__(self, stage, redis, binary, name, config, app_port):
         self.stage, self.redis, self.binary, self.name = stage, redis, binary, name
-        self.port, self.admin = free_port(), free_port()
+        self.port, self.admin, self.app_port = free_port(), free_port(), app_port
         self.base = f"http://127.0.0.1:{self.port}"
         self.folder = stage.path / f"{name}-proxy"
         (self.folder / "keys").mkdir(parents=True)
@@ -34,6 +34,12 @@ class Cloakroom:
         file = self.folder / "cloakroom.toml"
         file.write_text("\n".join(lines) + "\n")
         self.program = self.stage.start(f"{self.name}-proxy", [self.binary, "run", "--config", file, *arguments], self.port)
+
+    def another(self, name, config):
+        """One more before the same application, started."""
+        other = Cloakroom(self.stage, self.redis, self.binary, name, config, self.app_port)
+        other.start()
+        return other
 
     def crash(self):
         """Kills it, and starts it again."""

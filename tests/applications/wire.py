@@ -36,15 +36,16 @@ class Anywhere(http.cookiejar.DefaultCookiePolicy):
         return True
 
 
-def signed_in(url, form, *hidden, to=None):
-    """The cookies after a log-in form was sent; `hidden`: fields of the form that go back as they
-    came; `to`: where it goes, if not to where it came from."""
+def signed_in(url, form=None, *hidden, to=None):
+    """The cookies after a page was seen and its log-in form was sent, if there is one; `hidden`: fields of the form that
+    go back as they came; `to`: where it goes, if not to where it came from."""
     jar = http.cookiejar.CookieJar(Anywhere())
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
     opener.addheaders = list(AGENT.items())
     page = opener.open(url, timeout=30).read().decode()
     for name in hidden:
         form = {**form, name: re.search(rf'name="{name}"[^>]*value="([^"]*)"', page)[1]}
-    target = urllib.parse.urljoin(url, to or url)
-    opener.open(target, urllib.parse.urlencode(form).encode(), timeout=30).read()
+    if form:
+        target = urllib.parse.urljoin(url, to or url)
+        opener.open(target, urllib.parse.urlencode(form).encode(), timeout=30).read()
     return "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar)
