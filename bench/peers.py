@@ -197,6 +197,8 @@ keys = [{{ id = "k1", file = "token" }}]
 root = [{{ file = "root" }}]
 [store]
 url = "{stores[case.store]}"
+timeout = "2s"
+save_timeout = "4s"
 [upstreams.app]
 servers = ["http://127.0.0.1:{upstream}"]
 idle_timeout = "600s"
