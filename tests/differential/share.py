@@ -211,7 +211,8 @@ class Share:
             "the header": (seen, self.server.shown(wanted)),
         }
         if "trailers" in record:
-            facts["the trailers"] = (record["trailers"], [text for line in wanted.trailers for text in line])
+            given = record["trailers"]
+            facts["the trailers"] = (sorted(zip(given[::2], given[1::2])), sorted(wanted.trailers))  # names in any order
         for what, (got, due_) in facts.items():
             if got != due_:
                 raise Deviation(f"{sent.about}: {what} is {difference(got, due_)}")
