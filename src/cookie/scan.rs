@@ -6,6 +6,7 @@
 
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
+use memchr::{memchr, memchr_iter};
 
 /// The values of every cookie of that name, in order, over all `Cookie` lines; equal ones too.
 pub fn tickets<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
@@ -120,7 +121,12 @@ fn without(line: &HeaderValue, is_ours: impl Fn(&[u8]) -> bool) -> Option<Header
 }
 
 pub(super) fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|&byte| byte == b';')
+    let mut begin = 0;
+    memchr_iter(b';', line).chain([line.len()]).map(move |end| {
+        let piece = &line[begin..end];
+        begin = end + 1;
+        piece
+    })
 }
 
 fn value_of<'a>(piece: &'a [u8], name: &str) -> Option<&'a [u8]> {
@@ -131,7 +137,7 @@ fn value_of<'a>(piece: &'a [u8], name: &str) -> Option<&'a [u8]> {
 /// Name and value of a piece, up to the first `=`; the name trimmed, the value trimmed at its end only.
 pub(super) fn split_pair(piece: &[u8]) -> Option<(&[u8], &[u8])> {
     let piece = trim(piece);
-    let equals = piece.iter().position(|&byte| byte == b'=')?;
+    let equals = memchr(b'=', piece)?;
     Some((trim(&piece[..equals]), &piece[equals + 1..]))
 }
 

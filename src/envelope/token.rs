@@ -1,6 +1,9 @@
 //! The signed request header: a compact JWS with the JOSE header `{"alg","kid","typ":"session+jwt"}`, no padding.
 
-use std::fmt::{self, Write as _};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write as _},
+};
 
 use aws_lc_rs::error::Unspecified;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
@@ -93,8 +96,12 @@ impl Audience {
 
     /// The data as this upstream may see it.
     pub fn view(&self, data: &str) -> String {
-        let Some(forward) = &self.forward else { return data.to_owned() };
-        Document::parse(data).map_or_else(|_| "{}".to_owned(), |document| document.project(forward).to_text())
+        self.seen(data).into_owned()
+    }
+
+    fn seen<'a>(&self, data: &'a str) -> Cow<'a, str> {
+        let Some(forward) = &self.forward else { return Cow::Borrowed(data) };
+        Document::parse(data).map_or(Cow::Borrowed("{}"), |document| document.project(forward).to_text().into())
     }
 }
 
@@ -128,13 +135,13 @@ impl Sealer {
     /// The system has no randomness to sign with.
     pub fn seal(&self, audience: &Audience, claims: Claims<'_>, now: u64) -> Result<HeaderValue, Unspecified> {
         let data = match claims {
-            Claims::Session(_, record) => audience.view(&record.data),
-            Claims::Anonymous | Claims::New | Claims::Degraded => "{}".to_owned(),
+            Claims::Session(_, record) => audience.seen(&record.data),
+            Claims::Anonymous | Claims::New | Claims::Degraded => Cow::Borrowed("{}"),
         };
         let head = self.head(audience, claims, now);
-        let mut text = self.sign(&format!("{head},\"data\":{data}}}"))?;
+        let mut text = self.sign(&[&head, ",\"data\":", &data, "}"].concat())?;
         if text.len() > self.max_bytes && data != "{}" {
-            text = self.sign(&format!("{head},\"data_ref\":true}}"))?;
+            text = self.sign(&[&head, ",\"data_ref\":true}"].concat())?;
         }
         let mut value = HeaderValue::try_from(text).map_err(|_| Unspecified)?;
         value.set_sensitive(true);
@@ -151,9 +158,9 @@ impl Sealer {
             Claims::Degraded => head.push_str(",\"degraded\":true"),
             Claims::Session(handle, record) => {
                 let (created, expires) = (record.created.seconds(), record.deadline.seconds());
-                let version = record.version;
+                let (sid, version) = (handle.as_str(), record.version);
                 let _ =
-                    write!(head, ",\"sid\":\"{handle}\",\"ver\":{version},\"created\":{created},\"expires\":{expires}");
+                    write!(head, ",\"sid\":\"{sid}\",\"ver\":{version},\"created\":{created},\"expires\":{expires}");
                 if let Some(subject) = &record.subject {
                     let _ = write!(head, ",\"sub\":{}", quoted(subject));
                 }

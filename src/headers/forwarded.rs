@@ -9,10 +9,13 @@ use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use super::forwarded_element::{address, write, write_node};
+use super::forwarded_element::{address, write, write_address, write_node};
 use super::names::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, is_claim, is_claim_lookalike};
 use super::scheme::{Scheme, SchemePolicy, scheme_of};
 use super::{joined, list, remove_where};
+
+/// Bytes for a whole `Forwarded` element with a host of usual length.
+const ROOM: usize = 96;
 
 /// Who is at the other end of the connection; behind a PROXY header, whom that header names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -78,11 +81,12 @@ pub struct Inbound<'a> {
 /// list becomes the `Forwarded` list too: an application that prefers one must not see another client than in the other.
 pub fn rewrite_forwarding(headers: &mut HeaderMap, inbound: Inbound<'_>) -> Scheme {
     let scheme = scheme_of(headers, inbound.peer, inbound.trust, inbound.policy);
-    if inbound.trust.covers(inbound.peer) {
-        remove_where(headers, is_claim_lookalike);
-    } else {
+    if !inbound.trust.covers(inbound.peer) {
         remove_where(headers, is_claim);
+        introduce(headers, inbound, scheme);
+        return scheme;
     }
+    remove_where(headers, is_claim_lookalike);
     let clients = joined(headers, &X_FORWARDED_FOR);
     let forwarded = forwarded_for(headers, inbound, scheme, clients.as_deref());
     set(headers, FORWARDED, &forwarded);
@@ -93,7 +97,7 @@ pub fn rewrite_forwarding(headers: &mut HeaderMap, inbound: Inbound<'_>) -> Sche
                 all
             })
             .unwrap_or_default();
-        all.extend_from_slice(ip.to_string().as_bytes());
+        write_address(ip, &mut all);
         set(headers, X_FORWARDED_FOR, &all);
     }
     if !headers.contains_key(X_FORWARDED_PROTO) {
@@ -103,6 +107,23 @@ pub fn rewrite_forwarding(headers: &mut HeaderMap, inbound: Inbound<'_>) -> Sche
         headers.insert(X_FORWARDED_HOST, inbound.host.clone());
     }
     scheme
+}
+
+/// Writes what we know of a client that has said nothing (that counts) itself.
+fn introduce(headers: &mut HeaderMap, inbound: Inbound<'_>, scheme: Scheme) {
+    let address = inbound.peer.address();
+    let mut value = Vec::with_capacity(ROOM);
+    if let Some(ip) = address {
+        write_address(ip, &mut value);
+        set(headers, X_FORWARDED_FOR, &value);
+        value.clear();
+    }
+    write(address, inbound.host.as_bytes(), scheme.as_str(), &mut value);
+    set(headers, FORWARDED, &value);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
+    if !inbound.host.is_empty() {
+        headers.insert(X_FORWARDED_HOST, inbound.host.clone());
+    }
 }
 
 /// The whole `Forwarded` value: the earlier elements, or else those that `X-Forwarded-For` implies, then ours.

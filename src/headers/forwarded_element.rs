@@ -79,12 +79,35 @@ pub(super) fn write(node: Option<IpAddr>, host: &[u8], proto: &str, out: &mut Ve
 
 /// Writes `for=…` (RFC 7239 §6): IPv6 quoted and in brackets, `unknown` for what has no address.
 pub(super) fn write_node(node: Option<IpAddr>, out: &mut Vec<u8>) {
-    let text = match node {
-        None => "for=unknown".to_owned(),
-        Some(IpAddr::V4(ip)) => format!("for={ip}"),
-        Some(IpAddr::V6(ip)) => format!("for=\"[{ip}]\""),
+    let (before, after) = match node {
+        None => return out.extend_from_slice(b"for=unknown"),
+        Some(IpAddr::V4(_)) => ("for=", ""),
+        Some(IpAddr::V6(_)) => ("for=\"[", "]\""),
     };
-    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(before.as_bytes());
+    node.iter().for_each(|ip| write_address(*ip, out));
+    out.extend_from_slice(after.as_bytes());
+}
+
+/// Writes an address as text. Numbers of IPv4 go without the formatter: every request has one.
+pub(super) fn write_address(ip: IpAddr, out: &mut Vec<u8>) {
+    match ip {
+        IpAddr::V6(ip) => out.extend_from_slice(ip.to_string().as_bytes()),
+        IpAddr::V4(ip) => {
+            for (at, octet) in ip.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                if octet > 99 {
+                    out.push(b'0' + octet / 100);
+                }
+                if octet > 9 {
+                    out.push(b'0' + octet / 10 % 10);
+                }
+                out.push(b'0' + octet % 10);
+            }
+        }
+    }
 }
 
 fn write_value(value: &[u8], out: &mut Vec<u8>) {
@@ -92,11 +115,14 @@ fn write_value(value: &[u8], out: &mut Vec<u8>) {
         return out.extend_from_slice(value);
     }
     out.push(b'"');
-    for &byte in value {
-        if byte == b'"' || byte == b'\\' {
-            out.push(b'\\');
+    for piece in value.split_inclusive(|byte| matches!(byte, b'"' | b'\\')) {
+        match piece {
+            [before @ .., special @ (b'"' | b'\\')] => {
+                out.extend_from_slice(before);
+                out.extend_from_slice(&[b'\\', *special]);
+            }
+            plain => out.extend_from_slice(plain),
         }
-        out.push(byte);
     }
     out.push(b'"');
 }

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use memchr::{memchr, memchr_iter};
+
 /// How large a head may be (`limits.header_bytes`, `limits.headers`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct HeadBounds {
@@ -43,7 +45,9 @@ pub enum HeadFault {
 impl fmt::Display for HeadFault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
-            HeadFault::TargetTooLong => "the request line is larger than limits.header_bytes",
+            HeadFault::TargetTooLong => {
+                "the request line is larger than limits.header_bytes, or its target than 64 KiB"
+            }
             HeadFault::TooLong => "the request's head is larger than limits.header_bytes",
             HeadFault::TooManyFields => "the request has more header lines than limits.headers",
             HeadFault::EmptyLines => "too many empty lines before a request",
@@ -78,7 +82,7 @@ impl HeadScan {
     /// # Errors
     /// A [`HeadFault`] about lines or size.
     pub fn end(&mut self, bytes: &[u8], bounds: &HeadBounds) -> Result<Option<usize>, HeadFault> {
-        while let Some(found) = bytes.get(self.at..).and_then(|rest| rest.iter().position(|&byte| byte == b'\n')) {
+        while let Some(found) = bytes.get(self.at..).and_then(|rest| memchr(b'\n', rest)) {
             let feed = self.at + found;
             if feed >= bounds.bytes {
                 return Err(self.too_long());
@@ -135,7 +139,7 @@ pub struct Announced {
 /// A [`HeadFault`] about framing.
 pub fn announced_by(head: &[u8]) -> Result<Announced, HeadFault> {
     let (mut length, mut chunked, mut upgrade) = (None, false, false);
-    let mut lines = head.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut lines = lines(head);
     let first = lines.next().unwrap_or_default();
     for line in lines.filter(|line| matches!(line.first(), Some(b'c' | b'C' | b't' | b'T' | b'u' | b'U'))) {
         if let Some(value) = value_of(line, b"content-length:") {
@@ -158,6 +162,16 @@ pub fn announced_by(head: &[u8]) -> Result<Announced, HeadFault> {
         (Some(length), false) => Framing::Length(length),
     };
     Ok(Announced { body, upgrade })
+}
+
+/// The lines of a head, without their ends.
+fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut begin = 0;
+    memchr_iter(b'\n', head).map(move |end| {
+        let line = &head[begin..end];
+        begin = end + 1;
+        line.strip_suffix(b"\r").unwrap_or(line)
+    })
 }
 
 /// The trimmed value, if the line's name and colon are this.

@@ -9,15 +9,12 @@
 //! §11.7), we do not ask, and an application must not see them.
 
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE, VARY, VIA,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, SET_COOKIE,
+    TE, TRANSFER_ENCODING, VARY, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::names::{
-    HTTP2_SETTINGS, KEEP_ALIVE, PROXY, PROXY_AUTHENTICATION_INFO, PROXY_CONNECTION, X_REQUEST_ID, is_claim,
-    is_framing_lookalike,
-};
+use super::names::{X_REQUEST_ID, is_claim, is_framing_lookalike};
 use super::{Guarded, list_of, remove_where};
 
 /// What `Connection` cannot remove, besides claims about the client and our own names.
@@ -41,23 +38,26 @@ const END_TO_END: [HeaderName; 12] = [
 pub fn strip_request_hop_by_hop(headers: &mut HeaderMap, guarded: &Guarded) {
     let trailers =
         headers.contains_key(TE) && list_of(headers, &TE).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
-    strip_both_ways(headers, guarded);
-    for name in [PROXY_AUTHORIZATION, HTTP2_SETTINGS, PROXY] {
-        headers.remove(name);
-    }
+    strip_named(headers, guarded);
+    strip_framing(headers);
+    remove_where(headers, |name| {
+        is_of_one_connection(name)
+            || matches!(name.as_str(), "proxy-authorization" | "http2-settings" | "proxy")
+            || is_framing_lookalike(name)
+    });
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    remove_where(headers, is_framing_lookalike);
 }
 
 /// Removes from a response what must not reach the browser. On a 101 that is passed on, put `Connection` and `Upgrade`
 /// back afterwards.
 pub fn strip_response_hop_by_hop(headers: &mut HeaderMap, guarded: &Guarded) {
-    strip_both_ways(headers, guarded);
-    for name in [PROXY_AUTHENTICATE, PROXY_AUTHENTICATION_INFO] {
-        headers.remove(name);
-    }
+    strip_named(headers, guarded);
+    strip_framing(headers);
+    remove_where(headers, |name| {
+        is_of_one_connection(name) || matches!(name.as_str(), "proxy-authenticate" | "proxy-authentication-info")
+    });
 }
 
 /// Declares a body whose length nobody knows for an HTTP/1.1 upstream, whatever the method: without this, hyper sends
@@ -69,14 +69,14 @@ pub fn frame_unknown_length(headers: &mut HeaderMap) {
     }
 }
 
-fn strip_both_ways(headers: &mut HeaderMap, guarded: &Guarded) {
-    strip_named(headers, guarded);
+fn strip_framing(headers: &mut HeaderMap) {
     if headers.remove(TRANSFER_ENCODING).is_some() {
         headers.remove(CONTENT_LENGTH);
     }
-    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, UPGRADE] {
-        headers.remove(name);
-    }
+}
+
+fn is_of_one_connection(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "connection" | "keep-alive" | "proxy-connection" | "te" | "upgrade")
 }
 
 /// Removes what `Connection` names. The tokens that everybody sends name nothing, or something that goes anyway.

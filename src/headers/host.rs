@@ -115,14 +115,17 @@ fn from_target(named: &str, version: Version, has_line: bool, line: Option<Autho
 /// The lower-case host in `host[:port]`.
 fn host_in(text: &[u8]) -> Result<String, HostFault> {
     let text = std::str::from_utf8(text).map_err(|_| HostFault::Name)?;
+    // Neither sign is in any sound host, so they are looked for only to say what is wrong.
+    sound_host(text).map_err(|fault| match fault {
+        _ if text.contains(',') => HostFault::List,
+        _ if text.contains('@') => HostFault::Userinfo,
+        fault => fault,
+    })
+}
+
+fn sound_host(text: &str) -> Result<String, HostFault> {
     if text.is_empty() {
         return Err(HostFault::Empty);
-    }
-    if text.contains(',') {
-        return Err(HostFault::List);
-    }
-    if text.contains('@') {
-        return Err(HostFault::Userinfo);
     }
     let (host, port) = split(text)?;
     if port.is_some_and(|port| !port.bytes().all(|b| b.is_ascii_digit()) || port.parse::<u16>().is_err()) {
@@ -151,10 +154,15 @@ fn check_name(host: &str) -> Result<(), HostFault> {
     if host.is_empty() {
         return Err(HostFault::Empty);
     }
-    let is_sound = |label: &str| {
-        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte))
-    };
-    if host.len() <= 255 && host.split('.').all(is_sound) { Ok(()) } else { Err(HostFault::Name) }
+    let mut label = 0;
+    for byte in host.bytes() {
+        label = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => label + 1,
+            b'.' if label > 0 => 0,
+            _ => return Err(HostFault::Name),
+        };
+    }
+    if label > 0 && host.len() <= 255 { Ok(()) } else { Err(HostFault::Name) }
 }
 
 #[cfg(test)]

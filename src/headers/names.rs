@@ -15,8 +15,6 @@ macro_rules! names {
 names! {
     KEEP_ALIVE = "keep-alive";
     PROXY_CONNECTION = "proxy-connection";
-    PROXY_AUTHENTICATION_INFO = "proxy-authentication-info";
-    HTTP2_SETTINGS = "http2-settings";
     PROXY = "proxy";
     X_FORWARDED_FOR = "x-forwarded-for";
     X_FORWARDED_PROTO = "x-forwarded-proto";
@@ -59,7 +57,9 @@ pub fn is_claim(name: &HeaderName) -> bool {
 /// Whether `name` is not a framing or hop-by-hop name but folds to one, like `transfer_encoding` (threats F-06).
 pub(super) fn is_framing_lookalike(name: &HeaderName) -> bool {
     let name = name.as_str();
-    fold::is_unusual(name) && FRAMING.iter().any(|framing| fold::same(name, framing))
+    matches!(name.len(), 10 | 12 | 14 | 16 | 17 | 19)
+        && fold::is_unusual(name)
+        && FRAMING.iter().any(|framing| fold::same(name, framing))
 }
 
 /// Whether `name` is a claim in another spelling than its own, like `x_forwarded_for`. No proxy writes these.

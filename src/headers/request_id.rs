@@ -21,7 +21,7 @@ pub fn accepted_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
 
 /// Sets the field, and removes what else folds to its name.
 pub fn set_request_id(headers: &mut HeaderMap, id: HeaderValue) {
-    remove_where(headers, |name| fold::is_unusual(name.as_str()) && fold::same(name.as_str(), X_REQUEST_ID.as_str()));
+    remove_where(headers, |name| fold::same(name.as_str(), X_REQUEST_ID.as_str()) && *name != X_REQUEST_ID);
     headers.insert(X_REQUEST_ID, id);
 }
 

@@ -16,7 +16,8 @@ pub fn append_via(headers: &mut HeaderMap, received: Version) {
         Version::HTTP_2 => "2.0 cloakroom",
         _ => "1.1 cloakroom",
     };
-    let value = match joined(headers, &VIA) {
+    let earlier = if headers.contains_key(VIA) { joined(headers, &VIA) } else { None };
+    let value = match earlier {
         None => HeaderValue::from_static(ours),
         Some(mut earlier) => {
             earlier.extend_from_slice(b", ");

@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::{HeaderValue, Method, StatusCode};
-use tracing::info;
+use tracing::{Level, enabled, info};
 
 use super::tally::{Facts, Incomplete, Outcome, RouteTally};
 use crate::{session::Handle, telemetry::meter::Label};
@@ -30,13 +30,18 @@ pub(super) struct Entry {
     bytes: u64,
 }
 
+/// Whether anybody reads these lines.
+fn is_logged() -> bool {
+    enabled!(target: "cloakroom::access", Level::INFO)
+}
+
 impl Entry {
     /// `route`: for as long as there is no other.
-    pub(super) fn begin(method: Method, path: &str, route: Arc<RouteTally>) -> Self {
-        Self {
+    pub(super) fn begin(method: Method, path: &str, route: Arc<RouteTally>) -> Box<Self> {
+        Box::new(Self {
             id: HeaderValue::from_static(""),
             method,
-            path: path.to_owned(),
+            path: if is_logged() { path.to_owned() } else { String::new() },
             route,
             status: StatusCode::OK,
             outcome: Outcome::None,
@@ -46,7 +51,7 @@ impl Entry {
             incomplete: None,
             begun: Instant::now(),
             bytes: 0,
-        }
+        })
     }
 
     pub(super) fn count(&mut self, bytes: usize) {

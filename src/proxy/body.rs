@@ -54,13 +54,15 @@ impl Download {
         Self { source: Source::Application(body), line, entry: None, _unread: None }
     }
 
-    pub(super) fn giving_up(self, unread: Option<DropGuard>) -> Self {
-        Self { _unread: unread, ..self }
+    pub(super) fn giving_up(mut self, unread: Option<DropGuard>) -> Self {
+        self._unread = unread;
+        self
     }
 
-    pub(super) fn with_entry(self, mut entry: Entry) -> Self {
+    pub(super) fn with_entry(mut self, mut entry: Box<Entry>) -> Self {
         entry.ends((!self.is_over()).then_some(Incomplete::Aborted));
-        Self { entry: Some(Box::new(entry)), ..self }
+        self.entry = Some(entry);
+        self
     }
 
     /// Nobody waits for it any more.

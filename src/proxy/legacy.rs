@@ -169,9 +169,9 @@ impl Shard {
         for Injection { name, template } in &route.legacy.inject {
             match template.fill(data) {
                 Ok(value) => drop(headers.insert(name, value)),
-                Err(Unfit::Missing) => debug!(target: "cloakroom::proxy", route = route.name, %name, "not injected"),
+                Err(Unfit::Missing) => debug!(target: "cloakroom::proxy", route = &*route.name, %name, "not injected"),
                 Err(unfit) => {
-                    warn!(target: "cloakroom::proxy", route = route.name, %name, %unfit, "a header is not injected");
+                    warn!(target: "cloakroom::proxy", route = &*route.name, %name, %unfit, "a header is not injected");
                 }
             }
         }

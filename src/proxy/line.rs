@@ -1,6 +1,6 @@
 //! The settings, prepared for work: keys derived, tables built, names folded. Shared by the shards, never changed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Legacy, UploadLimits,
@@ -20,7 +20,7 @@ pub(super) struct Route {
     pub(super) name: String,
     pub(super) upstream: usize,
     pub(super) session: SessionUse,
-    pub(super) realm: String,
+    pub(super) realm: Arc<str>,
     pub(super) domain_applies: bool,
     pub(super) legacy: Legacy,
 }
@@ -135,7 +135,7 @@ impl Route {
             name: format!("{host}{}", settings.path.as_str()),
             upstream: settings.upstream,
             session: settings.session,
-            realm,
+            realm: realm.into(),
             domain_applies,
             legacy: settings.legacy.clone(),
         }
@@ -272,6 +272,6 @@ mod tests {
         let line = line(named("session", Some("example.com"), true), Some("other.test"));
         assert!(arrives(&line, "other.test", Scheme::Https));
         let route = line.routes.iter().next().unwrap();
-        assert!(!route.domain_applies && route.realm == "other.test");
+        assert!(!route.domain_applies && &*route.realm == "other.test");
     }
 }

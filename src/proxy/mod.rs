@@ -7,6 +7,7 @@
 mod access;
 mod body;
 mod detach;
+mod known;
 mod legacy;
 mod line;
 mod rejection;
@@ -31,6 +32,7 @@ use tracing::{debug, error, warn};
 
 use access::Entry;
 pub use body::Download;
+use known::Known;
 pub use legacy::{Gate, Legacy, Shown};
 pub use line::{Application, Line};
 pub use rejection::{Form, Rejection};
@@ -39,6 +41,7 @@ use steps::Visitor;
 pub use steps::unix_now;
 use tally::{Outcome, RouteTally};
 pub use tally::{Tallies, Tally, Unsaved};
+pub use tokens::Tokens;
 pub use upload::UploadLimits;
 
 use crate::{
@@ -105,7 +108,8 @@ pub struct Shard {
     lanes: Arc<Lanes>,
     store: Store,
     pools: Vec<Arc<Pool<upload::Upload>>>,
-    tokens: tokens::Tokens,
+    known: Known,
+    tokens: Tokens,
     tasks: TaskTracker,
     tally: Arc<Tally>,
     /// In the order of the routes.
@@ -133,7 +137,8 @@ impl Shard {
             lanes: Arc::clone(&common.lanes),
             store,
             pools: pools.collect(),
-            tokens: tokens::Tokens::new(settings.upstreams.len(), Arc::clone(&tally)),
+            known: Known::new(),
+            tokens: Tokens::new(settings.upstreams.len(), Arc::clone(&tally)),
             tasks: common.tasks.clone(),
             routes: common.line.routes.iter().map(|route| tally.route(&route.name)).collect(),
             nowhere: tally.route(""),
@@ -186,18 +191,18 @@ impl Shard {
         self.enter(response, entry)
     }
 
-    fn begin(&self, method: Method, path: &str) -> Entry {
+    fn begin(&self, method: Method, path: &str) -> Box<Entry> {
         self.tally.begun.count();
         Entry::begin(method, path, Arc::clone(&self.nowhere))
     }
 
     /// For a request of which nothing can be told.
-    fn begin_for_nobody(&self) -> Entry {
+    fn begin_for_nobody(&self) -> Box<Entry> {
         self.begin(Method::from_bytes(b"-").unwrap_or_default(), "-")
     }
 
     /// Gives the answer the request's id, and its entry to keep until it is over.
-    fn enter(&self, mut response: Answer, mut entry: Entry) -> Answer {
+    fn enter(&self, mut response: Answer, mut entry: Box<Entry>) -> Answer {
         headers::set_request_id(response.headers_mut(), entry.id.clone());
         entry.status = response.status();
         response.map(|body| body.with_entry(entry))

@@ -1,6 +1,9 @@
 //! The steps of the line, each of which asks one room one thing.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version,
@@ -14,6 +17,7 @@ use tracing::{info, warn};
 use super::{
     OnStoreFailure, Rejection, Shard,
     access::Entry,
+    known::{Guest, Read},
     legacy::Asked,
     line::{Application, Route},
     tally::{Event, Unfit, Unsaved},
@@ -23,11 +27,11 @@ use crate::{
     envelope::{self, Claims},
     headers::{self, Authority, Inbound, Peer, Scheme},
     session::{
-        Handle, Ticket, Timestamp,
+        Handle, Timestamp,
         change::{Change, Intent},
         control::Control,
         policy::{Create, On5xx},
-        record::{Record, Standing, Stored},
+        record::{Record, Standing},
         settle::{CookieStep, Outcome, Plan, Reach, Step},
     },
     store::{
@@ -100,32 +104,32 @@ impl Shard {
     }
 
     /// The authentic tickets of this realm, in order, each once. Needs no store.
-    pub(super) fn take_tickets(&self, headers: &HeaderMap, route: &Route) -> Vec<Ticket> {
-        let mut tickets: Vec<Ticket> = Vec::new();
+    pub(super) fn take_tickets(&self, headers: &HeaderMap, route: &Route) -> Vec<Arc<Guest>> {
+        let mut guests: Vec<Arc<Guest>> = Vec::new();
         for value in cookie::tickets(headers, self.line.cookie.name()) {
-            match self.line.keyring.open(value, &route.realm) {
-                Ok(ticket) if !tickets.contains(&ticket) => tickets.push(ticket),
+            match self.known.guest(value, &route.realm, &self.line.keyring) {
+                Ok(guest) if guests.iter().all(|other| other.ticket != guest.ticket) => guests.push(guest),
                 Ok(_) => {}
                 Err(fault) => self.tally.tickets.count(fault.into()),
             }
-            if tickets.len() == TICKETS {
+            if guests.len() == TICKETS {
                 break;
             }
         }
-        tickets
+        guests
     }
 
     pub(super) async fn timed_load(
         &self,
-        tickets: Vec<Ticket>,
+        guests: Vec<Arc<Guest>>,
         on_failure: OnStoreFailure,
         entry: &mut Entry,
     ) -> Result<Presented, Rejection> {
-        if tickets.is_empty() {
+        if guests.is_empty() {
             return Ok(Presented::Nobody);
         }
         let begun = Instant::now();
-        let loaded = self.load(tickets).await;
+        let loaded = self.load(guests).await;
         entry.waited_for_store(begun);
         match (loaded, on_failure) {
             (Ok(presented), _) => Ok(presented),
@@ -139,35 +143,35 @@ impl Shard {
     }
 
     /// Looks the tickets up. Precedence: store error, several live, one live, retired, none.
-    async fn load(&self, tickets: Vec<Ticket>) -> Result<Presented, StoreError> {
-        let handles: Vec<Handle> = tickets.iter().map(|ticket| ticket.locator.handle()).collect();
+    async fn load(&self, guests: Vec<Arc<Guest>>) -> Result<Presented, StoreError> {
+        let handles: Vec<Handle> = guests.iter().map(|guest| guest.handle).collect();
         let entries = self.store.load(&handles).await?;
         let now = self.store.now();
         let unfit = &self.tally.tickets;
         let mut presented = Presented::Nobody;
-        for ((ticket, handle), entry) in tickets.into_iter().zip(handles).zip(entries) {
+        for (guest, entry) in guests.into_iter().zip(entries) {
             let Some(found) = entry else {
                 unfit.count(Unfit::Unknown);
                 continue;
             };
-            let Some(stored) = found.decode(&handle) else {
+            let Some(read) = self.known.read(&guest.handle, &found) else {
                 unfit.count(Unfit::Unreadable);
                 continue;
             };
-            let standing = stored.standing(&ticket.secret.hash(), now);
+            let standing = read.standing(&guest, now);
             match standing {
                 Standing::Live => {}
                 Standing::Retired(_) => unfit.count(Unfit::Retired),
                 Standing::Destroyed(_) => unfit.count(Unfit::Destroyed),
                 Standing::Unknown => unfit.count(Unfit::Unknown),
             }
-            presented = match (standing, stored, presented) {
-                (Standing::Live, Stored::Live(_), Presented::Loaded(_) | Presented::Several) => {
+            presented = match (standing, read, presented) {
+                (Standing::Live, Read::Live(_), Presented::Loaded(_) | Presented::Several) => {
                     unfit.count(Unfit::Several);
                     Presented::Several
                 }
-                (Standing::Live, Stored::Live(record), _) => {
-                    let session = Session { ticket, handle, record };
+                (Standing::Live, Read::Live(record), _) => {
+                    let session = Session { ticket: guest.ticket.clone(), handle: guest.handle, record };
                     self.touch(&session, &found, now);
                     Presented::Loaded(Box::new(session))
                 }
@@ -242,7 +246,8 @@ impl Shard {
         Ok(endings)
     }
 
-    /// Settles and saves; returns once the store has acknowledged.
+    /// Settles and saves; returns once the store has acknowledged. Most answers change nothing; what it takes to carry a
+    /// change out is boxed, so that they do not carry the room for it.
     pub(super) async fn save(
         &self,
         visitor: &Visitor,
@@ -257,7 +262,7 @@ impl Shard {
             return Ok(Plan::unchanged(visitor.outcome()));
         }
         let begun = Instant::now();
-        let plan = self.carry_out(visitor, change, create).await;
+        let plan = Box::pin(self.carry_out(visitor, change, create)).await;
         entry.waited_for_store(begun);
         plan
     }
@@ -304,7 +309,7 @@ impl Shard {
         headers::strip_response_hop_by_hop(lines, &self.line.ours);
         headers::strip_announcements(lines, &self.line.ours);
         if cookie::keep_back(lines, |line| cookie::covers_set_cookie(line, name)) {
-            warn!(target: "cloakroom::proxy", route = route.name, "the application set a cookie of our name; it is removed");
+            warn!(target: "cloakroom::proxy", route = &*route.name, "the application set a cookie of our name; it is removed");
         }
     }
 
@@ -401,8 +406,12 @@ pub(super) fn handle_of(plan: &Plan) -> Option<Handle> {
 }
 
 pub(super) fn fresh_request_id() -> HeaderValue {
-    let id = format!("{:032x}", rand::random::<u128>());
-    HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("0"))
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(rand::random::<[u8; 16]>()) {
+        let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    }
+    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
 }
 
 /// Seconds since the epoch by our own clock: what applications hold tokens against.

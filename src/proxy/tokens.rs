@@ -26,7 +26,7 @@ struct Signed {
 }
 
 /// One shard's tokens.
-pub(super) struct Tokens {
+pub struct Tokens {
     nobody: Vec<Mutex<Option<(u64, HeaderValue)>>>,
     sessions: Cache<(usize, Handle), Signed>,
     tally: Arc<Tally>,
@@ -34,13 +34,16 @@ pub(super) struct Tokens {
 
 impl Tokens {
     /// For so many upstreams.
-    pub(super) fn new(upstreams: usize, tally: Arc<Tally>) -> Self {
+    pub fn new(upstreams: usize, tally: Arc<Tally>) -> Self {
         let nobody = (0..upstreams).map(|_| Mutex::new(None)).collect();
         Self { nobody, sessions: Cache::new(KEPT), tally }
     }
 
     /// The token of all visitors without a session.
-    pub(super) fn of_nobody<E>(
+    ///
+    /// # Errors
+    /// Those of `seal`.
+    pub fn of_nobody<E>(
         &self,
         upstream: usize,
         second: u64,
@@ -58,7 +61,10 @@ impl Tokens {
     }
 
     /// The token of a live session.
-    pub(super) fn of_session<E>(
+    ///
+    /// # Errors
+    /// Those of `seal`.
+    pub fn of_session<E>(
         &self,
         upstream: usize,
         session: &Session,

@@ -20,7 +20,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ use super::{
     Limits,
     arrival::{Protocol, Stream, receive},
     generation::Generation,
-    pace::Pace,
+    pace::{Pace, Verdict},
     paced::{PacedBody, PacedStream},
     place::Place,
     sentry::{Sentry, Watch},
@@ -54,6 +54,9 @@ const TAKEN_BACK: usize = 50;
 const FAREWELL: Duration = Duration::from_secs(1);
 /// A client that was just answered may have its next request under way: so long it is waited for at the end.
 const LINGER: Duration = Duration::from_millis(100);
+
+/// What is read at first when a connection that rested is asked again.
+const FIRST: usize = 64;
 
 /// How the end of the process comes to a connection.
 #[derive(Debug, Clone, Default)]
@@ -96,7 +99,7 @@ pub(super) async fn serve(accepted: Accepted, place: Place, current: Arc<ArcSwap
     };
     let terms = &generation.terms;
     let deadline = Instant::now() + terms.limits.head_timeout;
-    let received = receive(stream, address, terms.preamble, terms.tls.as_ref(), deadline);
+    let received = Box::pin(receive(stream, address, terms.preamble, terms.tls.as_ref(), deadline));
     let received = tokio::select! {
         biased;
         received = received => received,
@@ -125,25 +128,64 @@ impl Client {
     {
         match protocol {
             Protocol::Http1 => {
-                let watch = Arc::new(Watch::new());
-                let bounds = HeadBounds { bytes: limits.header_bytes, fields: limits.headers };
-                let stream = TokioIo::new(Sentry::new(stream, Arc::clone(&watch), bounds));
-                let service = self.service(Some(Arc::clone(&watch)));
-                let builder = &mut http1::Builder::new();
-                let builder = builder.timer(TokioTimer::new()).header_read_timeout(None);
-                let builder = builder.max_buf_size(limits.header_bytes).max_headers(limits.headers);
-                let connection = builder.serve_connection(stream, service).with_upgrades();
-                self.attend(connection, UpgradeableConnection::graceful_shutdown, |_| watch.give_up()).await;
-                watch.say_farewell().await;
+                let (mut stream, mut first) = (stream, Vec::new());
+                // What a busy connection takes is boxed, so that one that rests does not keep the room for it.
+                while let Some(idle) = Box::pin(self.attend_http1(stream, first, limits)).await {
+                    stream = idle;
+                    match self.rest(&mut stream).await {
+                        Some(read) => first = read,
+                        None => return drop(timeout(FAREWELL, stream.shutdown()).await),
+                    }
+                }
             }
             Protocol::Http2 => {
                 self.pace.multiplex();
                 let connection =
                     http2_builder(limits).serve_connection(TokioIo::new(stream), self.service(None::<Arc<Watch<S>>>));
                 let finish = http2::Connection::graceful_shutdown;
-                self.attend(connection, finish, finish).await;
+                Box::pin(self.attend(connection, finish, finish, || false)).await;
             }
         }
+    }
+
+    /// Serves HTTP/1.1 to its end, or until the client is idle: then its socket comes back. `first`: what was read
+    /// already.
+    async fn attend_http1<S>(self: &Arc<Self>, stream: S, first: Vec<u8>, limits: &Limits) -> Option<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let watch = Arc::new(Watch::new());
+        let bounds = HeadBounds { bytes: limits.header_bytes, fields: limits.headers };
+        let stream = TokioIo::new(Sentry::new(stream, first, Arc::clone(&watch), bounds));
+        let service = self.service(Some(Arc::clone(&watch)));
+        let builder = &mut http1::Builder::new();
+        let builder = builder.timer(TokioTimer::new()).header_read_timeout(None);
+        let builder = builder.max_buf_size(limits.header_bytes).max_headers(limits.headers);
+        let connection = builder.serve_connection(stream, service).with_upgrades();
+        let finish = UpgradeableConnection::graceful_shutdown;
+        self.attend(connection, finish, |_| watch.give_up(), || watch.may_rest()).await;
+        let idle = watch.socket();
+        if idle.is_none() {
+            watch.say_farewell().await;
+        }
+        idle
+    }
+
+    /// Waits for the next request without a parser and its buffers, and reads its first bytes; `None`: there will be none.
+    async fn rest<S: AsyncRead + Unpin>(&self, stream: &mut S) -> Option<Vec<u8>> {
+        let mut first = [0; FIRST];
+        tokio::select! {
+            biased;
+            read = stream.read(&mut first) => read.ok().filter(|read| *read > 0).map(|read| first[..read].to_vec()),
+            () = self.pace.out_of_time(|| self.patience()) => None,
+            () = self.ending.reached(&self.pace) => None,
+        }
+    }
+
+    /// How long a client may take for a head, and be idle.
+    fn patience(&self) -> (Duration, Duration) {
+        let generation = self.current.load();
+        (generation.terms.limits.head_timeout, generation.terms.limits.idle_timeout)
     }
 
     /// Answers each request with the configuration of the moment; `watch` knows of those that are not sound.
@@ -197,21 +239,26 @@ impl Client {
         (request.headers().len() > limits.headers).then_some(Rejection::HeadTooLarge)
     }
 
-    /// Drives the connection; `finish` asks it to end when what is under way is done, `give_up` when the client's time is
-    /// up.
-    async fn attend<C>(&self, connection: C, finish: fn(Pin<&mut C>), give_up: impl Fn(Pin<&mut C>))
-    where
+    /// Drives the connection until it ends or rests; `finish` asks it to end when what is under way is done, `give_up` when
+    /// the client's time is up.
+    async fn attend<C>(
+        &self,
+        connection: C,
+        finish: fn(Pin<&mut C>),
+        give_up: impl Fn(Pin<&mut C>),
+        may_rest: impl Fn() -> bool,
+    ) where
         C: Future<Output = Result<(), hyper::Error>>,
     {
-        let patience = || {
-            let generation = self.current.load();
-            (generation.terms.limits.head_timeout, generation.terms.limits.idle_timeout)
-        };
+        let patience = || self.patience();
         let mut connection = pin!(connection);
         tokio::select! {
             biased;
             result = connection.as_mut() => return self.ended(result),
-            () = self.pace.out_of_time(patience) => return self.part(connection, give_up).await,
+            verdict = self.pace.judge(patience, may_rest) => return match verdict {
+                Verdict::Over => self.part(connection, give_up).await,
+                Verdict::Rest => debug!(target: "cloakroom::server", "a connection rests"),
+            },
             () = self.ending.reached(&self.pace) => {}
         }
         // hyper would wait for a first request.

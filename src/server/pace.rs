@@ -21,6 +21,18 @@ use tokio::time::{Instant, sleep_until};
 
 use super::place::Place;
 
+/// A kept-alive connection that was idle for so long is likely to stay so.
+const REST: Duration = Duration::from_secs(2);
+
+/// What time says about a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The client has used up its time.
+    Over,
+    /// There is nothing to do for a while.
+    Rest,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Nothing was received yet.
@@ -110,22 +122,35 @@ impl Pace {
         });
     }
 
-    /// Resolves when the client has used up its time. Polled whenever the connection is, it notices at once what happened
-    /// on it.
+    /// Resolves when the client has used up its time.
     pub(super) async fn out_of_time(&self, limits: impl Fn() -> (Duration, Duration)) {
+        self.judge(limits, || false).await;
+    }
+
+    /// Resolves when the client has used up its time, or is idle and `may_rest`, which is asked for that alone. Polled
+    /// whenever the connection is, it notices at once what happened on it.
+    pub(super) async fn judge(
+        &self,
+        limits: impl Fn() -> (Duration, Duration),
+        may_rest: impl Fn() -> bool,
+    ) -> Verdict {
         let (mut alarm, mut set) = (pin!(sleep_until(Instant::now())), false);
         poll_fn(|cx| {
             loop {
                 if self.overrun.load(Ordering::Relaxed) {
-                    return Poll::Ready(());
+                    return Poll::Ready(Verdict::Over);
                 }
                 let ((head, idle), now) = (limits(), Instant::now());
-                let deadline = self.change(|state| state.deadline(head, idle));
+                let (deadline, is_idle) = self.change(|state| (state.deadline(head, idle), state.is_idle(now)));
                 if deadline.is_some_and(|deadline| deadline <= now) {
-                    return Poll::Ready(());
+                    return Poll::Ready(Verdict::Over);
                 }
-                // With nothing to wait for: look again when the next thing could be over.
-                let look = deadline.unwrap_or(now + head.min(idle));
+                if is_idle && may_rest() {
+                    return Poll::Ready(Verdict::Rest);
+                }
+                // With nothing to wait for: look again when the next thing could be over. The alarm is never far, so
+                // that it need not be set anew with every request.
+                let look = deadline.unwrap_or(now + head.min(idle)).min(now + REST);
                 if !set || (deadline.is_some() && look < alarm.deadline()) {
                     alarm.as_mut().reset(look);
                     set = true;
@@ -134,7 +159,7 @@ impl Pace {
                 set = false;
             }
         })
-        .await;
+        .await
     }
 
     /// Resolves when a request is being answered; somebody else must have this polled then.
@@ -162,6 +187,10 @@ impl Pace {
 }
 
 impl State {
+    fn is_idle(&self, now: Instant) -> bool {
+        self.phase == Phase::Idle && now.saturating_duration_since(self.since) >= REST
+    }
+
     fn deadline(&self, head: Duration, idle: Duration) -> Option<Instant> {
         match self.phase {
             Phase::Fresh | Phase::Head => Some(self.since + head),
@@ -254,6 +283,25 @@ mod tests {
         assert_eq!(left(&pace).await, None);
         drop(two);
         assert!(about(IDLE)(left(&pace).await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_rests_after_a_while_if_it_may() {
+        let pace = pace();
+        drop(pace.begin());
+        let begun = Instant::now();
+        assert_eq!(pace.judge(limits, || true).await, Verdict::Rest);
+        assert!(about(REST)(Some(begun.elapsed())));
+        assert_eq!(pace.judge(limits, || false).await, Verdict::Over);
+        assert!(about(IDLE)(Some(begun.elapsed())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_connection_or_a_busy_one_does_not_rest() {
+        let pace = pace();
+        assert_eq!(pace.judge(limits, || true).await, Verdict::Over);
+        let _request = pace.begin();
+        assert!(timeout(600 * SECOND, pace.judge(limits, || true)).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -41,8 +41,13 @@ pub(super) struct Watch<S> {
     answered: AtomicU64,
     switched: AtomicBool,
     given_up: AtomicBool,
-    /// The socket, if the client was still sending when the parser was done with it.
-    unread: Mutex<Option<S>>,
+    /// Between two requests, and nothing of either was read.
+    between: AtomicBool,
+    /// Some of an answer may not have reached the socket.
+    owing: AtomicBool,
+    resting: AtomicBool,
+    /// The socket, if the client was still sending when the parser was done with it, or the connection rests.
+    left: Mutex<Option<S>>,
 }
 
 impl<S> Watch<S> {
@@ -53,7 +58,10 @@ impl<S> Watch<S> {
             answered: AtomicU64::new(0),
             switched: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
-            unread: Mutex::new(None),
+            between: AtomicBool::new(false),
+            owing: AtomicBool::new(false),
+            resting: AtomicBool::new(false),
+            left: Mutex::new(None),
         }
     }
 
@@ -74,14 +82,30 @@ impl<S> Watch<S> {
     pub(super) fn give_up(&self) {
         self.given_up.store(true, Relaxed);
     }
+
+    /// Whether the parser can be put away, for it holds nothing; if so, that is what must be done next, and
+    /// [`Watch::socket`] has the socket then.
+    pub(super) fn may_rest(&self) -> bool {
+        let rests = self.between.load(Relaxed) && !self.owing.load(Relaxed);
+        self.resting.fetch_or(rests, Relaxed);
+        rests
+    }
+
+    /// The socket of a connection that rests.
+    pub(super) fn socket(&self) -> Option<S> {
+        if self.resting.load(Relaxed) { self.take_left() } else { None }
+    }
+
+    fn take_left(&self) -> Option<S> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
     /// Reads on for a moment what the client still sends: a connection that is closed before is reset, and our last
     /// answer with it.
     pub(super) async fn say_farewell(&self) {
-        let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(mut stream) = unread {
+        if let Some(mut stream) = self.take_left() {
             debug!(target: "cloakroom::server", "a client was still sending when its last answer was given");
             let mut waste = [0; 4096];
             let drain = async {
@@ -125,9 +149,19 @@ pub(super) struct Sentry<S> {
 }
 
 impl<S> Sentry<S> {
-    pub(super) fn new(stream: S, watch: Arc<Watch<S>>, bounds: HeadBounds) -> Self {
-        let (scan, held) = (HeadScan::default(), Vec::new());
-        Self { stream: Some(stream), watch, bounds, place: BEGINNING, scan, heads: 0, held, cleared: 0 }
+    /// `first`: what was read already.
+    pub(super) fn new(stream: S, first: Vec<u8>, watch: Arc<Watch<S>>, bounds: HeadBounds) -> Self {
+        let (scan, held) = (HeadScan::default(), first);
+        let mut sentry =
+            Self { stream: Some(stream), watch, bounds, place: BEGINNING, scan, heads: 0, held, cleared: 0 };
+        if !sentry.held.is_empty() {
+            sentry.judge_held();
+        }
+        sentry
+    }
+
+    fn is_between(&self) -> bool {
+        matches!(self.place, Place::Head { empty_lines: 0 }) && self.scan.is_fresh() && self.held.is_empty()
     }
 
     /// How many of these bytes, which come next, the parser may see.
@@ -265,8 +299,9 @@ impl<S> Sentry<S> {
 
 impl<S> Drop for Sentry<S> {
     fn drop(&mut self) {
-        if let Place::Length(_) | Place::Chunked(_) | Place::Refused(_) | Place::Broken = self.place {
-            *self.watch.unread.lock().unwrap_or_else(PoisonError::into_inner) = self.stream.take();
+        let is_unread = matches!(self.place, Place::Length(_) | Place::Chunked(_) | Place::Refused(_) | Place::Broken);
+        if is_unread || self.watch.resting.load(Relaxed) {
+            *self.watch.left.lock().unwrap_or_else(PoisonError::into_inner) = self.stream.take();
         }
     }
 }
@@ -300,7 +335,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sentry<S> {
             }
             let before = buffer.filled().len();
             let Some(stream) = &mut this.stream else { return Poll::Ready(Ok(())) };
-            ready!(Pin::new(stream).poll_read(cx, buffer))?;
+            let read = Pin::new(stream).poll_read(cx, buffer);
+            this.watch.between.store(read.is_pending() && this.is_between(), Relaxed);
+            ready!(read)?;
             if buffer.filled().len() == before {
                 return Poll::Ready(Ok(()));
             }
@@ -320,6 +357,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sentry<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Sentry<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.watch.owing.store(true, Relaxed);
         match &mut self.stream {
             Some(stream) => Pin::new(stream).poll_write(cx, bytes),
             None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
@@ -331,6 +369,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Sentry<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.watch.owing.store(true, Relaxed);
         match &mut self.stream {
             Some(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
@@ -342,10 +381,84 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Sentry<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.as_mut().map_or(Poll::Ready(Ok(())), |stream| Pin::new(stream).poll_flush(cx))
+        let flushed = self.stream.as_mut().map_or(Poll::Ready(Ok(())), |stream| Pin::new(stream).poll_flush(cx));
+        if flushed.is_ready() {
+            self.watch.owing.store(false, Relaxed);
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.as_mut().map_or(Poll::Ready(Ok(())), |stream| Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+
+    const BOUNDS: HeadBounds = HeadBounds { bytes: 1024, fields: 10 };
+    const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    fn guarded(first: &[u8]) -> (DuplexStream, Arc<Watch<DuplexStream>>, Sentry<DuplexStream>) {
+        let ((client, server), watch) = (duplex(1024), Arc::new(Watch::new()));
+        let sentry = Sentry::new(server, first.to_vec(), Arc::clone(&watch), BOUNDS);
+        (client, watch, sentry)
+    }
+
+    /// All that the parser may see by now.
+    async fn read(sentry: &mut Sentry<DuplexStream>) -> Vec<u8> {
+        let mut seen = Vec::new();
+        let _ = timeout(Duration::ZERO, sentry.read_to_end(&mut seen)).await;
+        seen
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn between_two_requests_the_socket_can_be_had_back() {
+        let (mut client, watch, mut sentry) = guarded(b"");
+        assert!(!watch.may_rest(), "nothing was looked for yet");
+        client.write_all(HEAD).await.unwrap();
+        assert_eq!(read(&mut sentry).await, HEAD);
+        assert!(watch.may_rest());
+        drop(sentry);
+        let mut socket = watch.socket().expect("the socket");
+        client.write_all(b"more").await.unwrap();
+        let mut more = [0; 4];
+        socket.read_exact(&mut more).await.unwrap();
+        assert_eq!(&more, b"more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_begun_does_not_rest() {
+        for begun in [&b"G"[..], b"\r", b"\r\n", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n"] {
+            let (mut client, watch, mut sentry) = guarded(b"");
+            client.write_all(&[HEAD, begun].concat()).await.unwrap();
+            read(&mut sentry).await;
+            assert!(!watch.may_rest(), "{}", begun.escape_ascii());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_all_written_does_not_rest() {
+        let (mut client, watch, mut sentry) = guarded(b"");
+        client.write_all(HEAD).await.unwrap();
+        read(&mut sentry).await;
+        assert!(timeout(Duration::ZERO, sentry.write_all(&[0; 2000])).await.is_err());
+        assert!(!watch.may_rest());
+        let mut taken = vec![0; 1024];
+        client.read_exact(&mut taken).await.unwrap();
+        sentry.flush().await.unwrap();
+        assert!(watch.may_rest());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_read_before_comes_first() {
+        for cut in [1, 10, HEAD.len() - 1, HEAD.len()] {
+            let (mut client, _watch, mut sentry) = guarded(&HEAD[..cut]);
+            client.write_all(&HEAD[cut..]).await.unwrap();
+            assert_eq!(read(&mut sentry).await, HEAD, "{cut}");
+        }
     }
 }

@@ -173,20 +173,32 @@ pub enum Standing {
 impl Stored {
     /// How a presented secret stands to this value at `now`.
     pub fn standing(&self, secret: &SecretHash, now: Timestamp) -> Standing {
-        let (retired, standing): (_, fn(Duration) -> Standing) = match self {
-            Self::Live(record) if record.deadline <= now => return Standing::Unknown,
-            Self::Live(record) if record.secret.matches(secret) => return Standing::Live,
-            Self::Live(record) => (&record.retired, Standing::Retired),
-            Self::Tombstone(tombstone) => (&tombstone.retired, Standing::Destroyed),
-        };
-        match retired.iter().find(|retired| retired.0.matches(secret)) {
-            Some(Retired(_, until)) if *until > now => standing(until.since(now)),
-            Some(_) | None => Standing::Unknown,
+        match self {
+            Self::Live(record) => record.standing(secret, now),
+            Self::Tombstone(tombstone) => among(&tombstone.retired, Standing::Destroyed, secret, now),
         }
     }
 }
 
+fn among(retired: &[Retired], standing: fn(Duration) -> Standing, secret: &SecretHash, now: Timestamp) -> Standing {
+    match retired.iter().find(|retired| retired.0.matches(secret)) {
+        Some(Retired(_, until)) if *until > now => standing(until.since(now)),
+        Some(_) | None => Standing::Unknown,
+    }
+}
+
 impl Record {
+    /// How a presented secret stands to it at `now`.
+    pub fn standing(&self, secret: &SecretHash, now: Timestamp) -> Standing {
+        if self.deadline <= now {
+            Standing::Unknown
+        } else if self.secret.matches(secret) {
+            Standing::Live
+        } else {
+            among(&self.retired, Standing::Retired, secret, now)
+        }
+    }
+
     /// The stamp that its stored value begins with.
     pub fn stamp(&self) -> Stamp {
         stamp(LIVE, self.version, &self.writes)

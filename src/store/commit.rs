@@ -43,7 +43,7 @@ pub struct Session {
     /// Its public name.
     pub handle: Handle,
     /// What the application was given.
-    pub record: Record,
+    pub record: Arc<Record>,
 }
 
 /// What a response asks for and under which circumstances.
@@ -161,7 +161,7 @@ async fn commit_loaded(
 ) -> Result<Saved, CommitError> {
     let decide =
         |stored: Option<&Stored>, context: &Context<'_>| settle(&session.before(stored), request.change, context);
-    let given = Stored::Live(session.record.clone());
+    let given = Stored::Live((*session.record).clone());
     Save { store, handle: &session.handle, request, fresh: mint(), decide }.run(lanes, Some(given)).await
 }
 

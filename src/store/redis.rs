@@ -197,7 +197,7 @@ impl Redis {
     }
 
     fn key(&self, handle: &Handle) -> String {
-        format!("{}s:{handle}", self.server.prefix)
+        [&self.server.prefix, "s:", handle.as_str()].concat()
     }
 
     fn deadline(&self) -> Instant {

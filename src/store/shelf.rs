@@ -109,7 +109,8 @@ impl Shelf {
         match self {
             Self::Memory(memory) => Ok(memory.load(handles)),
             Self::File(file) => file.load(handles),
-            Self::Redis(redis) => redis.load(handles).await,
+            // Boxed, so that requests which need no server do not carry the room that asking one takes.
+            Self::Redis(redis) => Box::pin(redis.load(handles)).await,
         }
     }
 

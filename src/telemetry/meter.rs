@@ -1,6 +1,6 @@
 //! Counters and histograms: arrays of atomics, made before anything is counted.
 //!
-//! A label is an enum ([`labels!`]), so that what a client sends can never become one, and counting under it is an index.
+//! A label is an enum (`labels!`), so that what a client sends can never become one, and counting under it is an index.
 //! Each shard has its own meters; they are added up when somebody asks. Relaxed order is enough: every number is right by
 //! itself, and numbers that belong together are read moments apart anyhow.
 

@@ -41,9 +41,19 @@ fn check_coding(version: Version, headers: &mut HeaderMap) -> Result<(), &'stati
     Ok(())
 }
 
+/// Whether there is one line of nothing but digits: what nearly every answer has.
+fn is_one_number(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
+    let is_number = |line: &HeaderValue| !line.is_empty() && line.as_bytes().iter().all(u8::is_ascii_digit);
+    lines.next().is_some_and(is_number) && lines.next().is_none()
+}
+
 /// One length, said once (RFC 9110 §8.6).
 fn check_length(headers: &mut HeaderMap) -> Result<(), &'static str> {
     const PROBLEM: &str = "has a Content-Length that is none, or several";
+    if is_one_number(headers) {
+        return Ok(());
+    }
     let lines: Vec<&[u8]> = headers.get_all(CONTENT_LENGTH).iter().map(HeaderValue::as_bytes).collect();
     let mut lengths = lines.iter().flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     let first = lengths.next().unwrap_or_default();

@@ -122,8 +122,18 @@ impl<B: Payload> Pool<B> {
         }
     }
 
-    /// A connection, and whether it is a fresh one.
+    /// A connection, and whether it is a fresh one. Nearly always one is there; the other ways are boxed, so that not
+    /// every request carries the room that they take.
     async fn line(&self, shelf: &Arc<Shelf<B>>, taste: Taste) -> Result<(Line<B>, Taste), SendError> {
+        if taste == Taste::Any
+            && let Some(ready) = shelf.take_ready()
+        {
+            return Ok((Line::Single(ready), Taste::Any));
+        }
+        Box::pin(self.other_line(shelf, taste)).await
+    }
+
+    async fn other_line(&self, shelf: &Arc<Shelf<B>>, taste: Taste) -> Result<(Line<B>, Taste), SendError> {
         match self.fleet.settings.protocol {
             Protocol::Http1 => self.single(shelf, taste).await.map(|(single, used)| (Line::Single(single), used)),
             Protocol::Http2 => self.stream(shelf, taste).await,

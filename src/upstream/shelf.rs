@@ -67,7 +67,23 @@ impl<B: Payload> Shelf<B> {
         shelf
     }
 
-    /// A connection that is ready for a request.
+    /// A connection that is ready for a request at this very moment.
+    pub(super) fn take_ready(&self) -> Option<Single<B>> {
+        let mut idle = lock(&self.idle);
+        while let Some(Idle { connection, since }) = idle.pop() {
+            if since.elapsed() >= self.life || connection.sender.is_closed() {
+                continue;
+            }
+            if connection.sender.is_ready() {
+                return Some(connection);
+            }
+            idle.push(Idle { connection, since });
+            return None;
+        }
+        None
+    }
+
+    /// A connection that is ready for a request, or will be in a moment.
     pub(super) async fn take(&self) -> Option<Single<B>> {
         loop {
             let Idle { mut connection, since } = lock(&self.idle).pop()?;

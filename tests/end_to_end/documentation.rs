@@ -25,6 +25,8 @@ const TROUBLESHOOTING: &str = include_str!("../../docs/troubleshooting.md");
 const SECURITY: &str = include_str!("../../docs/security.md");
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 const PYTHON: &str = include_str!("../../examples/python/cloakroom.toml");
+const NODE: &str = include_str!("../../examples/node/cloakroom.toml");
+const PHP: &str = include_str!("../../examples/php/cloakroom.toml");
 const HISTORY: &str = include_str!("../../examples/history/cloakroom.toml");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -80,7 +82,7 @@ fn every_configuration_for_a_legacy_application_can_be_loaded() {
 
 #[test]
 fn the_configurations_of_the_examples_can_be_loaded() {
-    for example in [PYTHON, HISTORY] {
+    for example in [PYTHON, NODE, PHP, HISTORY] {
         assert_eq!(loaded(example).unwrap_or_else(|faults| panic!("{faults}")).warnings, Vec::<String>::new());
     }
 }

@@ -184,7 +184,7 @@ fn a_head_that_is_refused_leaves_its_line_in_the_log_and_nothing_of_itself() {
             (400, "G(canary / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), "invalid HTTP method"),
             (400, "GET / HTTP/3.7canary\r\nHost: a\r\n\r\n".to_owned(), "invalid HTTP version"),
             (400, "GET / HTTP/1.1\r\nHost: a\r\nX: \0canary\r\n\r\n".to_owned(), "invalid HTTP header"),
-            (414, format!("GET /canary{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(70_000)), "URI too long"),
+            (414, format!("GET /canary{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(70_000)), "64 KiB"),
             // before it
             (400, "GET / HTTP/1.1\nHost: canary\n\n".to_owned(), "LF without CR"),
             (

@@ -167,6 +167,45 @@ fn between_requests_there_is_the_idle_time_and_in_a_head_that_of_a_head() {
     });
 }
 
+/// Nobody sees that a connection which is idle for a while has its parser put away.
+#[test]
+fn a_connection_that_rested_is_served_like_any_other() {
+    world(Store::Memory, |w| {
+        let proxy = w.proxy_with("limits = { head_timeout = \"1s\" }");
+        let mut stream = TcpStream::connect(proxy.address()).expect("connecting");
+        let request = |key: &str| format!("GET / HTTP/1.1\r\nHost: localhost\r\n{SCRIPT}: {key}\r\n\r\n");
+        let answer = |stream: &mut TcpStream| {
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"\r\n\r\nok") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).expect("an answer");
+                answer.extend(byte);
+            }
+            assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", latin1(&answer));
+        };
+        let rested = |times: usize| {
+            until("the connection to rest", || proxy.log().matches("a connection rests").nth(times - 1).map(|_| ()));
+        };
+        stream.write_all(request(&w.expect(Answer::ok())).as_bytes()).expect("a request");
+        answer(&mut stream);
+        rested(1);
+        for piece in request(&w.expect(Answer::ok())).as_bytes().chunks(40) {
+            stream.write_all(piece).expect("a piece of a request");
+        }
+        answer(&mut stream);
+        rested(2);
+        let both = [w.expect(Answer::ok()), w.expect(Answer::ok())].map(|key| request(&key)).concat();
+        stream.write_all(both.as_bytes()).expect("two requests");
+        answer(&mut stream);
+        answer(&mut stream);
+        rested(3);
+        let begun = Instant::now();
+        stream.write_all(b"GET / HTTP/1.1\r\nHo").expect("half a head");
+        let (took, said) = said_before_it_closed(&mut stream, begun);
+        assert!(within(took, HEAD) && is_told(b"GET", &said), "{took:?}: {said}");
+    });
+}
+
 #[test]
 fn an_idle_http_2_connection_is_told_to_go_away() {
     world(Store::Memory, |w| {

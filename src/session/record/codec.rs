@@ -15,7 +15,7 @@ pub(super) const TOMBSTONE: u8 = b'T';
 
 impl Serialize for Nonce {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{:016x}", self.0))
+        serializer.serialize_str(std::str::from_utf8(&digits(self.0)).unwrap_or_default())
     }
 }
 
@@ -224,12 +224,23 @@ pub(super) fn stamp(state: u8, version: u64, writes: &[Nonce]) -> Stamp {
     let nonce = writes.first().map_or(0, |nonce| nonce.0);
     let mut bytes = [0; STAMP_LEN];
     bytes[..2].copy_from_slice(&[FORMAT, state]);
-    bytes[2..].copy_from_slice(format!("{version:016x}{nonce:016x}").as_bytes());
+    bytes[2..18].copy_from_slice(&digits(version));
+    bytes[18..].copy_from_slice(&digits(nonce));
     Stamp(bytes)
 }
 
+/// Sixteen lower-case hexadecimal digits. Every request has some, so they go without the formatter.
+fn digits(number: u64) -> [u8; 16] {
+    std::array::from_fn(|at| b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 15])
+}
+
 fn hex(digits: &[u8]) -> Result<u64, RecordError> {
-    let text = std::str::from_utf8(digits).map_err(|_| RecordError::Stamp)?;
-    let lower = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    u64::from_str_radix(text, 16).ok().filter(|_| lower).ok_or(RecordError::Stamp)
+    digits.iter().try_fold(0, |number, digit| {
+        let value = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return Err(RecordError::Stamp),
+        };
+        Ok(number << 4 | u64::from(value))
+    })
 }
