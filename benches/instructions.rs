@@ -15,6 +15,7 @@ use cloakroom::{
         change::Change,
         control::Control,
         document::Document,
+        homes::Homes,
         patch::Patch,
         policy::Create,
         record::{Nonce, Record, Stored},
@@ -156,6 +157,7 @@ fn record() -> Record {
         persistent: false,
         subject: Some("ada.lovelace".to_owned()),
         vault: Jar::default(),
+        homes: Homes::default(),
         data: DATA.into(),
     }
 }

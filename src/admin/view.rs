@@ -81,6 +81,7 @@ mod tests {
 
     use super::*;
     use crate::session::{
+        homes::Homes,
         record::Nonce,
         ticket::{Locator, SecretHash},
         vault::Jar,
@@ -99,6 +100,7 @@ mod tests {
             persistent: false,
             subject: Some("ada".to_owned()),
             vault: Jar::default(),
+            homes: Homes::default(),
             data: r#"{"canary":1.10}"#.into(),
         };
         Found { handle: Locator::from_random([7; 16]).handle(), record, expires: Timestamp(expires * 1_000) }

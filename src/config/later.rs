@@ -23,7 +23,6 @@ const LATER: &[(&str, Later)] = &[
     ("store.url", Later::Begins(&["redis+sentinel:", "redis+cluster:"])),
     ("store.near_cache", Later::On),
     ("store.wait_replicas", Later::Key),
-    ("upstreams.*.affinity", Later::On),
 ];
 
 /// The keys of a section that have a row.

@@ -380,7 +380,6 @@ fn what_a_later_version_brings_is_a_fault_that_says_so() {
         "[store]\nurl = \"redis+cluster://h\"",
         "[store]\nnear_cache = true",
         "[store]\nwait_replicas = 1",
-        "affinity = true",
     ];
     let folder = Folder::new();
     for text in later {
@@ -434,11 +433,10 @@ fn the_store_gets_the_roots_in_their_order_and_whether_to_encrypt() {
 
 #[test]
 fn later_keys_may_say_what_holds_today() {
-    let harmless = "affinity = false\n\
-        [store]\nnear_cache = false\n[token]\nalgorithm = \"HS256\"\n[[routes]]\nkeep_captured = false\n";
+    let harmless = "[store]\nnear_cache = false\n[token]\nalgorithm = \"HS256\"\n[[routes]]\nkeep_captured = false\n";
     assert!(Folder::new().load(&format!("{APP}{harmless}")).is_ok());
-    let wrong = Folder::new().load(&format!("{APP}affinity = 1\n")).unwrap_err();
-    assert_eq!(places(&wrong), [(Some(3), "upstreams.app.affinity")]);
+    let wrong = Folder::new().load(&format!("{APP}[store]\nnear_cache = 1\n")).unwrap_err();
+    assert_eq!(places(&wrong), [(Some(4), "store.near_cache")]);
 }
 
 #[test]

@@ -61,6 +61,7 @@ impl Reader<'_> {
             tls: self.tls(&section, &servers),
             servers: servers.value,
             balance: section.choice("balance", BALANCES).value,
+            affinity: section.flag("affinity", false).value,
             protocol: section.choice("protocol", PROTOCOLS).value,
             connect_timeout: section.duration("connect_timeout", Duration::from_secs(2)).value,
             response_timeout: section.duration("response_timeout", Duration::from_secs(60)).value,

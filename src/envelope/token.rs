@@ -220,6 +220,7 @@ mod tests {
     use crate::envelope::{Algorithm, SigningKey, generate};
     use crate::session::{
         Timestamp,
+        homes::Homes,
         record::Nonce,
         ticket::{Locator, Secret},
         vault::Jar,
@@ -264,6 +265,7 @@ mod tests {
             persistent: false,
             subject: Some("ada\n\"".into()),
             vault: Jar::default(),
+            homes: Homes::default(),
             data: data.into(),
         }
     }

@@ -1,6 +1,6 @@
 //! A response's body on its way to the browser, streamed frame by frame: nothing is held back and nothing is kept.
 //!
-//! Trailers lose our own names on the way, in both directions. The body carries the request's log entry and counts its bytes, so that
+//! Trailers lose our own names on the way, in both directions, and what a route hides. The body carries the request's log entry and counts its bytes, so that
 //! the line in the log is written when the last byte has left, or when nobody wants it any more.
 
 use std::{
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio_util::sync::DropGuard;
 
-use super::{access::Entry, line::Line, tally::Incomplete, upload::Upload};
+use super::{access::Entry, tally::Incomplete, upload::Upload};
 use crate::{
     headers::{Guarded, strip_trailers},
     upstream::ResponseBody,
@@ -25,33 +25,37 @@ enum Source {
     /// may be a body.
     Withheld,
     Text(Bytes),
-    Application(ResponseBody<Upload>),
+    /// What an application sends; trailers of these names are for nobody.
+    Application(ResponseBody<Upload>, Arc<Guarded>),
 }
 
 /// A response's body on its way to the browser.
 pub struct Download {
     source: Source,
-    line: Arc<Line>,
     entry: Option<Box<Entry>>,
     /// Gives a request body up that nobody read, when this one is over.
     _unread: Option<DropGuard>,
 }
 
 impl Download {
-    pub(super) fn text(text: String, line: Arc<Line>) -> Self {
-        Self { source: Source::Text(text.into()), line, entry: None, _unread: None }
+    fn of(source: Source) -> Self {
+        Self { source, entry: None, _unread: None }
     }
 
-    pub(super) fn nothing(line: Arc<Line>) -> Self {
-        Self { source: Source::Nothing, line, entry: None, _unread: None }
+    pub(super) fn text(text: String) -> Self {
+        Self::of(Source::Text(text.into()))
     }
 
-    pub(super) fn withheld(line: Arc<Line>) -> Self {
-        Self { source: Source::Withheld, line, entry: None, _unread: None }
+    pub(super) fn nothing() -> Self {
+        Self::of(Source::Nothing)
     }
 
-    pub(super) fn from_application(body: ResponseBody<Upload>, line: Arc<Line>) -> Self {
-        Self { source: Source::Application(body), line, entry: None, _unread: None }
+    pub(super) fn withheld() -> Self {
+        Self::of(Source::Withheld)
+    }
+
+    pub(super) fn from_application(body: ResponseBody<Upload>, hidden: &Arc<Guarded>) -> Self {
+        Self::of(Source::Application(body, Arc::clone(hidden)))
     }
 
     pub(super) fn giving_up(mut self, unread: Option<DropGuard>) -> Self {
@@ -76,7 +80,7 @@ impl Download {
     fn is_over(&self) -> bool {
         match &self.source {
             Source::Nothing | Source::Withheld | Source::Text(_) => true,
-            Source::Application(body) => body.is_end_stream(),
+            Source::Application(body, _) => body.is_end_stream(),
         }
     }
 }
@@ -90,7 +94,10 @@ impl Body for Download {
         let frame = match &mut this.source {
             Source::Nothing | Source::Withheld => None,
             Source::Text(text) => Some(Ok(Frame::data(std::mem::take(text)))),
-            Source::Application(body) => ready!(Pin::new(body).poll_frame(cx)),
+            Source::Application(body, hidden) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                frame.map(|frame| frame.map(|frame| clean(frame, hidden)))
+            }
         };
         if let Source::Text(_) = this.source {
             this.source = Source::Nothing;
@@ -108,7 +115,7 @@ impl Body for Download {
                 None => entry.ends(None),
             }
         }
-        Poll::Ready(frame.map(|frame| frame.map(|frame| clean(frame, &this.line.ours))))
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -116,7 +123,7 @@ impl Body for Download {
             Source::Nothing => true,
             Source::Withheld => false,
             Source::Text(text) => text.is_empty(),
-            Source::Application(body) => body.is_end_stream(),
+            Source::Application(body, _) => body.is_end_stream(),
         }
     }
 
@@ -125,7 +132,7 @@ impl Body for Download {
             Source::Nothing => SizeHint::with_exact(0),
             Source::Withheld => SizeHint::default(),
             Source::Text(text) => SizeHint::with_exact(text.len() as u64),
-            Source::Application(body) => body.size_hint(),
+            Source::Application(body, _) => body.size_hint(),
         }
     }
 }

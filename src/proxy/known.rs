@@ -120,6 +120,7 @@ impl Read {
 mod tests {
     use super::*;
     use crate::session::{
+        homes::Homes,
         record::Nonce,
         ticket::{Locator, Secret},
         vault::Jar,
@@ -142,6 +143,7 @@ mod tests {
             persistent: false,
             subject: None,
             vault: Jar::default(),
+            homes: Homes::default(),
             data: data.into(),
         };
         Found { bytes: Stored::Live(record).encode().into(), left: std::time::Duration::from_secs(1) }

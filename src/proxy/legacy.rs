@@ -1,7 +1,7 @@
 //! What a route does for an application that stays unmodified (contract section 6): its settings, and the steps of the
 //! line that carry them out. What the values are is decided in `envelope`; here the request's head is dressed.
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header::SET_COOKIE, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::SET_COOKIE, request::Parts};
 use tracing::{debug, warn};
 
 use super::{
@@ -66,6 +66,11 @@ impl Legacy {
     /// Whether any of it looks at the session's data before the application is asked.
     fn reads_data(&self) -> bool {
         !self.inject.is_empty() || self.require.is_some()
+    }
+
+    /// Response headers that no browser sees.
+    pub(super) fn concealed(&self) -> impl Iterator<Item = &HeaderName> {
+        self.capture.iter().map(|captured| &captured.name).filter(|_| self.captured == Shown::Never)
     }
 
     /// Keeps of a request what its answer is judged by.
@@ -215,12 +220,9 @@ impl Shard {
         Ok(Change { captures, cookies, ..change })
     }
 
-    /// Removes from a response what the session keeps. What came with a cookie is for nobody else, though nobody else can
+    /// Removes from a response the cookies that the session keeps. What came with one is for nobody else, though nobody else can
     /// see that any more.
     pub(super) fn conceal(&self, lines: &mut HeaderMap, route: &Route) {
-        if route.legacy.captured == Shown::Never {
-            route.legacy.capture.iter().for_each(|captured| drop(lines.remove(&captured.name)));
-        }
         let own = self.line.cookie.name();
         sightings::set(lines, route, own, |name| route.legacy.keeps(name, own), || self.store.now());
         if cookie::keep_back(lines, |line| route.legacy.vaulted(line, own).is_some()) {

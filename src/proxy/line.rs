@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::HeaderName;
+
 use super::{
     Legacy, UploadLimits,
     settings::{RouteSettings, SessionUse, Settings},
@@ -23,6 +25,8 @@ pub(super) struct Route {
     pub(super) realm: Arc<str>,
     pub(super) domain_applies: bool,
     pub(super) legacy: Legacy,
+    /// What no browser on it may see: our names, and those of captured headers.
+    pub(super) hidden: Arc<Guarded>,
 }
 
 /// An application, prepared.
@@ -65,7 +69,7 @@ impl Line {
         let older: Vec<&[u8]> = older.iter().map(Vec::as_slice).collect();
         let sealer = envelope::Sealer::new(envelope).map_err(|error| format!("a token key {error}"))?;
         let routes = settings.routes.iter().enumerate().map(|(index, route)| {
-            let prepared = Route::new(index, route, settings.cookie.scope().domain());
+            let prepared = Route::new(index, route, settings.cookie.scope().domain(), ours);
             (route.host.clone(), route.path.clone(), prepared)
         });
         let routes = Table::new(routes.collect())
@@ -127,9 +131,10 @@ impl Line {
 }
 
 impl Route {
-    fn new(index: usize, settings: &RouteSettings, domain: Option<&str>) -> Self {
+    fn new(index: usize, settings: &RouteSettings, domain: Option<&str>, ours: [&HeaderName; 3]) -> Self {
         let (realm, domain_applies) = realm(domain, settings.host.as_ref());
         let host = settings.host.as_ref().map(ToString::to_string).unwrap_or_default();
+        let hidden = Guarded::new(ours.into_iter().chain(settings.legacy.concealed()).cloned());
         Self {
             index,
             name: format!("{host}{}", settings.path.as_str()),
@@ -138,6 +143,7 @@ impl Route {
             realm: realm.into(),
             domain_applies,
             legacy: settings.legacy.clone(),
+            hidden: Arc::new(hidden),
         }
     }
 }

@@ -26,7 +26,10 @@ use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{ALLOW, CONNECTION, CONTENT_LENGTH, UPGRADE},
 };
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::{
+    body::{Body, Incoming},
+    upgrade::OnUpgrade,
+};
 use tokio_util::{sync::DropGuard, task::TaskTracker};
 use tracing::{debug, error, warn};
 
@@ -34,6 +37,7 @@ use access::Entry;
 pub use body::Download;
 use known::Known;
 pub use legacy::{Gate, Legacy, Shown};
+use line::Route;
 pub use line::{Application, Line};
 pub use rejection::{Form, Rejection};
 pub use settings::{OnStoreFailure, RouteSettings, SessionUse, Settings, UpstreamSettings};
@@ -48,7 +52,7 @@ use crate::{
     headers::{self, Peer},
     session::Handle,
     store::{Store, lane::Lanes},
-    upstream::{Fleet, Flow, Pool, ResponseBody, SendError, tunnel},
+    upstream::{Fleet, Flow, Pool, ResponseBody, SendError, Ties, tunnel},
 };
 
 /// What the shards of one process share.
@@ -258,8 +262,9 @@ impl Shard {
         self.exchange_cookies(&mut head, route, application, visitor.as_ref());
         let noted = route.legacy.note(&head);
         let (asked, upgrade) = (head.version, admitted.address(&mut head));
-        let (mut response, unread) =
-            self.send(Request::from_parts(head, upload), starter, route.upstream, entry).await?;
+        let ties = visitor.as_ref().and_then(|visitor| visitor.ties(application.audience.name()));
+        let request = Request::from_parts(head, upload);
+        let (mut response, unread) = self.send(request, starter, (route.upstream, ties), entry).await?;
         let switching = steps::take_upgrade(&mut response, upgrade)?;
         let plan = match visitor {
             None => None,
@@ -280,13 +285,13 @@ impl Shard {
         }
         Ok(match switching {
             Some(switching) => self.join(response, switching, entry.session),
-            None => self.release(response, asked).map(|body| body.giving_up(unread)),
+            None => self.release(response, asked, route).map(|body| body.giving_up(unread)),
         })
     }
 
     /// Answers an `OPTIONS` that may go no further.
     fn answer_options(&self) -> Answer {
-        let mut response = Response::new(Download::nothing(Arc::clone(&self.line)));
+        let mut response = Response::new(Download::nothing());
         *response.status_mut() = StatusCode::NO_CONTENT;
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(rejection::METHODS));
         response
@@ -294,7 +299,7 @@ impl Shard {
 
     fn reject(&self, rejection: &Rejection, form: Form, entry: &mut Entry) -> Answer {
         self.note(rejection, entry);
-        rejection.response(&entry.id, form).map(|text| Download::text(text, Arc::clone(&self.line)))
+        rejection.response(&entry.id, form).map(Download::text)
     }
 
     /// Logs and counts a rejection.
@@ -329,7 +334,7 @@ impl Shard {
         &self,
         mut request: Request<upload::Upload>,
         starter: Option<upload::Starter>,
-        upstream: usize,
+        (upstream, ties): (usize, Option<Ties<'_>>),
         entry: &mut Entry,
     ) -> Result<(Sent, Option<DropGuard>), Rejection> {
         let fate = request.body().fate();
@@ -337,7 +342,7 @@ impl Shard {
             starter.hold(&mut request);
         }
         let begun = Instant::now();
-        let sent = self.pools[upstream].send(request).await;
+        let sent = self.pools[upstream].send(request, ties).await;
         entry.waited_for_upstream(begun);
         match (sent, fate.fault()) {
             (Ok(response), _) => Ok((response, starter.map(upload::Starter::answered))),
@@ -346,14 +351,18 @@ impl Shard {
         }
     }
 
-    fn release(&self, mut response: Sent, asked: Version) -> Answer {
-        let line = Arc::clone(&self.line);
+    fn release(&self, mut response: Sent, asked: Version, route: &Route) -> Answer {
         *response.version_mut() = Version::HTTP_11;
         let has_length = || response.headers().contains_key(CONTENT_LENGTH);
         if response.status() == StatusCode::NOT_MODIFIED && asked < Version::HTTP_2 && has_length() {
-            return response.map(|_| Download::withheld(line));
+            return response.map(|_| Download::withheld());
         }
-        response.map(|body| Download::from_application(body, line))
+        // HTTP/1.0 has no chunks: only the end of the connection tells where such a body ends. hyper must not promise
+        // to keep it.
+        if asked < Version::HTTP_11 && response.body().size_hint().exact().is_none() {
+            *response.version_mut() = Version::HTTP_10;
+        }
+        response.map(|body| Download::from_application(body, &route.hidden))
     }
 
     /// Releases a `101`, and the bytes behind it.
@@ -370,6 +379,6 @@ impl Shard {
         head.version = Version::HTTP_11;
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, protocol);
-        Response::from_parts(head, Download::nothing(Arc::clone(&self.line)))
+        Response::from_parts(head, Download::nothing())
     }
 }

@@ -30,6 +30,7 @@ use crate::{
         Handle, Timestamp,
         change::{Change, Intent},
         control::Control,
+        homes::Served,
         policy::{Create, On5xx},
         record::{Record, Standing},
         settle::{CookieStep, Outcome, Plan, Reach, Step},
@@ -39,6 +40,7 @@ use crate::{
         commit::{Presented, Request, Saved, Session, commit},
         index::revoke,
     },
+    upstream::{ServedBy, Ties},
 };
 
 /// Of several cookies with our name, so many authentic ones are looked up.
@@ -231,6 +233,7 @@ impl Shard {
         if !status.is_server_error() || self.line.policy.on_5xx == On5xx::Save {
             let change = self.overhear(envelope::open(lines, settings, rights)?, lines, (route, application), asked)?;
             let ends = asked.ends && (status.is_success() || status.is_redirection());
+            let change = change.served_by(served(response, application));
             return Ok(if ends { change.ending() } else { change });
         }
         let endings = envelope::open_endings(lines, settings, rights).unwrap_or_else(|error| {
@@ -304,10 +307,10 @@ impl Shard {
     pub(super) fn clean<B>(&self, response: &mut Response<B>, route: &Route) {
         let name = self.line.cookie.name();
         let lines = response.headers_mut();
-        self.line.ours.strip(lines);
+        route.hidden.strip(lines);
         self.conceal(lines, route);
         headers::strip_response_hop_by_hop(lines, &self.line.ours);
-        headers::strip_announcements(lines, &self.line.ours);
+        headers::strip_announcements(lines, &route.hidden);
         if cookie::keep_back(lines, |line| cookie::covers_set_cookie(line, name)) {
             warn!(target: "cloakroom::proxy", route = &*route.name, "the application set a cookie of our name; it is removed");
         }
@@ -337,6 +340,10 @@ impl Admitted {
     pub(super) fn address(self, head: &mut Parts) -> Option<OnUpgrade> {
         let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         head.uri = Uri::from(path);
+        if head.uri.path().is_empty() {
+            // Of `http://host#fragment` there was a path, and nothing in it.
+            head.uri = Uri::from_static("/");
+        }
         head.version = Version::HTTP_11;
         head.headers.insert(HOST, self.authority.header().clone());
         let (protocol, browser) = self.upgrade?;
@@ -366,6 +373,16 @@ impl Visitor {
         }
     }
 
+    /// What ties the request to a server of this upstream.
+    pub(super) fn ties(&self, upstream: &str) -> Option<Ties<'_>> {
+        match &self.presented {
+            Presented::Loaded(session) => {
+                Some(Ties { session: session.handle.as_str().as_bytes(), home: session.record.homes.at(upstream) })
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the store could not say who it is.
     pub(super) fn is_unknown(&self) -> bool {
         matches!(self.presented, Presented::Unavailable)
@@ -378,6 +395,12 @@ impl Visitor {
             _ => None,
         }
     }
+}
+
+/// Who answered, if the session is to stay there.
+fn served<B>(response: &Response<B>, application: &Application) -> Option<Served> {
+    let ServedBy(server) = response.extensions().get()?;
+    Some(Served { upstream: application.audience.name().into(), server: Arc::clone(server) })
 }
 
 /// On a `101`: both sides and the protocol.

@@ -14,7 +14,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, StatusCode, header::EXPECT, request::Parts};
+use http::{
+    Request, StatusCode,
+    header::{CONTENT_LENGTH, EXPECT},
+    request::Parts,
+};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
@@ -102,6 +106,10 @@ pub(super) fn accept(
     }
     let upload = Upload::new(body, Arc::clone(line));
     if !upload.is_end_stream() {
+        // On HTTP/2 nothing may be announced and something come: the application must not take it for whole before.
+        if head.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0") {
+            head.headers.remove(CONTENT_LENGTH);
+        }
         headers::frame_unknown_length(&mut head.headers);
         if expectation == Expectation::Continue {
             return Ok((upload, Some(Starter::default())));

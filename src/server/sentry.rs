@@ -17,9 +17,10 @@ use std::{
     time::Duration,
 };
 
+use futures_util::task::AtomicWaker;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 use tracing::debug;
 
@@ -32,6 +33,8 @@ const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nHost: stand-in\r\n\r\n";
 const STAND_IN_FOR_HEAD: &[u8] = b"HEAD / HTTP/1.1\r\nHost: stand-in\r\n\r\n";
 /// How long a client that was refused in the middle of its request may take to read why.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long it takes to see that a client has sent nothing more.
+const GLANCE: Duration = Duration::from_millis(5);
 
 /// What the sentry and the service of one connection know of each other.
 pub(super) struct Watch<S> {
@@ -40,14 +43,16 @@ pub(super) struct Watch<S> {
     begun: AtomicU64,
     answered: AtomicU64,
     switched: AtomicBool,
+    /// The parser, while bytes wait here for an answer: no byte that may still come would wake it.
+    parser: AtomicWaker,
     given_up: AtomicBool,
     /// Between two requests, and nothing of either was read.
     between: AtomicBool,
     /// Some of an answer may not have reached the socket.
     owing: AtomicBool,
     resting: AtomicBool,
-    /// The socket, if the client was still sending when the parser was done with it, or the connection rests.
-    left: Mutex<Option<S>>,
+    /// The socket, when the parser is done with it, and how long to wait whether the client is still sending.
+    left: Mutex<Option<(S, Duration)>>,
 }
 
 impl<S> Watch<S> {
@@ -57,6 +62,7 @@ impl<S> Watch<S> {
             begun: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             switched: AtomicBool::new(false),
+            parser: AtomicWaker::new(),
             given_up: AtomicBool::new(false),
             between: AtomicBool::new(false),
             owing: AtomicBool::new(false),
@@ -75,6 +81,7 @@ impl<S> Watch<S> {
     pub(super) fn answered(&self, switched: bool) {
         self.switched.fetch_or(switched, Relaxed);
         self.answered.fetch_add(1, Relaxed);
+        self.parser.wake();
     }
 
     /// The client has used up its time: a head that it began is refused when the connection is polled next, and to the
@@ -93,10 +100,10 @@ impl<S> Watch<S> {
 
     /// The socket of a connection that rests.
     pub(super) fn socket(&self) -> Option<S> {
-        if self.resting.load(Relaxed) { self.take_left() } else { None }
+        if self.resting.load(Relaxed) { self.take_left().map(|(stream, _)| stream) } else { None }
     }
 
-    fn take_left(&self) -> Option<S> {
+    fn take_left(&self) -> Option<(S, Duration)> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -105,14 +112,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
     /// Reads on for a moment what the client still sends: a connection that is closed before is reset, and our last
     /// answer with it.
     pub(super) async fn say_farewell(&self) {
-        if let Some(mut stream) = self.take_left() {
+        let Some((mut stream, patience)) = self.take_left() else { return };
+        let (end, mut waste) = (Instant::now() + FAREWELL, [0; 4096]);
+        let glance = async {
+            let _ = stream.shutdown().await;
+            stream.read(&mut waste).await
+        };
+        if let Ok(Ok(1..)) = timeout(patience, glance).await {
             debug!(target: "cloakroom::server", "a client was still sending when its last answer was given");
-            let mut waste = [0; 4096];
-            let drain = async {
-                let _ = stream.shutdown().await;
-                while matches!(stream.read(&mut waste).await, Ok(1..)) {}
-            };
-            let _ = timeout(FAREWELL, drain).await;
+            let drain = async { while matches!(stream.read(&mut waste).await, Ok(1..)) {} };
+            let _ = timeout_at(end, drain).await;
         }
     }
 }
@@ -299,10 +308,14 @@ impl<S> Sentry<S> {
 
 impl<S> Drop for Sentry<S> {
     fn drop(&mut self) {
-        let is_unread = matches!(self.place, Place::Length(_) | Place::Chunked(_) | Place::Refused(_) | Place::Broken);
-        if is_unread || self.watch.resting.load(Relaxed) {
-            *self.watch.left.lock().unwrap_or_else(PoisonError::into_inner) = self.stream.take();
-        }
+        let patience = match self.place {
+            Place::Tunnel => return,
+            // Requests may have come behind the last one that is served.
+            Place::Head { .. } | Place::Switching => GLANCE,
+            Place::Length(_) | Place::Chunked(_) | Place::Refused(_) | Place::Broken => FAREWELL,
+        };
+        let left = self.stream.take().map(|stream| (stream, patience));
+        *self.watch.left.lock().unwrap_or_else(PoisonError::into_inner) = left;
     }
 }
 
@@ -317,8 +330,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sentry<S> {
                 this.cleared -= passed;
                 return Poll::Ready(Ok(()));
             }
-            if matches!(this.place, Place::Switching) && this.is_settled() {
-                continue;
+            if matches!(this.place, Place::Switching) {
+                if this.is_settled() {
+                    continue;
+                }
+                this.watch.parser.register(cx.waker());
             }
             match this.place {
                 Place::Broken => return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, ChunkFault))),

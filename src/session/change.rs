@@ -1,6 +1,6 @@
 //! What one response asks for: captured headers, its update lines and its control dictionary, decoded.
 
-use super::{capture::Capture, control::Control, patch::Patch, vault::Offer};
+use super::{capture::Capture, control::Control, homes::Served, patch::Patch, vault::Offer};
 
 /// The decoded headers of one response.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +13,8 @@ pub struct Change {
     pub cookies: Vec<Offer>,
     /// The control dictionary.
     pub control: Control,
+    /// Who answered, where that is to be remembered. Noted with a write, it is no reason for one.
+    pub served: Option<Served>,
 }
 
 /// What a change amounts to, apart from `revoke-subject`, which stands alone.
@@ -55,6 +57,12 @@ impl Change {
     /// The update lines.
     pub fn patches(&self) -> &[Patch] {
         self.update.as_deref().unwrap_or_default()
+    }
+
+    /// The same, said by this server.
+    #[must_use]
+    pub fn served_by(self, served: Option<Served>) -> Self {
+        Self { served, ..self }
     }
 
     /// What a `5xx` answer may still do: end the session and revoke (contract section 5).
@@ -106,6 +114,7 @@ mod tests {
                 cookies: Vec::new(),
                 update: update.map(|text| vec![Patch::parse(text.as_bytes()).unwrap()]),
                 control: Control::parse([control.as_bytes()]).unwrap(),
+                served: None,
             };
             assert_eq!(change.intent(), intent, "{update:?} {control}");
         }
@@ -129,6 +138,7 @@ mod tests {
             cookies: Vec::new(),
             update,
             control: Control::parse([control.as_bytes()]).unwrap(),
+            served: None,
         };
         for (change, intent) in [
             (said("", None), Intent::Write),

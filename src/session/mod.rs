@@ -3,12 +3,13 @@
 //!
 //! Reading order: [`ticket`] what the browser carries, [`record`] what the store keeps, [`document`] and
 //! [`patch`] the data and its changes, [`control`] the verbs, [`rights`] who may say them, [`capture`] and [`vault`]
-//! what an application that stays unmodified says without knowing it, [`policy`] the configured rules, [`mod@settle`] the decision table; [`root`] derives keys.
+//! what an application that stays unmodified says without knowing it, [`homes`] the servers that keep it, [`policy`] the configured rules, [`mod@settle`] the decision table; [`root`] derives keys.
 
 pub mod capture;
 pub mod change;
 pub mod control;
 pub mod document;
+pub mod homes;
 pub mod patch;
 pub mod policy;
 pub mod record;

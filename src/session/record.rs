@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 pub use codec::RecordError;
 use codec::{LIVE, TOMBSTONE, stamp};
 
-use super::{Policy, Timestamp, ticket::SecretHash, vault::Jar};
+use super::{Policy, Timestamp, homes::Homes, ticket::SecretHash, vault::Jar};
 
 /// Length of a [`Stamp`] in bytes.
 pub const STAMP_LEN: usize = 34;
@@ -79,6 +79,8 @@ pub struct Record {
     pub subject: Option<String>,
     /// The application's own cookies.
     pub vault: Jar,
+    /// Which servers keep it.
+    pub homes: Homes,
     /// The data: a JSON object, compact, every scalar as it was sent.
     pub data: Box<str>,
 }
@@ -252,7 +254,10 @@ pub(super) fn joined(nonce: Nonce, mut writes: Vec<Nonce>) -> Vec<Nonce> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::vault::{Offer, Renewal};
+    use crate::session::{
+        homes::Served,
+        vault::{Offer, Renewal},
+    };
 
     const DAY: u64 = 86_400_000;
 
@@ -269,6 +274,7 @@ mod tests {
             persistent: false,
             subject: Some("ada \u{1f980}".into()),
             vault: Jar::default(),
+            homes: Homes::default(),
             data: r#"{"n":1.10,"big":12345678901234567890123,"$serde_json::private::RawValue":"1","e":1e400}"#.into(),
         }
     }
@@ -285,12 +291,22 @@ mod tests {
             expires: Some(Timestamp(9)),
             renewal: Renewal::Rotates,
         });
+        let mut kept = record();
+        kept.homes.note(&Served { upstream: "app".into(), server: "unix:/run/\u{e9}.sock".into() });
         let bare = Record { subject: None, retired: vec![], writes: vec![Nonce(0)], data: "{}".into(), ..record() };
         let tombstone = Tombstone { version: 9, writes: vec![Nonce(1), Nonce(2)], retired: record().retired };
-        for stored in [Stored::Live(rich), Stored::Live(guarded), Stored::Live(bare), Stored::Tombstone(tombstone)] {
+        for stored in [rich, guarded, kept, bare].map(Stored::Live).into_iter().chain([Stored::Tombstone(tombstone)]) {
             assert_eq!(Stored::decode(&stored.encode()).unwrap(), stored);
             assert_eq!(Stamp::of(&stored.encode()), Some(stored.stamp()));
         }
+    }
+
+    /// Records of versions before `affinity` have none, and one that needs none is as they wrote it.
+    #[test]
+    fn a_record_without_homes_is_as_it_always_was() {
+        let text = Stored::Live(record()).encode();
+        assert!(!text.windows(7).any(|part| part == b"\"homes\""));
+        assert_eq!(Stored::decode(&text).unwrap(), Stored::Live(record()));
     }
 
     #[test]

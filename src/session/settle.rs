@@ -13,6 +13,7 @@ use super::{
     Policy, Ticket, Timestamp,
     change::{Change, Intent},
     control::{Control, Timer},
+    homes::Homes,
     policy::Create,
     record::{self, Nonce, Record, Standing, Stored, Tombstone},
     ticket::{Locator, Secret},
@@ -131,7 +132,7 @@ pub fn settle_held(stored: Option<&Stored>, change: &Change, context: &Context<'
     if next == *base {
         return Ok(UNCHANGED);
     }
-    Ok(Plan { store: Step::Change(saved(next, context)), cookie: CookieStep::Keep, outcome: Outcome::Updated })
+    Ok(Plan { store: Step::Change(saved(next, change, context)), cookie: CookieStep::Keep, outcome: Outcome::Updated })
 }
 
 fn create(change: &Change, context: &Context<'_>) -> Result<Plan, Refusal> {
@@ -145,7 +146,11 @@ fn replace(loaded: &Loaded<'_>, change: &Change, context: &Context<'_>) -> Resul
     let made = newborn(live.map(|old| old.version), change, context)?;
     let Some((ticket, write)) = made else { return Ok(end(loaded.stored, context)) };
     let cookie = issue(&ticket, &write.stored, context);
-    Ok(Plan { store: Step::Recreate(buried(live?, context), ticket, write), cookie, outcome: Outcome::Destroyed })
+    Ok(Plan {
+        store: Step::Recreate(Box::new(buried(live?, context)), ticket, write),
+        cookie,
+        outcome: Outcome::Destroyed,
+    })
 }
 
 /// Log-out wins: it ends the session also if the session was rotated meanwhile. What has ended stays ended quietly.
@@ -181,7 +186,7 @@ fn amend(loaded: &Loaded<'_>, change: &Change, context: &Context<'_>) -> Result<
         next.secret = context.fresh.secret.hash();
         ticket.secret = context.fresh.secret.clone();
     }
-    let write = saved(next, context);
+    let write = saved(next, change, context);
     let cookie = if rotated || retold { issue(&ticket, &write.stored, context) } else { CookieStep::Keep };
     let outcome = if rotated { Outcome::Rotated } else { Outcome::Updated };
     Ok(Plan { store: Step::Change(write), cookie, outcome })
@@ -207,7 +212,7 @@ fn newborn(
         return Ok(None);
     }
     let ticket = Ticket { locator: context.fresh.locator.clone(), secret: context.fresh.secret.clone() };
-    let mut write = saved(made, context);
+    let mut write = saved(made, change, context);
     if let Some(fresh) = context.policy.fresh_timeout {
         write.ttl = write.ttl.min(fresh.max(SHORTEST));
     }
@@ -261,6 +266,7 @@ fn blank(context: &Context<'_>) -> Record {
         persistent: context.policy.persistent,
         subject: None,
         vault: Jar::default(),
+        homes: Homes::default(),
         data: "{}".into(),
     }
 }
@@ -272,7 +278,10 @@ fn worth_storing(made: &Record, blank: &Record, control: &Control) -> bool {
 }
 
 /// The write that makes `next` the version after the one that it was made from.
-fn saved(mut next: Record, context: &Context<'_>) -> Write {
+fn saved(mut next: Record, change: &Change, context: &Context<'_>) -> Write {
+    if let Some(served) = &change.served {
+        next.homes.note(served);
+    }
     next.version = next.version.saturating_add(1);
     next.writes = record::joined(context.fresh.nonce, next.writes);
     next.written = context.now;

@@ -73,9 +73,9 @@ impl Found {
 /// [`StoreError`]
 pub async fn page(store: &Store, cursor: Option<Cursor>, limit: usize) -> Result<Roll, StoreError> {
     store.learn_time().await?;
-    let mut roll = Roll { next: cursor, ..Roll::default() };
+    let (mut roll, mut reach) = (Roll { next: cursor, ..Roll::default() }, limit);
     for _ in 0..TURNS {
-        let page = store.scan(roll.next.as_ref(), limit).await?;
+        let page = store.scan(roll.next.as_ref(), reach).await?;
         for (handle, entry) in page.entries {
             match store.opened(&handle, entry) {
                 Ok(entry) => roll.take(store, handle, &entry),
@@ -86,6 +86,8 @@ pub async fn page(store: &Store, cursor: Option<Cursor>, limit: usize) -> Result
         if roll.next.is_none() || !roll.sessions.is_empty() {
             break;
         }
+        // Where there was nothing there is little.
+        reach = reach.saturating_mul(2).clamp(1, COUNTED.max(limit));
         tokio::task::yield_now().await;
     }
     Ok(roll)

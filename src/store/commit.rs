@@ -202,7 +202,8 @@ impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> 
             let context = self.request.context(self.store.now(), &self.fresh);
             let decision = (self.decide)(current.stored.as_ref(), &context);
             let write = match &decision {
-                Ok(Plan { store: Step::Change(write) | Step::Recreate(write, ..), .. }) => write.clone(),
+                Ok(Plan { store: Step::Change(write), .. }) => write.clone(),
+                Ok(Plan { store: Step::Recreate(end, ..), .. }) => Write::clone(end),
                 _ if current.proven || decision == Err(Refusal::Unreachable) => {
                     return Ok(Saved::new(decision?, Some((*self.handle, current.live()))));
                 }

@@ -223,6 +223,7 @@ fn life(parcel: &Parcel, now: Timestamp, policy: &Policy) -> Result<Duration, Fa
 mod tests {
     use super::*;
     use crate::session::{
+        homes::Homes,
         record::{Nonce, Record, Retired, Tombstone},
         ticket::{Locator, SecretHash},
         vault::Jar,
@@ -243,6 +244,7 @@ mod tests {
             persistent: false,
             subject: None,
             vault: Jar::default(),
+            homes: Homes::default(),
             data: "{}".into(),
         })
     }

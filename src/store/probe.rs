@@ -8,6 +8,7 @@ use std::{fmt, time::Duration};
 use super::{Depot, Store, StoreError, Swap, shelf::Shelves};
 use crate::session::{
     Handle,
+    homes::Homes,
     record::{Nonce, Record, Stored},
     ticket::{Locator, SecretHash},
     vault::Jar,
@@ -129,6 +130,7 @@ fn session(store: &Store, version: u64, subject: &str) -> Stored {
         persistent: false,
         subject: Some(subject.to_owned()),
         vault: Jar::default(),
+        homes: Homes::default(),
         data: "{}".into(),
     })
 }

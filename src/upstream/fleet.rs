@@ -1,8 +1,8 @@
 //! The servers of one upstream, for the whole process: which of them is asked next, and whether any is healthy.
 //!
 //! Servers that fail their health checks are asked by nobody; if all of them do there is nobody to ask. Servers that
-//! requests failed at are only passed over while there is another one: if all are out, they are asked all the same. An
-//! affinity would be one more wish before the others in [`Fleet::choose`], by the server's name.
+//! requests failed at are only passed over while there is another one: if all are out, they are asked all the same. A
+//! session with [`Ties`] goes where they lead, also if others have less to do.
 
 use std::{
     sync::{
@@ -15,7 +15,7 @@ use std::{
 use tracing::{info, warn};
 
 use super::{
-    Balance, SendError, Settings,
+    Balance, SendError, Settings, Ties,
     dial::dialers,
     health,
     member::{Load, Member},
@@ -77,7 +77,12 @@ impl Fleet {
     }
 
     /// The server to ask next, if there is one left.
-    pub(super) fn choose(&self, tried: Tried, has_room: impl Fn(usize) -> bool) -> Option<usize> {
+    pub(super) fn choose(
+        &self,
+        ties: Option<&Ties<'_>>,
+        tried: Tried,
+        has_room: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
         if let [only] = self.members.as_slice() {
             return (!tried.has(0) && !only.standing.is_down()).then_some(0);
         }
@@ -86,9 +91,10 @@ impl Fleet {
             let fitness = |index: usize| self.members[index].standing.fitness(now);
             let good = |index: &usize| fitness(*index).is_well();
             let left = || self.turn(start).filter(|index| !tried.has(*index));
-            let found = self.best(left().filter(good).filter(|index| has_room(*index)));
-            let found = found.or_else(|| self.best(left().filter(good)));
-            let found = found.or_else(|| self.best(left().filter(|index| fitness(*index) != Fitness::Down)));
+            let free = || self.best(left().filter(good).filter(|index| has_room(*index)));
+            let found = if ties.is_none() { free() } else { None };
+            let found = found.or_else(|| self.wanted(ties, || left().filter(good)));
+            let found = found.or_else(|| self.wanted(ties, || left().filter(|index| fitness(*index) != Fitness::Down)));
             let found = found?;
             if fitness(found) != Fitness::Trial || self.members[found].standing.take_trial(now) {
                 return Some(found);
@@ -99,6 +105,13 @@ impl Fleet {
     fn turn(&self, start: usize) -> impl Iterator<Item = usize> {
         let count = self.members.len();
         (0..count).map(move |step| start.wrapping_add(step) % count)
+    }
+
+    fn wanted<I: Iterator<Item = usize>>(&self, ties: Option<&Ties<'_>>, candidates: impl Fn() -> I) -> Option<usize> {
+        match ties {
+            Some(ties) => ties.pick(candidates, |index| &self.members[index].name),
+            None => self.best(candidates()),
+        }
     }
 
     fn best(&self, mut candidates: impl Iterator<Item = usize>) -> Option<usize> {
@@ -148,6 +161,7 @@ mod tests {
             servers: (1..=servers).map(server).collect(),
             tls: tls::Client { trust: tls::Trust::System, identity: None },
             balance,
+            affinity: true,
             protocol: Protocol::Http1,
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(1),
@@ -161,7 +175,7 @@ mod tests {
     }
 
     fn chosen(fleet: &Fleet, times: usize) -> Vec<usize> {
-        (0..times).filter_map(|_| fleet.choose(Tried::default(), |_| true)).collect()
+        (0..times).filter_map(|_| fleet.choose(None, Tried::default(), |_| true)).collect()
     }
 
     fn take_down(fleet: &Fleet, index: usize) {
@@ -198,6 +212,29 @@ mod tests {
     }
 
     #[test]
+    fn a_session_goes_to_the_server_that_keeps_it_full_or_not_while_that_may_be_asked() {
+        let fleet = fleet(3, Balance::LeastConnections);
+        let name = fleet.members[1].name.clone();
+        let ties = Ties { session: b"s", home: Some(&name) };
+        let ask = |tried| fleet.choose(Some(&ties), tried, |index| index != 1);
+        let _busy = fleet.members[1].begin();
+        assert_eq!(ask(Tried::default()), Some(1));
+        fleet.failed(&fleet.members[1], &SendError::NoSlot);
+        let other = ask(Tried::default()).expect("another one");
+        assert_ne!(other, 1);
+        assert_eq!(ask(Tried::default()), Some(other), "always the same other one");
+        let mut tried = Tried::default();
+        tried.add(other);
+        assert!(ask(tried).is_some_and(|last| last != 1 && last != other));
+        fleet.answered(&fleet.members[1]);
+        assert_eq!(ask(Tried::default()), Some(1));
+        take_down(&fleet, 1);
+        assert_eq!(ask(Tried::default()), Some(other));
+        (0..3).filter(|index| *index != 1).for_each(|index| fleet.failed(&fleet.members[index], &SendError::NoSlot));
+        assert_eq!(ask(Tried::default()), Some(other), "all others are out: they are asked all the same");
+    }
+
+    #[test]
     fn a_server_that_fails_its_checks_is_asked_by_nobody() {
         let fleet = fleet(2, Balance::RoundRobin);
         take_down(&fleet, 1);
@@ -212,7 +249,7 @@ mod tests {
     #[test]
     fn a_full_server_and_one_that_was_tried_come_last_and_never() {
         let fleet = fleet(2, Balance::RoundRobin);
-        let ask = |tried| (0..3).map(|_| fleet.choose(tried, |index| index == 1)).collect::<Vec<_>>();
+        let ask = |tried| (0..3).map(|_| fleet.choose(None, tried, |index| index == 1)).collect::<Vec<_>>();
         assert_eq!(ask(Tried::default()), [Some(1), Some(1), Some(1)]);
         let mut tried = Tried::default();
         tried.add(1);

@@ -22,6 +22,7 @@ pub(super) trait Spare: Send + Sync {
 /// One server.
 pub(super) struct Member {
     pub(super) server: Server,
+    pub(super) name: Arc<str>,
     pub(super) authority: HeaderValue,
     pub(super) dialer: Dialer,
     pub(super) standing: Standing,
@@ -39,6 +40,7 @@ impl Member {
     pub(super) fn new(dialer: Dialer, settings: &Settings) -> Self {
         Self {
             server: dialer.server.clone(),
+            name: dialer.server.to_string().into(),
             authority: dialer.server.authority(),
             dialer,
             standing: Standing::default(),

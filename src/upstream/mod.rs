@@ -18,6 +18,7 @@ mod pool;
 mod server;
 mod shelf;
 mod standing;
+mod ties;
 mod tunnel;
 
 use std::{sync::Arc, time::Duration};
@@ -30,6 +31,7 @@ pub use health::Health;
 pub use pool::Pool;
 pub use server::Server;
 pub use standing::Fitness;
+pub use ties::{ServedBy, Ties};
 pub use tunnel::{Flow, tunnel};
 
 use crate::tls;
@@ -66,6 +68,8 @@ pub struct Settings {
     pub tls: tls::Client,
     /// How the next server is found.
     pub balance: Balance,
+    /// Whether a session stays on the server that answered it (`affinity`).
+    pub affinity: bool,
     /// What is spoken with them.
     pub protocol: Protocol,
     /// Bounds the making of a connection (name, address, TLS), and the wait for a free one.

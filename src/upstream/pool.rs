@@ -11,7 +11,7 @@ use http::{Request, Response};
 use tokio::time::timeout;
 
 use super::{
-    Fleet, Payload, Protocol, ResponseBody, SendError,
+    Fleet, Payload, Protocol, ResponseBody, SendError, ServedBy, Ties,
     connection::{Shared, Single},
     exchange::{Course, Line, Setback, Terms, host_of, spare},
     fleet::Tried,
@@ -45,19 +45,30 @@ impl<B: Payload> Pool<B> {
         Self { fleet: Arc::clone(fleet), shelves }
     }
 
-    /// Sends a request in origin form and waits for the head of its response.
+    /// Sends a request in origin form and waits for the head of its response. Where the upstream has affinity, `ties`
+    /// find the server, and the response has [`ServedBy`].
     ///
     /// # Errors
     /// [`SendError`]
-    pub async fn send(&self, mut request: Request<B>) -> Result<Response<ResponseBody<B>>, SendError> {
+    pub async fn send(
+        &self,
+        mut request: Request<B>,
+        ties: Option<Ties<'_>>,
+    ) -> Result<Response<ResponseBody<B>>, SendError> {
         let settings = &self.fleet.settings;
+        let ties = ties.filter(|_| settings.affinity);
         let terms = Terms { host: host_of(&request, settings.preserve_host), patience: settings.response_timeout };
         let (mut tried, mut repeats, mut last) = (Tried::default(), REPEATS, SendError::NoServer);
         for _ in 0..SERVERS {
-            let Some(at) = self.fleet.choose(tried, |index| self.has_room(index)) else { break };
+            let Some(at) = self.fleet.choose(ties.as_ref(), tried, |index| self.has_room(index)) else { break };
             tried.add(at);
             match self.ask(&self.shelves[at], request, terms, &mut repeats).await {
-                Ok(response) => return Ok(response),
+                Ok(mut response) => {
+                    if settings.affinity {
+                        response.extensions_mut().insert(ServedBy(Arc::clone(&self.shelves[at].member.name)));
+                    }
+                    return Ok(response);
+                }
                 Err(Setback { error, again: Some(again), .. }) => (last, request) = (error, *again),
                 Err(setback) => return Err(setback.error),
             }
@@ -260,6 +271,7 @@ mod tests {
             servers: vec![Server::Unix(path.to_owned())],
             tls: tls::Client { trust: tls::Trust::System, identity: None },
             balance: Balance::RoundRobin,
+            affinity: false,
             protocol: Protocol::Http1,
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(20),
@@ -305,7 +317,7 @@ mod tests {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
             stream
         };
-        let (response, _stream) = tokio::join!(pool.send(request), application);
+        let (response, _stream) = tokio::join!(pool.send(request, None), application);
         drop(response.unwrap());
         pool.shelves[0].has_some()
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Answer, Ask, Backend, Browser, Connection, Framing, Proxy, Store, let_pass, world};
+use crate::support::{Answer, Ask, Backend, Browser, Connection, Framing, Gate, Proxy, Store, let_pass, world};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -233,6 +233,31 @@ fn an_answer_other_than_101_makes_no_tunnel() {
             assert_eq!(connection.reply("GET").expect("an answer").passed(200).text(), "plain");
             assert!(backend.heard().contains(&"GET /next HTTP/1.1".to_owned()));
         }
+    });
+}
+
+/// What came behind such a request waits for its answer, in whatever state the parser was meanwhile.
+#[test]
+fn a_request_behind_a_wish_to_upgrade_is_served_after_it() {
+    world(Store::Memory, |w| {
+        let gate = Gate::new();
+        let held = gate.clone();
+        let backend = Backend::start(move |heard| {
+            if heard.headers.first("upgrade").is_some() {
+                held.pass();
+            }
+            heard.ok("plain")
+        });
+        let mut connection = upgrading(
+            &w.proxy_with(&format!("limits.head_timeout = \"10m\"\nupstreams.app.servers = [{:?}]", backend.url())),
+            "Connection: upgrade\r\nUpgrade: websocket\r\n\r\nGET /next HTTP/1.1\r\nHost: localhost\r\n",
+        );
+        gate.arrived();
+        gate.release();
+        for _ in 0..2 {
+            assert_eq!(connection.reply("GET").expect("an answer").passed(200).text(), "plain");
+        }
+        assert_eq!(backend.heard(), ["GET / HTTP/1.1", "GET /next HTTP/1.1"]);
     });
 }
 

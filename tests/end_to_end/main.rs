@@ -3,6 +3,7 @@
 //! global invariants against every one of them.
 
 mod admin;
+mod affinity;
 mod answers;
 mod balance;
 mod caches;

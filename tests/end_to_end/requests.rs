@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::support::{Answer, Ask, Gate, Proxy, Store, Wire, World, let_pass, until, world};
+use crate::support::{Answer, Ask, Backend, Gate, Proxy, Store, Wire, World, let_pass, until, world};
 
 const WAITING: &str = "POST /wait HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
 
@@ -274,6 +274,53 @@ fn trailers_of_a_request_pass_where_they_are_announced() {
             assert_eq!(seen.trailers.iter().collect::<Vec<_>>(), wanted);
             assert_eq!((seen.headers.first("x-t"), seen.body.as_slice()), (None, &b"abc"[..]));
         }
+    });
+}
+
+/// A connection that is closed while bytes are unread is reset, and then the answer before them may be lost.
+#[test]
+fn an_answer_is_not_lost_because_more_was_sent_behind_its_request() {
+    world(Store::Memory, |w| {
+        let mut connection = w.proxy().connect();
+        let ask = format!(
+            "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Script: {}\r\n\r\n",
+            w.expect(Answer::ok())
+        );
+        connection.send(ask.as_bytes()).expect("sending");
+        connection.send(&b"GET /behind HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(5_000)).expect("sending");
+        assert_eq!(connection.reply("GET").expect("an answer").status, 200);
+        assert!(!connection.has_more().expect("an orderly end"), "nothing comes after it");
+        connection.send(b"more").expect("a connection that was not reset");
+    });
+}
+
+/// A URL may end behind its host, and its fragment is for nobody.
+#[test]
+fn a_target_without_a_path_asks_for_the_root() {
+    world(Store::Memory, |w| {
+        for (target, wanted) in [("", "/"), ("?q", "/?q"), ("#f", "/"), ("#/f?q", "/"), ("?q#f", "/?q")] {
+            let (mut connection, key) = (w.proxy().connect(), w.expect(Answer::ok()));
+            let head = format!("GET http://localhost{target} HTTP/1.1\r\nHost: localhost\r\nX-Script: {key}\r\n\r\n");
+            connection.send(head.as_bytes()).expect("sending");
+            assert_eq!(connection.reply("GET").expect("an answer").status, 200, "{target}");
+            assert_eq!(w.upstream.seen(&key).expect("the request").target, wanted, "{target}");
+        }
+    });
+}
+
+/// A body whose end nobody knows ends with its connection there.
+#[test]
+fn http_1_0_is_not_told_that_the_connection_goes_on_where_only_its_end_ends_the_body() {
+    world(Store::Memory, |w| {
+        let backend = Backend::start(|heard| {
+            heard.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+        });
+        let mut connection = w.proxy_with(&format!("upstreams.app.servers = [{:?}]", backend.url())).connect();
+        connection.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").expect("sending");
+        let answer = connection.bytes(b"\r\n\r\nok").expect("an answer");
+        let answer = String::from_utf8(answer).expect("text").to_ascii_lowercase();
+        assert!(!answer.contains("keep-alive") && !answer.contains("chunked"), "{answer}");
+        assert!(!connection.has_more().expect("an orderly end"));
     });
 }
 

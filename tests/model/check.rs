@@ -245,7 +245,8 @@ const UNSEEN: SecretHash = SecretHash([0; 32]);
 fn written(done: &Done) -> Option<(&Done, &Plan, &Stored)> {
     let plan = &done.saved()?.as_ref().ok()?.plan;
     match &plan.store {
-        Step::Change(write) | Step::Recreate(write, ..) => Some((done, plan, &write.stored)),
+        Step::Change(write) => Some((done, plan, &write.stored)),
+        Step::Recreate(end, ..) => Some((done, plan, &end.stored)),
         Step::Keep | Step::Create(..) => None,
     }
 }

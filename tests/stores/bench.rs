@@ -352,6 +352,7 @@ pub(crate) fn live(version: u64, data: &str) -> Stored {
         persistent: false,
         subject: None,
         vault: cloakroom::session::vault::Jar::default(),
+        homes: cloakroom::session::homes::Homes::default(),
         data: data.into(),
     })
 }

@@ -5,6 +5,7 @@
 
 mod acknowledgements;
 mod bench;
+mod census;
 mod clock;
 mod commits;
 mod double;

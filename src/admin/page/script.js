@@ -239,8 +239,12 @@ function list(sessions) {
 }
 
 async function load(query, number) {
-  const page = await json("/v1/sessions?" + new URLSearchParams({ limit: "50", ...query }));
-  if (number !== search) return 0;
+  let page = { sessions: [], next: query.cursor ?? null, unreadable: 0 };
+  do { // A page may be empty and not be the last.
+    const place = page.next === null ? {} : { cursor: page.next };
+    page = await json("/v1/sessions?" + new URLSearchParams({ limit: "50", ...query, ...place }));
+    if (number !== search) return 0;
+  } while (page.sessions.length === 0 && page.next !== null);
   list(page.sessions);
   byId("more").hidden = page.next === null;
   byId("more").onclick = () => guarded(() => load({ ...query, cursor: page.next }, number));

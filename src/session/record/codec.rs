@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::value::RawValue;
 
 use super::{Nonce, PLAIN, Record, Retired, SEALED, STAMP_LEN, Stamp, Stored, Tombstone, joined};
-use crate::session::{Timestamp, ticket::SecretHash, time::millis, vault::Jar};
+use crate::session::{Timestamp, homes::Homes, ticket::SecretHash, time::millis, vault::Jar};
 
 const FORMAT: u8 = b'1';
 pub(super) const LIVE: u8 = b'L';
@@ -104,6 +104,8 @@ struct LiveBody<'a> {
     subject: Option<String>,
     #[serde(default, skip_serializing_if = "Jar::is_empty")]
     vault: Jar,
+    #[serde(default, skip_serializing_if = "Homes::is_empty")]
+    homes: Homes,
     #[serde(borrow, default, skip_serializing)]
     data: Option<&'a RawValue>,
 }
@@ -172,6 +174,7 @@ impl Record {
             persistent: body.persistent,
             subject: body.subject,
             vault: body.vault,
+            homes: body.homes,
             data: data.into(),
         })
     }
@@ -189,6 +192,7 @@ impl Record {
             persistent: self.persistent,
             subject: self.subject.clone(),
             vault: self.vault.clone(),
+            homes: self.homes.clone(),
             data: None,
         };
         let mut out = encode(&self.stamp(), mark, &body, self.data.len());

@@ -4,7 +4,7 @@
 //! {"format":"cloakroom-sessions","version":1,"time":1767225600000}
 //! {"live":{"handle":"...","version":3,"expires":...,"writes":["..."],"secret":"...","retired":[["...",...]],
 //!          "created":...,"written":...,"deadline":...,"idle":...,"persistent":true,"subject":"...",
-//!          "vault":[["upstream","name","path","value",end],...],"data":{...}}}
+//!          "vault":[["upstream","name","path","value",end],...],"homes":{"upstream":"server"},"data":{...}}}
 //! {"destroyed":{"handle":"...","version":4,"expires":...,"writes":["..."],"retired":[["...",...]]}}
 //! {"end":{"sessions":2}}
 //! ```
@@ -20,7 +20,8 @@ use serde_json::value::RawValue;
 
 use super::{Nonce, RETIRED, Record, Retired, Stored, Tombstone, WRITES};
 use crate::session::{
-    Handle, Timestamp, control::is_subject, document::Document, ticket::SecretHash, time::millis, vault::Jar,
+    Handle, Timestamp, control::is_subject, document::Document, homes::Homes, ticket::SecretHash, time::millis,
+    vault::Jar,
 };
 
 /// What the first line calls the format.
@@ -123,6 +124,8 @@ struct Live<'a> {
     subject: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Jar::is_empty")]
     vault: Jar,
+    #[serde(default, skip_serializing_if = "Homes::is_empty")]
+    homes: Homes,
     #[serde(borrow)]
     data: &'a RawValue,
 }
@@ -203,6 +206,7 @@ impl Parcel {
                     persistent: record.persistent,
                     subject: record.subject.as_deref().map(Cow::Borrowed),
                     vault: record.vault.clone(),
+                    homes: record.homes.clone(),
                     data,
                 })))
             }
@@ -243,6 +247,7 @@ impl Live<'_> {
             persistent: self.persistent,
             subject: self.subject.map(Cow::into_owned),
             vault: self.vault,
+            homes: self.homes,
             data: document(self.data.get())?.into(),
         };
         Ok(Parcel { handle: handle(&self.handle)?, stored: Stored::Live(record), expires: self.expires })
@@ -305,6 +310,10 @@ mod tests {
         vault
     }
 
+    fn homes() -> Homes {
+        serde_json::from_str(r#"{"app":"unix:/run/\u00e9.sock"}"#).unwrap()
+    }
+
     fn record() -> Record {
         Record {
             version: 3,
@@ -318,6 +327,7 @@ mod tests {
             persistent: true,
             subject: Some("ada \"\\ \u{1f980}".into()),
             vault: vault(),
+            homes: homes(),
             data: r#"{"n":1.10,"big":12345678901234567890123,"$serde_json::private::RawValue":"1","e":1e400,"ü":"\n"}"#
                 .into(),
         }
@@ -335,6 +345,7 @@ mod tests {
     fn a_parcel_reads_back_exactly_as_it_was_written() {
         let bare =
             Record { subject: None, idle: None, retired: vec![], vault: Jar::default(), data: "{}".into(), ..record() };
+        let bare = Record { homes: Homes::default(), ..bare };
         let tombstone = Tombstone { version: 9, writes: vec![Nonce(1)], retired: record().retired };
         for stored in [Stored::Live(record()), Stored::Live(bare), Stored::Tombstone(tombstone)] {
             let parcel = parcel(stored);
@@ -359,7 +370,8 @@ mod tests {
              \"writes\":[\"0000000000000005\",\"ffffffffffffffff\"],\"secret\":\"{secret}\",\
              \"retired\":[[\"{retired}\",1000]],\"created\":100,\"written\":200,\"deadline\":86400000,\
              \"idle\":1500,\"persistent\":true,\"subject\":\"ada\",\
-             \"vault\":[[\"app\",\"PHPSESSID\",\"/\",\"\\\"\\\\é\",9]],\"data\":{{\"a\":1}}}}}}"
+             \"vault\":[[\"app\",\"PHPSESSID\",\"/\",\"\\\"\\\\é\",9]],\"homes\":{{\"app\":\"unix:/run/é.sock\"}},\
+             \"data\":{{\"a\":1}}}}}}"
         );
         assert_eq!(line, wanted);
     }

@@ -23,7 +23,7 @@ pub enum Step {
     /// Compare and set the presented session.
     Change(Write),
     /// End the presented session, then make another.
-    Recreate(Write, Ticket, Write),
+    Recreate(Box<Write>, Ticket, Write),
 }
 
 /// What the browser must learn.

@@ -5,6 +5,7 @@ use super::*;
 use crate::session::{
     capture::Capture,
     document::{Document, Pointer},
+    homes::Served,
     patch::Patch,
 };
 use crate::session::{record::Retired, ticket::SecretHash};
@@ -52,7 +53,13 @@ fn change(update: Option<&str>, control: &str) -> Change {
         cookies: Vec::new(),
         update: lines.map(|lines| lines.map(|line| Patch::parse(line.as_bytes()).unwrap()).collect()),
         control: Control::parse([control.as_bytes()]).unwrap(),
+        served: None,
     }
+}
+
+/// An answer of this server of an upstream with affinity.
+fn served_by(server: &str) -> Served {
+    Served { upstream: "app".into(), server: server.into() }
 }
 
 /// A session made ten minutes ago, changed one minute ago.
@@ -69,6 +76,7 @@ fn record() -> Record {
         persistent: false,
         subject: None,
         vault: Jar::default(),
+        homes: Homes::default(),
         data: r#"{"a":1}"#.into(),
     }
 }
@@ -328,6 +336,7 @@ fn tell_record(base: &Record, next: &Record, ttl: Duration, verb: &str) -> Strin
         (next.persistent != base.persistent).then(|| format!("persistent={}", next.persistent)),
         (next.subject != base.subject).then(|| format!("subject={}", next.subject.as_deref().unwrap_or("nobody"))),
         (next.vault != base.vault).then(|| format!("vault={}", tell_vault(&next.vault))),
+        (next.homes != base.homes).then(|| format!("home={}", next.homes.at("app").unwrap_or("nowhere"))),
         (next.data != base.data).then(|| format!("data={}", next.data)),
     ];
     let head = format!("{verb} v{} ttl={}", next.version, ttl.as_secs_f64());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::session::{
     Timestamp,
+    homes::Homes,
     record::{Nonce as Mark, Record, Retired, Stamp, Tombstone},
     ticket::{Locator, SecretHash},
     vault::{Jar, Offer, Renewal},
@@ -46,6 +47,7 @@ fn live() -> Record {
         persistent: true,
         subject: Some("canary-subject".into()),
         vault: vault(),
+        homes: Homes::default(),
         data: DATA.into(),
     }
 }

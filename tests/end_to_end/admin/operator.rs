@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::description::Description;
 use crate::support::{Connection, Proxy, Reply, World};
 
-/// What stands in the file that `admin.token` names.
+/// Somebody who knows the token of a proxy, and holds every answer against the description.
 pub(super) struct Operator {
     pub(super) proxy: Arc<Proxy>,
     token: String,

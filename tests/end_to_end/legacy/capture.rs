@@ -1,7 +1,9 @@
 //! `capture`: what the application says in a header of its own is kept in the session. With `subject_from` beside it, an
 //! application that knows nothing of sessions signs its users in.
 
-use crate::support::{Answer, Ask, Gate, Store, World, every_store, latin1, until, world};
+use http::{HeaderValue, Request};
+
+use crate::support::{Answer, Ask, Gate, Http2, Piece, Reply, SCRIPT, Store, World, every_store, latin1, until, world};
 
 const CONFIG: &str = r#"
     session.subject_from = "/user/name"
@@ -98,6 +100,31 @@ fn keep_captured_leaves_the_header_in_the_response() {
         assert_eq!(reply.header("x-auth-user"), Some("ada"));
         assert_eq!(browser.data(), r#"{"user":{"name":"ada"}}"#);
     });
+}
+
+/// What comes after the body is captured by nobody, and is nothing for the browser all the same.
+#[test]
+fn the_header_is_removed_from_trailers_too_and_from_the_announcement_of_them() {
+    for (keep, left) in [("", None), (", keep_captured = true", Some("ada"))] {
+        world(Store::Memory, |w| {
+            let proxy = w.proxy_with(&CONFIG.replace("path = \"/\"", &format!("path = \"/\"{keep}")));
+            let answer = || {
+                let answer = Answer::ok().pieces([Piece::Data("body")]);
+                answer.trailer("X-Auth-User", "ada").trailer("X-Sum", "1")
+            };
+            let announced = if left.is_some() { "X-Auth-User, X-Sum" } else { "X-Sum" };
+            let seen = |reply: Reply| {
+                assert_eq!((reply.trailers.first("x-auth-user"), reply.trailers.first("x-sum")), (left, Some("1")));
+                assert_eq!(reply.header("trailer"), Some(announced));
+            };
+            seen(w.browser(&proxy).ask(Ask::get("/").header("TE", "trailers"), answer()).passed(200));
+            let mut client = Http2::plain(&proxy);
+            let request = Request::get("http://localhost/").header(SCRIPT, w.expect(answer()));
+            let mut request = request.body(()).expect("a request");
+            request.headers_mut().insert("te", HeaderValue::from_static("trailers"));
+            seen(client.ask(request).expect("an answer").passed(200));
+        });
+    }
 }
 
 #[test]

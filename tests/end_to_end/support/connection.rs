@@ -156,6 +156,11 @@ impl Connection {
         Ok(reply)
     }
 
+    /// Whether anything comes before the end of the connection.
+    pub(crate) fn has_more(&mut self) -> io::Result<bool> {
+        self.wire.has_more()
+    }
+
     /// The next piece of a body whose head was read with `head`; `None` at its end.
     pub(crate) fn piece(&mut self, framing: &mut Framing) -> io::Result<Option<Vec<u8>>> {
         self.wire.piece(framing)

@@ -260,3 +260,35 @@ fn the_vault_counts_towards_max_bytes() {
             || change(None, "idle=60"), "updated; change v4 ttl=66 idle=60"),
     ]);
 }
+
+/// The same said by a server of an upstream with affinity.
+fn at_home(server: &str, said: Change) -> Change {
+    said.served_by(Some(served_by(server)))
+}
+
+fn kept_by(server: &'static str) -> Scene {
+    Scene::with(|record| record.homes.note(&served_by(server)))
+}
+
+#[test]
+#[rustfmt::skip]
+fn the_server_that_answers_is_noted_with_a_write_and_never_asks_for_one() {
+    hold(&[
+        ("whoever creates it keeps it", Scene::nobody, || at_home("x", change(Some(r#"{"a":1}"#), "")),
+            r#"created; create v1 ttl=1860 home=x data={"a":1}; issue a new ticket"#),
+        ("also a visitor's", || Scene { create: Create::Always, ..Scene::nobody() }, || at_home("x", change(None, "")),
+            "created; create v1 ttl=1860 home=x; issue a new ticket"),
+        ("an answer alone creates nothing", Scene::nobody, || at_home("x", change(None, "")), "none"),
+        ("nor does it write", Scene::live, || at_home("x", change(None, "")), "live"),
+        ("nor does a change that changes nothing", Scene::live, || at_home("x", change(Some("{}"), "idle=default")), "live"),
+        ("one that was there before is noted with the next write", Scene::live, || at_home("x", change(None, "idle=60")),
+            "updated; change v4 ttl=66 idle=60 home=x"),
+        ("it stays", || kept_by("x"), || at_home("x", change(None, "idle=60")), "updated; change v4 ttl=66 idle=60"),
+        ("another one takes over", || kept_by("x"), || at_home("y", change(None, "idle=60")),
+            "updated; change v4 ttl=66 idle=60 home=y"),
+        ("without affinity nobody is noted or forgotten", || kept_by("x"), || change(None, "idle=60"),
+            "updated; change v4 ttl=66 idle=60"),
+        ("a session in its place is kept by whoever made it", || kept_by("x"), || at_home("y", change(Some(r#"{"b":1}"#), "destroy")),
+            r#"destroyed; bury v4 ttl=10 retired=[old+10]; create v1 ttl=1860 home=y data={"b":1}; issue a new ticket"#),
+    ]);
+}

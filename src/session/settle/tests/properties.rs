@@ -78,11 +78,12 @@ prop_compose! {
         captures in prop::collection::vec((select(vec!["/a", "/b/c", "/s/t/u"]), select(vec!["", "x", "yyyyyyyyyyyy"])), 0..3),
         cookies in prop::collection::vec(offers(), 0..3),
         control in control(),
+        served in option::of(select(vec!["http://a:80", "http://b:80"])),
     ) -> Change {
         let capture = |(place, text): (&str, &str)| Capture { place: Pointer::parse(place).unwrap(), text: text.into() };
         let captures = captures.into_iter().map(capture).collect();
         let update = lines.map(|lines| lines.iter().map(|line| Patch::parse(line.as_bytes()).unwrap()).collect());
-        Change { captures, update, cookies, control }
+        Change { captures, update, cookies, control, served: served.map(served_by) }
     }
 }
 
@@ -110,7 +111,8 @@ prop_compose! {
         let (secret, subject, data) = (secret(secret_of).hash(), subject.map(str::to_owned), data.into());
         let mut vault = Jar::default();
         offers.iter().for_each(|offer| vault.take(offer));
-        Record { version, writes, secret, retired, created, written, deadline, idle, persistent, subject, vault, data }
+        let homes = Homes::default();
+        Record { version, writes, secret, retired, created, written, deadline, idle, persistent, subject, vault, homes, data }
     }
 }
 
