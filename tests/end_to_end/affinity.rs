@@ -1,14 +1,16 @@
 //! Contract 6, last line: with `affinity` a session stays on the server that first answered it, as long as that is healthy.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::support::{Answer, Ask, Backend, Browser, Proxy, Store, World, every_store, until, world};
 
 /// A server that answers its name, and at `/write` changes the session.
 fn server(name: &'static str) -> Backend {
+    static WRITES: AtomicU64 = AtomicU64::new(0);
     Backend::start(move |heard| {
         let update = match heard.path() {
-            "/write" => format!("X-Session-Update: {{\"n\":\"{:p}\"}}\r\n", &heard.first),
+            "/write" => format!("X-Session-Update: {{\"n\":{}}}\r\n", WRITES.fetch_add(1, Ordering::Relaxed)),
             _ => String::new(),
         };
         heard.send(&format!("HTTP/1.1 200 OK\r\n{update}Content-Length: {}\r\n\r\n{name}", name.len()))
@@ -107,7 +109,7 @@ fn a_server_that_fails_its_health_checks_loses_its_sessions_to_another() {
     world(Store::Memory, |w| {
         let well = Arc::new(std::sync::atomic::AtomicBool::new(true));
         let state = well.clone();
-        let ill = Backend::start(move |heard| match (heard.path(), state.load(std::sync::atomic::Ordering::SeqCst)) {
+        let ill = Backend::start(move |heard| match (heard.path(), state.load(Ordering::SeqCst)) {
             ("/health", false) => heard.send("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"),
             ("/write", _) => {
                 heard.send("HTTP/1.1 200 OK\r\nX-Session-Update: {\"n\":1}\r\nContent-Length: 3\r\n\r\nill")
@@ -123,10 +125,10 @@ fn a_server_that_fails_its_health_checks_loses_its_sessions_to_another() {
         };
         let browser = until("a session on that server", kept);
         assert_eq!(keeper(&browser), "ill");
-        well.store(false, std::sync::atomic::Ordering::SeqCst);
+        well.store(false, Ordering::SeqCst);
         until("the check to fail", || (asked(&browser, "/") == "b").then_some(()));
         assert_eq!(keeper(&browser), "b");
-        well.store(true, std::sync::atomic::Ordering::SeqCst);
+        well.store(true, Ordering::SeqCst);
         until("the server to be well again", || (asked(&browser, "/") == "ill").then_some(()));
         assert_eq!(keeper(&browser), "ill", "nothing was written meanwhile: it still has the session");
     });
