@@ -21,7 +21,6 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use tokio::signal::unix::SignalKind;
 
 use crate::{config, telemetry};
 
@@ -29,8 +28,8 @@ use crate::{config, telemetry};
 const UNAVAILABLE: u8 = 69;
 const NO_PERMISSION: u8 = 77;
 const CONFIGURATION: u8 = 78;
-/// Shells say so of a process that a signal ended: 128 and the signal's number.
-const BY_SIGNAL: i32 = 128;
+/// Shells say so of a process that `SIGINT` ended.
+const INTERRUPTED: u8 = 130;
 
 /// A reverse proxy that adds sessions to services that have none.
 #[derive(Debug, Parser)]
@@ -132,8 +131,8 @@ enum Failure {
     Unavailable(String),
     /// Who is asked refuses.
     NoPermission(String),
-    /// A second signal of this kind came while requests were finishing.
-    CutOff(SignalKind),
+    /// `SIGINT` came while requests were finishing.
+    CutOff,
 }
 
 impl Failure {
@@ -143,7 +142,7 @@ impl Failure {
             Self::Run(_) => 1,
             Self::Unavailable(_) => UNAVAILABLE,
             Self::NoPermission(_) => NO_PERMISSION,
-            Self::CutOff(signal) => u8::try_from(BY_SIGNAL + signal.as_raw_value()).unwrap_or(1),
+            Self::CutOff => INTERRUPTED,
         }
     }
 }
@@ -155,7 +154,7 @@ impl std::fmt::Display for Failure {
             Self::Argument(problem) | Self::Run(problem) | Self::Unavailable(problem) | Self::NoPermission(problem) => {
                 f.write_str(problem)
             }
-            Self::CutOff(_) => f.write_str("asked to end a second time; the requests under way were cut off"),
+            Self::CutOff => f.write_str("interrupted; the requests under way were cut off"),
         }
     }
 }

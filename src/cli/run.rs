@@ -1,5 +1,5 @@
-//! `cloakroom run`: settings → listeners → server, until a signal says stop (at once if it
-//! says so twice); the settings anew when one says so.
+//! `cloakroom run`: settings → listeners → server, until a signal says stop (at once if
+//! somebody at the terminal says so again); the settings anew when one says so.
 
 use std::{fmt::Display, path::PathBuf};
 
@@ -123,18 +123,11 @@ pub(super) async fn begin(loaded: Loaded) -> Result<(Server, Vec<Address>, Order
     Ok((server, addresses, orders))
 }
 
-/// Ends in order, or at once when that is asked for again.
+/// Ends in order, or at once when somebody at the terminal loses patience.
 pub(super) async fn end(server: Server, orders: &mut Orders) -> Result<(), Failure> {
-    let again = async {
-        loop {
-            if let Order::End(signal) = orders.next().await {
-                return signal;
-            }
-        }
-    };
     tokio::select! {
         () = server.drain() => Ok(()),
-        signal = again => Err(Failure::CutOff(signal)),
+        () = orders.interrupted() => Err(Failure::CutOff),
     }
 }
 
@@ -144,7 +137,7 @@ pub(super) enum Order {
     /// `SIGHUP`
     Renew,
     /// `SIGTERM` or `SIGINT`
-    End(SignalKind),
+    End,
 }
 
 /// `SIGXFSZ`: a file may not grow beyond the limit of this process.
@@ -171,9 +164,14 @@ impl Orders {
 
     pub(super) async fn next(&mut self) -> Order {
         tokio::select! {
-            _ = self.terminate.recv() => Order::End(SignalKind::terminate()),
-            _ = self.interrupt.recv() => Order::End(SignalKind::interrupt()),
+            _ = self.terminate.recv() => Order::End,
+            _ = self.interrupt.recv() => Order::End,
             _ = self.hang_up.recv() => Order::Renew,
         }
+    }
+
+    /// Only `SIGINT`: whoever supervises a process sends its `SIGTERM` again without meaning more by it.
+    async fn interrupted(&mut self) {
+        self.interrupt.recv().await;
     }
 }

@@ -95,34 +95,48 @@ fn what_does_not_finish_in_time_is_cut_off() {
 
 /// As a shell tells it of a process that a signal ended: 128 and the signal's number. What was acknowledged stays.
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn an_interrupt_cuts_the_end_short() {
     world(Store::File, |w| {
         let proxy = w.proxy_with("drain.delay = \"1s\"");
         let browser = w.browser(&proxy);
-        for (code, turn) in [(143, 1), (130, 2), (143, 3)] {
+        for turn in 1..3 {
             browser.update(&format!(r#"{{"n":{turn}}}"#));
             let gate = Gate::new();
             let exchange = browser.open(Ask::get("/"), Answer::ok().after(&gate));
             gate.arrived();
             let begun = Instant::now();
             proxy.ask_to_end();
-            if turn == 3 {
+            if turn == 1 {
                 until("/readyz to turn", || (readiness(&proxy) == 503).then_some(()));
             } else {
                 until("no new connections", || proxy.try_connect().err());
             }
-            if code == 130 {
-                proxy.interrupt()
-            } else {
-                proxy.ask_to_end()
-            }
-            proxy.ended_with(code);
+            proxy.interrupt();
+            proxy.ended_with(130);
             assert!(begun.elapsed() < Duration::from_secs(10), "{:?} of 30 s", begun.elapsed());
             assert!(exchange.into_connection().head().is_err());
             gate.release();
             proxy.restart();
             assert_eq!(browser.data(), format!(r#"{{"n":{turn}}}"#).as_str());
         }
+    });
+}
+
+/// Whoever supervises a process may send its signal again.
+#[test]
+fn to_be_asked_to_end_again_changes_nothing() {
+    world(Store::Memory, |w| {
+        let proxy = w.proxy();
+        let gate = Gate::new();
+        let exchange = w.browser(&proxy).open(Ask::get("/"), Answer::ok().body("whole").after(&gate));
+        gate.arrived();
+        proxy.ask_to_end();
+        until("no new connections", || proxy.try_connect().err());
+        proxy.ask_to_end();
+        gate.release();
+        assert_eq!(exchange.reply().passed(200).text(), "whole");
+        proxy.ask_to_end();
+        proxy.ended();
     });
 }
 
