@@ -10,6 +10,7 @@ from draft import Answered, Breaks, Chunked, Draft, Length, Passes
 from sound import COOKIES, HOSTS, PATHS, QUERIES, SPOOFED, VALUES, some_bytes
 from wire import Answer, Ended
 
+OVER = h2.events.StreamEnded | h2.events.StreamReset
 METHODS = ["GET", "GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH", "REPORT"]
 
 
@@ -42,6 +43,7 @@ class Connection2:
             header_encoding="latin-1", validate_outbound_headers=False, normalize_outbound_headers=False
         )
         self.state = h2.connection.H2Connection(config)
+        self.events = []
         self.state.initiate_connection()
         self.flush()
 
@@ -49,7 +51,20 @@ class Connection2:
         self.socket.close()
 
     def flush(self):
-        self.socket.sendall(self.state.data_to_send())
+        try:
+            self.socket.sendall(self.state.data_to_send())
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise Ended(b"") from error
+
+    def receive(self):
+        try:
+            data = self.socket.recv(65536)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            raise Ended(b"")
+        self.events.extend(self.state.receive_data(data))
+        self.flush()
 
     def ask(self, sent):
         """The answer; None if the stream was reset.
@@ -68,6 +83,11 @@ class Connection2:
         left = sent.body
         while left or not sent.trailers:
             room = min(self.state.local_flow_control_window(stream), self.state.max_outbound_frame_size)
+            if left and not room:
+                self.receive()
+                if any(isinstance(event, OVER) and event.stream_id == stream for event in self.events):
+                    return
+                continue
             piece, left = left[:room], left[room:]
             self.state.send_data(stream, piece, end_stream=not left and not sent.trailers)
             self.flush()
@@ -79,11 +99,8 @@ class Connection2:
     def read_answer(self, stream):
         status, fields, body = 0, {}, b""
         while True:
-            data = self.socket.recv(65536)
-            if not data:
-                raise Ended(b"")
-            for event in self.state.receive_data(data):
-                match event:
+            while self.events:
+                match event := self.events.pop(0):
                     case h2.events.ResponseReceived(stream_id=id) if id == stream:
                         fields = dict(event.headers)
                         status = int(fields[":status"])
@@ -98,6 +115,7 @@ class Connection2:
                     case h2.events.ConnectionTerminated():
                         raise Ended(b"")
             self.flush()
+            self.receive()
 
 
 def pseudo(method="GET", path="/", authority="differential.test"):
