@@ -10,12 +10,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use super::forwarded_element::{address, write, write_address, write_node};
+use super::introduction::Introduction;
 use super::names::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, is_claim, is_claim_lookalike};
 use super::scheme::{Scheme, SchemePolicy, scheme_of};
 use super::{joined, list, remove_where};
-
-/// Bytes for a whole `Forwarded` element with a host of usual length.
-const ROOM: usize = 96;
 
 /// Who is at the other end of the connection; behind a PROXY header, whom that header names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,7 +30,8 @@ impl Peer {
         if self.tls { Scheme::Https } else { Scheme::Http }
     }
 
-    fn address(&self) -> Option<IpAddr> {
+    /// Its address, in one form.
+    pub(super) fn address(&self) -> Option<IpAddr> {
         self.addr.map(|ip| ip.to_canonical())
     }
 }
@@ -82,8 +81,8 @@ pub struct Inbound<'a> {
 pub fn rewrite_forwarding(headers: &mut HeaderMap, inbound: Inbound<'_>) -> Scheme {
     let scheme = scheme_of(headers, inbound.peer, inbound.trust, inbound.policy);
     if !inbound.trust.covers(inbound.peer) {
-        remove_where(headers, is_claim);
-        introduce(headers, inbound, scheme);
+        strip_claims(headers);
+        Introduction::new(inbound.peer, inbound.host, scheme).write(headers);
         return scheme;
     }
     remove_where(headers, is_claim_lookalike);
@@ -109,21 +108,9 @@ pub fn rewrite_forwarding(headers: &mut HeaderMap, inbound: Inbound<'_>) -> Sche
     scheme
 }
 
-/// Writes what we know of a client that has said nothing (that counts) itself.
-fn introduce(headers: &mut HeaderMap, inbound: Inbound<'_>, scheme: Scheme) {
-    let address = inbound.peer.address();
-    let mut value = Vec::with_capacity(ROOM);
-    if let Some(ip) = address {
-        write_address(ip, &mut value);
-        set(headers, X_FORWARDED_FOR, &value);
-        value.clear();
-    }
-    write(address, inbound.host.as_bytes(), scheme.as_str(), &mut value);
-    set(headers, FORWARDED, &value);
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
-    if !inbound.host.is_empty() {
-        headers.insert(X_FORWARDED_HOST, inbound.host.clone());
-    }
+/// Removes what a client claims about itself, in any spelling.
+pub fn strip_claims(headers: &mut HeaderMap) {
+    remove_where(headers, is_claim);
 }
 
 /// The whole `Forwarded` value: the earlier elements, or else those that `X-Forwarded-For` implies, then ours.

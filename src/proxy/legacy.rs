@@ -13,7 +13,7 @@ use super::{
 use crate::{
     cookie::{self, Life, SetCookie},
     envelope::{self, Captured, Injection, Unfit},
-    headers::{forbid_shared_caching, is_navigation},
+    headers::{Mark, Seen, forbid_shared_caching, is_navigation},
     route::{PathPrefix, Redirect},
     session::{
         change::Change,
@@ -209,10 +209,14 @@ impl Shard {
     pub(super) fn overhear(
         &self,
         change: Change,
-        lines: &HeaderMap,
+        (lines, seen): (&HeaderMap, Seen),
         (route, application): (&Route, &Application),
         asked: &Asked,
     ) -> Result<Change, envelope::OpenError> {
+        let vaults = route.legacy.vault.is_some() && seen.has(Mark::SetCookie);
+        if route.legacy.capture.is_empty() && !vaults {
+            return Ok(change);
+        }
         let captures = envelope::captured(lines, &route.legacy.capture)?;
         let (now, own, upstream) = (self.store.now(), self.line.cookie.name(), application.audience.name());
         let vaulted = lines.get_all(SET_COOKIE).iter().filter_map(|line| route.legacy.vaulted(line, own));

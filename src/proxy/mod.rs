@@ -6,6 +6,7 @@
 
 mod access;
 mod body;
+mod caller;
 mod detach;
 mod known;
 mod legacy;
@@ -25,6 +26,7 @@ use std::{sync::Arc, time::Instant};
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{ALLOW, CONNECTION, CONTENT_LENGTH, UPGRADE},
+    request::Parts,
 };
 use hyper::{
     body::{Body, Incoming},
@@ -35,21 +37,22 @@ use tracing::{debug, error, warn};
 
 use access::Entry;
 pub use body::Download;
+pub use caller::Caller;
 use known::Known;
 pub use legacy::{Gate, Legacy, Shown};
 use line::Route;
 pub use line::{Application, Line};
 pub use rejection::{Form, Rejection};
 pub use settings::{OnStoreFailure, RouteSettings, SessionUse, Settings, UpstreamSettings};
-use steps::Visitor;
 pub use steps::unix_now;
+use steps::{Admitted, Visitor};
 use tally::{Outcome, RouteTally};
 pub use tally::{Tallies, Tally, Unsaved};
 pub use tokens::Tokens;
 pub use upload::UploadLimits;
 
 use crate::{
-    headers::{self, Peer},
+    headers::{self, Mark, Seen},
     session::Handle,
     store::{Store, lane::Lanes},
     upstream::{Fleet, Flow, Pool, ResponseBody, SendError, Ties, tunnel},
@@ -121,6 +124,16 @@ pub struct Shard {
     nowhere: Arc<RouteTally>,
 }
 
+/// A request that was let in.
+struct Call {
+    head: Parts,
+    /// What its head had when it came.
+    seen: Seen,
+    admitted: Admitted,
+    upload: upload::Upload,
+    starter: Option<upload::Starter>,
+}
+
 /// What the application answers.
 type Sent = Response<ResponseBody<upload::Upload>>;
 
@@ -161,27 +174,28 @@ impl Shard {
     pub fn serve<H: Send + 'static>(
         self: &Arc<Self>,
         request: Request<Incoming>,
-        peer: Peer,
+        caller: &Caller,
         held: H,
     ) -> impl Future<Output = (Answer, H)> + Send + use<H> {
-        let shard = Arc::clone(self);
-        let tasks = self.tasks.clone();
-        let answer = async move { (shard.answer(request, peer).await, held) };
-        detach::Detachable::new(answer, tasks, |(answer, _)| answer.into_body().forsake())
-    }
-
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Answer {
         let mut entry = self.begin(request.method().clone(), request.uri().path());
-        let form = Form::wanted(request.headers());
-        let mut vary = false;
-        let mut response = match self.run(request, &peer, &mut entry, &mut vary).await {
-            Ok(response) => response,
-            Err(rejection) => self.reject(&rejection, form, &mut entry),
+        let seen = Seen::of(request.headers(), &self.line.guarded);
+        let form = if seen.has(Mark::Accept) { Form::wanted(request.headers()) } else { Form::Problem };
+        // What needs no waiting is done before there is a future that would have to carry it.
+        let call = self.receive(request, seen, caller, &mut entry);
+        let (shard, tasks) = (Arc::clone(self), self.tasks.clone());
+        let answer = async move {
+            let mut vary = false;
+            let result = match call {
+                Ok(call) => shard.run(call, &mut entry, &mut vary).await,
+                Err(rejection) => Err(rejection),
+            };
+            let mut response = result.unwrap_or_else(|rejection| shard.reject(&rejection, form, &mut entry));
+            if vary {
+                headers::vary_on_cookie(response.headers_mut());
+            }
+            (shard.enter(response, entry), held)
         };
-        if vary {
-            headers::vary_on_cookie(response.headers_mut());
-        }
-        self.enter(response, entry)
+        detach::Detachable::new(answer, tasks, |(answer, _)| answer.into_body().forsake())
     }
 
     /// Answers a request that does not come to the line; of one whose head is not sound nothing is known.
@@ -220,18 +234,24 @@ impl Shard {
         self.note(rejection, &mut entry);
     }
 
-    /// admit → find route → take ticket → load → seal token → send upstream → open update → settle → save → put ticket
-    /// → release response.
-    async fn run(
+    /// The first step of the line: admit.
+    fn receive(
         &self,
         request: Request<Incoming>,
-        peer: &Peer,
+        seen: Seen,
+        caller: &Caller,
         entry: &mut Entry,
-        vary: &mut bool,
-    ) -> Result<Answer, Rejection> {
+    ) -> Result<Box<Call>, Rejection> {
         let (mut head, body) = request.into_parts();
-        let admitted = self.admit(&mut head, peer, entry)?;
+        let admitted = self.admit(&mut head, seen, caller, entry)?;
         let (upload, starter) = upload::accept(&mut head, body, &self.line)?;
+        Ok(Box::new(Call { head, seen, admitted, upload, starter }))
+    }
+
+    /// (admit →) find route → take ticket → load → seal token → send upstream → open update → settle → save → put ticket
+    /// → release response.
+    async fn run(&self, call: Box<Call>, entry: &mut Entry, vary: &mut bool) -> Result<Answer, Rejection> {
+        let Call { mut head, seen, admitted, upload, starter } = *call;
         let route = self.find_route(&head, &admitted)?;
         entry.route = Arc::clone(&self.routes[route.index]);
         if headers::count_forward(&head.method, &mut head.headers) == headers::Reach::Here {
@@ -242,7 +262,7 @@ impl Shard {
             SessionUse::Off => None,
             SessionUse::On(on_failure) => {
                 *vary = true;
-                let tickets = self.take_tickets(&head.headers, route);
+                let tickets = self.take_tickets(&head.headers, seen, route);
                 let presented = self.timed_load(tickets, on_failure, entry).await?;
                 let visitor =
                     Visitor::new(presented, self.line.reach(route, admitted.host(), admitted.scheme), &head.method);
@@ -256,7 +276,7 @@ impl Shard {
                 Some(visitor)
             }
         };
-        if self.line.cookie.strip() {
+        if self.line.cookie.strip() && seen.has(Mark::Cookie) {
             crate::cookie::strip(&mut head.headers, self.line.cookie.name());
         }
         self.exchange_cookies(&mut head, route, application, visitor.as_ref());
@@ -266,10 +286,11 @@ impl Shard {
         let request = Request::from_parts(head, upload);
         let (mut response, unread) = self.send(request, starter, (route.upstream, ties), entry).await?;
         let switching = steps::take_upgrade(&mut response, upgrade)?;
+        let said = Seen::of(response.headers(), &route.hidden);
         let plan = match visitor {
             None => None,
             Some(visitor) => {
-                let change = self.open(&response, application, route, &noted);
+                let change = self.open(&response, said, application, route, &noted);
                 let plan = match change {
                     Ok(change) => self.save(&visitor, change, response.status(), entry).await,
                     Err(rejection) => Err(rejection),
@@ -277,7 +298,7 @@ impl Shard {
                 Some(plan.inspect_err(|rejection| self.note_loss(rejection))?)
             }
         };
-        self.clean(&mut response, route);
+        self.clean(&mut response, said, route);
         if let Some(plan) = plan {
             entry.outcome = plan.outcome.into();
             entry.session = steps::handle_of(&plan).or(entry.session);

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use super::{
     OnStoreFailure, Rejection, Shard,
     access::Entry,
+    caller::{Caller, Named},
     known::{Guest, Read},
     legacy::Asked,
     line::{Application, Route},
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     cookie,
     envelope::{self, Claims},
-    headers::{self, Authority, Inbound, Peer, Scheme},
+    headers::{self, Inbound, Mark, Scheme, Seen},
     session::{
         Handle, Timestamp,
         change::{Change, Intent},
@@ -50,7 +51,7 @@ const LOOP: usize = 8;
 
 /// A request that was let in.
 pub(super) struct Admitted {
-    authority: Authority,
+    named: Arc<Named>,
     pub(super) scheme: Scheme,
     upgrade: Option<(HeaderValue, OnUpgrade)>,
 }
@@ -63,38 +64,64 @@ pub(super) struct Visitor {
 }
 
 impl Shard {
-    /// Refuses what cannot be understood, removes what the client must not say, and notes where it came from.
-    pub(super) fn admit(&self, head: &mut Parts, peer: &Peer, entry: &mut Entry) -> Result<Admitted, Rejection> {
+    /// Refuses what cannot be understood, removes what the client must not say, and notes where it came from. `seen`: of
+    /// these headers.
+    pub(super) fn admit(
+        &self,
+        head: &mut Parts,
+        seen: Seen,
+        caller: &Caller,
+        entry: &mut Entry,
+    ) -> Result<Admitted, Rejection> {
         let line = &self.line;
-        let trusted = line.trust.covers(peer);
-        entry.id = match headers::accepted_request_id(&head.headers) {
-            Some(id) if trusted => id.clone(),
-            Some(_) | None => fresh_request_id(),
-        };
-        line.guarded.strip(&mut head.headers);
-        if [Method::CONNECT, Method::TRACE].contains(&head.method) {
+        let trusted = line.trust.covers(caller.peer());
+        let id = if trusted && seen.has(Mark::RequestId) { headers::accepted_request_id(&head.headers) } else { None };
+        entry.id = id.cloned().unwrap_or_else(fresh_request_id);
+        if seen.has(Mark::Ours) {
+            line.guarded.strip(&mut head.headers);
+        }
+        if matches!(head.method, Method::CONNECT | Method::TRACE) {
             return Err(Rejection::MethodNotAllowed);
         }
         if head.uri.path() == "*" && head.method != Method::OPTIONS {
             return Err(Rejection::BadRequest("only OPTIONS may ask for *".to_owned()));
         }
-        let authority = headers::authority_of(&head.uri, head.version, &head.headers)
-            .map_err(|fault| Rejection::BadRequest(fault.to_string()))?;
+        let own_scheme = (!trusted).then(|| headers::unclaimed_scheme(caller.peer(), line.scheme));
+        let named = caller.named(head, own_scheme).map_err(|fault| Rejection::BadRequest(fault.to_string()))?;
         if head.version == Version::HTTP_2 {
             cookie::join_crumbs(&mut head.headers);
         }
-        if headers::passes_through_us(&head.headers) >= LOOP {
+        if seen.has(Mark::Via) && headers::passes_through_us(&head.headers) >= LOOP {
             return Err(Rejection::Loop);
         }
-        let upgrade = headers::upgrade_of(&head.method, &head.version, &head.headers);
-        let upgrade = upgrade.zip(head.extensions.remove::<OnUpgrade>());
-        headers::strip_request_hop_by_hop(&mut head.headers, &line.guarded);
-        headers::strip_announcements(&mut head.headers, &line.guarded);
+        let upgrade = if seen.has(Mark::Upgrade) { take_wish(head) } else { None };
+        headers::strip_request_hop_by_hop(&mut head.headers, &line.guarded, seen);
+        if seen.has(Mark::Trailer) {
+            headers::strip_announcements(&mut head.headers, &line.guarded);
+        }
         headers::set_request_id(&mut head.headers, entry.id.clone());
-        let inbound = Inbound { peer, trust: &line.trust, policy: line.scheme, host: authority.header() };
-        let scheme = headers::rewrite_forwarding(&mut head.headers, inbound);
+        let scheme = self.introduce(&mut head.headers, seen, caller, &named);
         headers::append_via(&mut head.headers, head.version);
-        Ok(Admitted { authority, scheme, upgrade })
+        Ok(Admitted { named, scheme, upgrade })
+    }
+
+    /// Tells the application where the request came from.
+    fn introduce(&self, headers: &mut HeaderMap, seen: Seen, caller: &Caller, named: &Named) -> Scheme {
+        let line = &self.line;
+        match &named.introduction {
+            Some(introduction) => {
+                if seen.has(Mark::Claim) {
+                    headers::strip_claims(headers);
+                }
+                introduction.write(headers);
+                introduction.scheme()
+            }
+            None => {
+                let host = named.authority.header();
+                let inbound = Inbound { peer: caller.peer(), trust: &line.trust, policy: line.scheme, host };
+                headers::rewrite_forwarding(headers, inbound)
+            }
+        }
     }
 
     pub(super) fn find_route(&self, head: &Parts, admitted: &Admitted) -> Result<&Route, Rejection> {
@@ -106,8 +133,11 @@ impl Shard {
     }
 
     /// The authentic tickets of this realm, in order, each once. Needs no store.
-    pub(super) fn take_tickets(&self, headers: &HeaderMap, route: &Route) -> Vec<Arc<Guest>> {
+    pub(super) fn take_tickets(&self, headers: &HeaderMap, seen: Seen, route: &Route) -> Vec<Arc<Guest>> {
         let mut guests: Vec<Arc<Guest>> = Vec::new();
+        if !seen.has(Mark::Cookie) {
+            return guests;
+        }
         for value in cookie::tickets(headers, self.line.cookie.name()) {
             match self.known.guest(value, &route.realm, &self.line.keyring) {
                 Ok(guest) if guests.iter().all(|other| other.ticket != guest.ticket) => guests.push(guest),
@@ -220,10 +250,12 @@ impl Shard {
         Ok(token)
     }
 
-    /// What the response asks for. Of a `5xx` only endings count, and what cannot be read there is logged.
+    /// What the response asks for. Of a `5xx` only endings count, and what cannot be read there is logged. `seen`: of its
+    /// head, with what the route hides.
     pub(super) fn open<B>(
         &self,
         response: &Response<B>,
+        seen: Seen,
         application: &Application,
         route: &Route,
         asked: &Asked,
@@ -231,7 +263,10 @@ impl Shard {
         let (lines, settings, rights) = (response.headers(), &self.line.envelope, &application.rights);
         let status = response.status();
         if !status.is_server_error() || self.line.policy.on_5xx == On5xx::Save {
-            let change = self.overhear(envelope::open(lines, settings, rights)?, lines, (route, application), asked)?;
+            // Update and control are hidden on every route.
+            let change =
+                if seen.has(Mark::Ours) { envelope::open(lines, settings, rights)? } else { Change::default() };
+            let change = self.overhear(change, (lines, seen), (route, application), asked)?;
             let ends = asked.ends && (status.is_success() || status.is_redirection());
             let change = change.served_by(served(response, application));
             return Ok(if ends { change.ending() } else { change });
@@ -303,14 +338,22 @@ impl Shard {
         Ok(())
     }
 
-    /// Removes from a response what is ours or concerns one connection only.
-    pub(super) fn clean<B>(&self, response: &mut Response<B>, route: &Route) {
+    /// Removes from a response what is ours or concerns one connection only. `seen`: of these headers, with what the route
+    /// hides.
+    pub(super) fn clean<B>(&self, response: &mut Response<B>, seen: Seen, route: &Route) {
         let name = self.line.cookie.name();
         let lines = response.headers_mut();
-        route.hidden.strip(lines);
+        if seen.has(Mark::Ours) {
+            route.hidden.strip(lines);
+        }
+        headers::strip_response_hop_by_hop(lines, &self.line.ours, seen);
+        if seen.has(Mark::Trailer) {
+            headers::strip_announcements(lines, &route.hidden);
+        }
+        if !seen.has(Mark::SetCookie) {
+            return;
+        }
         self.conceal(lines, route);
-        headers::strip_response_hop_by_hop(lines, &self.line.ours);
-        headers::strip_announcements(lines, &route.hidden);
         if cookie::keep_back(lines, |line| cookie::covers_set_cookie(line, name)) {
             warn!(target: "cloakroom::proxy", route = &*route.name, "the application set a cookie of our name; it is removed");
         }
@@ -332,25 +375,36 @@ impl Shard {
 
 impl Admitted {
     pub(super) fn host(&self) -> &str {
-        self.authority.host()
+        self.named.authority.host()
     }
 
     /// Addresses the request to the application: origin form, the browser's `Host` (the upstream may put its own there),
     /// and the upgrade that it asks for.
     pub(super) fn address(self, head: &mut Parts) -> Option<OnUpgrade> {
-        let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-        head.uri = Uri::from(path);
+        let host = self.named.authority.header();
+        if head.uri.authority().is_some() || host.is_empty() {
+            head.headers.insert(HOST, host.clone());
+        }
+        if head.uri.scheme().is_some() || head.uri.authority().is_some() {
+            let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+            head.uri = Uri::from(path);
+        }
         if head.uri.path().is_empty() {
             // Of `http://host#fragment` there was a path, and nothing in it.
             head.uri = Uri::from_static("/");
         }
         head.version = Version::HTTP_11;
-        head.headers.insert(HOST, self.authority.header().clone());
         let (protocol, browser) = self.upgrade?;
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, protocol);
         Some(browser)
     }
+}
+
+/// The upgrade that a request asks for.
+fn take_wish(head: &mut Parts) -> Option<(HeaderValue, OnUpgrade)> {
+    let wish = headers::upgrade_of(&head.method, &head.version, &head.headers);
+    wish.zip(head.extensions.remove::<OnUpgrade>())
 }
 
 impl Visitor {
@@ -429,11 +483,8 @@ pub(super) fn handle_of(plan: &Plan) -> Option<Handle> {
 }
 
 pub(super) fn fresh_request_id() -> HeaderValue {
-    let mut text = [0; 32];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(rand::random::<[u8; 16]>()) {
-        let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
-        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-    }
+    let bits: u128 = rand::random();
+    let text: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (124 - 4 * at)) as usize & 15]);
     HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
 }
 

@@ -36,8 +36,8 @@ use super::{
     sentry::{Sentry, Watch},
 };
 use crate::{
-    headers::{HeadBounds, Peer},
-    proxy::Rejection,
+    headers::HeadBounds,
+    proxy::{Caller, Rejection},
     socket::Accepted,
 };
 
@@ -84,7 +84,7 @@ impl Ending {
 
 /// What the requests of a connection have in common.
 struct Client {
-    peer: Peer,
+    caller: Caller,
     pace: Arc<Pace>,
     current: Arc<ArcSwap<Generation>>,
     ending: Ending,
@@ -111,7 +111,7 @@ pub(super) async fn serve(accepted: Accepted, place: Place, current: Arc<ArcSwap
     };
     let limits = terms.limits.clone();
     drop(generation);
-    let client = Arc::new(Client { peer: arrival.peer, pace, current, ending });
+    let client = Arc::new(Client { caller: Caller::new(arrival.peer), pace, current, ending });
     match arrival.stream {
         Stream::Plain(stream) => client.speak(stream, arrival.protocol, &limits).await,
         Stream::Tls(stream) => {
@@ -173,6 +173,7 @@ impl Client {
 
     /// Waits for the next request without a parser and its buffers, and reads its first bytes; `None`: there will be none.
     async fn rest<S: AsyncRead + Unpin>(&self, stream: &mut S) -> Option<Vec<u8>> {
+        self.caller.rests();
         let mut first = [0; FIRST];
         tokio::select! {
             biased;
@@ -209,7 +210,7 @@ impl Client {
             };
             let under_way = client.pace.begin();
             let answer = match refusal {
-                None => Ok(generation.shard.serve(request, client.peer, under_way)),
+                None => Ok(generation.shard.serve(request, &client.caller, under_way)),
                 Some(response) => Err((response, under_way)),
             };
             let watch = watch.clone();
