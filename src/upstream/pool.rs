@@ -12,8 +12,8 @@ use tokio::time::timeout;
 
 use super::{
     Fleet, Payload, Protocol, ResponseBody, SendError, ServedBy, Ties,
-    connection::{Shared, Single},
-    exchange::{Course, Line, Setback, Terms, host_of, spare},
+    connection::{Need, Shared, Single},
+    exchange::{Course, Line, Repeat, Setback, Terms, host_of, need_of},
     fleet::Tried,
     member::Member,
     shelf::{Shelf, Won},
@@ -52,10 +52,10 @@ impl<B: Payload> Pool<B> {
     /// [`SendError`]
     pub async fn send(
         &self,
-        mut request: Request<B>,
+        request: Request<B>,
         ties: Option<Ties<'_>>,
     ) -> Result<Response<ResponseBody<B>>, SendError> {
-        let settings = &self.fleet.settings;
+        let (settings, mut request) = (&self.fleet.settings, Box::new(request));
         let ties = ties.filter(|_| settings.affinity);
         let terms = Terms { host: host_of(&request, settings.preserve_host), patience: settings.response_timeout };
         let (mut tried, mut repeats, mut last) = (Tried::default(), REPEATS, SendError::NoServer);
@@ -69,7 +69,7 @@ impl<B: Payload> Pool<B> {
                     }
                     return Ok(response);
                 }
-                Err(Setback { error, again: Some(again), .. }) => (last, request) = (error, *again),
+                Err(Setback { error, again: Some(again), .. }) => (last, request) = (error, again),
                 Err(setback) => return Err(setback.error),
             }
         }
@@ -85,23 +85,24 @@ impl<B: Payload> Pool<B> {
     async fn ask(
         &self,
         shelf: &Arc<Shelf<B>>,
-        mut request: Request<B>,
+        mut request: Box<Request<B>>,
         terms: Terms,
         repeats: &mut usize,
     ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
         let (fleet, member, mut taste) = (&self.fleet, &shelf.member, Taste::Any);
+        let need = need_of(&request);
         loop {
-            let (line, used) = match self.line(shelf, taste).await {
+            let (line, used) = match self.line(shelf, need, taste).await {
                 Ok(line) => line,
                 Err(error) => {
                     if !matches!(error, SendError::NoSlot) {
                         fleet.failed(member, &error);
                     }
-                    return Err(Setback { error, again: Some(Box::new(request)), course: Course::Unsent });
+                    return Err(Setback { error, again: Some(request), course: Course::Unsent });
                 }
             };
-            let copy = if *repeats > 0 { spare(&request, fleet.settings.protocol) } else { None };
-            match line.exchange(request, copy, terms, (shelf, fleet.begin(member))).await {
+            let repeat = if *repeats > 0 { Repeat::Allowed } else { Repeat::Not };
+            match line.exchange(request, repeat, terms, (shelf, fleet.begin(member))).await {
                 Ok(response) => {
                     fleet.answered(member);
                     return Ok(response);
@@ -119,7 +120,7 @@ impl<B: Payload> Pool<B> {
         used: Taste,
         member: &Member,
         repeats: &mut usize,
-    ) -> Result<Request<B>, Setback<B>> {
+    ) -> Result<Box<Request<B>>, Setback<B>> {
         if setback.course != Course::Unsent {
             *repeats = repeats.saturating_sub(1);
         }
@@ -128,30 +129,33 @@ impl<B: Payload> Pool<B> {
                 self.fleet.failed(member, &setback.error);
                 Err(setback)
             }
-            Setback { again: Some(again), .. } if used == Taste::Any => Ok(*again),
+            Setback { again: Some(again), .. } if used == Taste::Any => Ok(again),
             setback => Err(setback),
         }
     }
 
     /// A connection, and whether it is a fresh one. Nearly always one is there; the other ways are boxed, so that not
     /// every request carries the room that they take.
-    async fn line(&self, shelf: &Arc<Shelf<B>>, taste: Taste) -> Result<(Line<B>, Taste), SendError> {
+    async fn line(&self, shelf: &Arc<Shelf<B>>, need: Need, taste: Taste) -> Result<(Line<B>, Taste), SendError> {
         if taste == Taste::Any
-            && let Some(ready) = shelf.take_ready()
+            && let Some(ready) = shelf.take_ready(need)
         {
             return Ok((Line::Single(ready), Taste::Any));
         }
-        Box::pin(self.other_line(shelf, taste)).await
+        Box::pin(self.other_line(shelf, need, taste)).await
     }
 
-    async fn other_line(&self, shelf: &Arc<Shelf<B>>, taste: Taste) -> Result<(Line<B>, Taste), SendError> {
+    async fn other_line(&self, shelf: &Arc<Shelf<B>>, need: Need, taste: Taste) -> Result<(Line<B>, Taste), SendError> {
         match self.fleet.settings.protocol {
-            Protocol::Http1 => self.single(shelf, taste).await.map(|(single, used)| (Line::Single(single), used)),
+            Protocol::Http1 => {
+                let (single, used) = self.single(shelf, need, taste).await?;
+                Ok((Line::Single(single.fit(need, &self.fleet.settings).await?), used))
+            }
             Protocol::Http2 => self.stream(shelf, taste).await,
         }
     }
 
-    async fn single(&self, shelf: &Arc<Shelf<B>>, taste: Taste) -> Result<(Single<B>, Taste), SendError> {
+    async fn single(&self, shelf: &Arc<Shelf<B>>, need: Need, taste: Taste) -> Result<(Single<B>, Taste), SendError> {
         if taste == Taste::Any
             && let Some(connection) = shelf.take().await
         {
@@ -166,7 +170,7 @@ impl<B: Payload> Pool<B> {
             },
         };
         let stream = shelf.member.dialer.dial(Some(slot)).await.map_err(SendError::Unreachable)?;
-        Ok((Single::begin(stream, &self.fleet.settings).await?, Taste::Fresh))
+        Ok((Single::begin(stream, need, &self.fleet.settings).await?, Taste::Fresh))
     }
 
     async fn stream(&self, shelf: &Arc<Shelf<B>>, taste: Taste) -> Result<(Line<B>, Taste), SendError> {
