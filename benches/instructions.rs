@@ -187,7 +187,7 @@ fn token_signed(times: usize) {
 
 fn token_cached(times: usize) {
     let ((sealer, audience), tokens) = (sealer(), Tokens::new(1, Tallies::default().open()));
-    let session = Session { ticket: ticket(), handle: ticket().locator.handle(), record: Arc::new(record()) };
+    let session = Session { ticket: ticket().into(), handle: ticket().locator.handle(), record: Arc::new(record()) };
     for _ in 0..times {
         let seal = |claims: Claims<'_>| sealer.seal(&audience, claims, 1_800_000_000);
         black_box(tokens.of_session(0, black_box(&session), 1_800_000_000, seal).unwrap());

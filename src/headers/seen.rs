@@ -27,6 +27,8 @@ pub enum Mark {
     Accept,
     /// `Cookie`.
     Cookie,
+    /// `Expect`.
+    Expect,
     /// `Set-Cookie`.
     SetCookie,
     /// `Trailer`.
@@ -67,10 +69,13 @@ impl Seen {
 
     fn note_name(&mut self, name: &HeaderName) {
         match name.as_str() {
+            // Nearly every message has these, and no rule is about their names.
+            "content-length" | "host" => {}
             "connection" => self.note(Mark::Connection),
             "transfer-encoding" => self.note(Mark::Coding),
             "accept" => self.note(Mark::Accept),
             "cookie" => self.note(Mark::Cookie),
+            "expect" => self.note(Mark::Expect),
             "set-cookie" => self.note(Mark::SetCookie),
             "trailer" => self.note(Mark::Trailer),
             "via" => self.note(Mark::Via),
@@ -110,8 +115,8 @@ const HOP: [&str; 8] = [
 ];
 
 /// The names with a mark of their own.
-const OWN: [&str; 8] =
-    ["accept", "connection", "cookie", "set-cookie", "trailer", "transfer-encoding", "upgrade", "via"];
+const OWN: [&str; 9] =
+    ["accept", "connection", "cookie", "expect", "set-cookie", "trailer", "transfer-encoding", "upgrade", "via"];
 
 /// For each length (63: that and more) the first letters of names with a mark: bit 0 is `a`. No first letter of those
 /// names folds to anything else.
@@ -151,8 +156,8 @@ mod tests {
     use http::{HeaderValue, Method, Version};
 
     use super::super::{
-        accepted_request_id, append_via, passes_through_us, set_request_id, strip_announcements, strip_claims,
-        strip_request_hop_by_hop, strip_response_hop_by_hop, testing::map, upgrade_of,
+        accepted_request_id, append_via, passes_through_us, strip_announcements, strip_claims,
+        strip_request_hop_by_hop, strip_request_id, strip_response_hop_by_hop, testing::map, upgrade_of,
     };
     use super::*;
 
@@ -203,7 +208,10 @@ mod tests {
             strip_announcements(&mut request, &guarded());
             strip_announcements(&mut response, &guarded());
         }
-        set_request_id(&mut request, HeaderValue::from_static("ours"));
+        if seen.has(Mark::RequestId) {
+            strip_request_id(&mut request);
+            strip_request_id(&mut response);
+        }
         if seen.has(Mark::Claim) {
             strip_claims(&mut request);
         }
@@ -238,6 +246,7 @@ mod tests {
                 (Mark::Connection, "connection"),
                 (Mark::Coding, "transfer-encoding"),
                 (Mark::Cookie, "cookie"),
+                (Mark::Expect, "expect"),
                 (Mark::SetCookie, "set-cookie"),
                 (Mark::Trailer, "trailer"),
                 (Mark::Upgrade, "upgrade"),

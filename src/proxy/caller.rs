@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::request::Parts;
 
-use crate::headers::{Authority, HostFault, Introduction, Peer, Scheme, authority_of};
+use crate::headers::{Authority, HostFault, Introduction, Peer, Scheme, authority_of, is_loopback_host};
 
 /// The other end of a connection.
 pub struct Caller {
@@ -18,6 +18,8 @@ pub struct Caller {
 /// A host that a request names, and how the request is introduced to applications.
 pub(super) struct Named {
     pub(super) authority: Authority,
+    /// Whether it is the browser's own machine.
+    pub(super) is_loopback: bool,
     /// `None`: somebody vouches for the client, and it is introduced by what that one says.
     pub(super) introduction: Option<Introduction>,
 }
@@ -49,7 +51,8 @@ impl Caller {
         }
         let authority = authority_of(&head.uri, head.version, &head.headers)?.detached();
         let introduction = scheme.map(|scheme| Introduction::new(&self.peer, authority.header(), scheme));
-        let named = Arc::new(Named { authority, introduction });
+        let is_loopback = is_loopback_host(authority.host());
+        let named = Arc::new(Named { authority, is_loopback, introduction });
         *last = Some(Arc::clone(&named));
         Ok(named)
     }

@@ -26,7 +26,6 @@ use std::{sync::Arc, time::Instant};
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{ALLOW, CONNECTION, CONTENT_LENGTH, UPGRADE},
-    request::Parts,
 };
 use hyper::{
     body::{Body, Incoming},
@@ -124,13 +123,12 @@ pub struct Shard {
     nowhere: Arc<RouteTally>,
 }
 
-/// A request that was let in.
+/// A request that was let in; boxed, for it is handed on many times.
 struct Call {
-    head: Parts,
+    request: Box<Request<upload::Upload>>,
     /// What its head had when it came.
     seen: Seen,
     admitted: Admitted,
-    upload: upload::Upload,
     starter: Option<upload::Starter>,
 }
 
@@ -241,20 +239,21 @@ impl Shard {
         seen: Seen,
         caller: &Caller,
         entry: &mut Entry,
-    ) -> Result<Box<Call>, Rejection> {
+    ) -> Result<Call, Rejection> {
         let (mut head, body) = request.into_parts();
         let admitted = self.admit(&mut head, seen, caller, entry)?;
-        let (upload, starter) = upload::accept(&mut head, body, &self.line)?;
-        Ok(Box::new(Call { head, seen, admitted, upload, starter }))
+        let (upload, starter) = upload::accept(&mut head, seen, body, &self.line)?;
+        Ok(Call { request: Box::new(Request::from_parts(head, upload)), seen, admitted, starter })
     }
 
     /// (admit →) find route → take ticket → load → seal token → send upstream → open update → settle → save → put ticket
     /// → release response.
-    async fn run(&self, call: Box<Call>, entry: &mut Entry, vary: &mut bool) -> Result<Answer, Rejection> {
-        let Call { mut head, seen, admitted, upload, starter } = *call;
-        let route = self.find_route(&head, &admitted)?;
+    async fn run(&self, call: Call, entry: &mut Entry, vary: &mut bool) -> Result<Answer, Rejection> {
+        let Call { mut request, seen, admitted, starter } = call;
+        let route = self.find_route(request.uri(), &admitted)?;
         entry.route = Arc::clone(&self.routes[route.index]);
-        if headers::count_forward(&head.method, &mut head.headers) == headers::Reach::Here {
+        let method = request.method().clone();
+        if headers::count_forward(&method, request.headers_mut()) == headers::Reach::Here {
             return Ok(self.answer_options());
         }
         let application = &self.line.applications[route.upstream];
@@ -262,37 +261,36 @@ impl Shard {
             SessionUse::Off => None,
             SessionUse::On(on_failure) => {
                 *vary = true;
-                let tickets = self.take_tickets(&head.headers, seen, route);
+                let tickets = self.take_tickets(request.headers(), seen, route);
                 let presented = self.timed_load(tickets, on_failure, entry).await?;
-                let visitor =
-                    Visitor::new(presented, self.line.reach(route, admitted.host(), admitted.scheme), &head.method);
+                let visitor = Visitor::new(presented, admitted.reach(&self.line, route), &method);
                 entry.outcome = visitor.outcome().into();
                 entry.session = visitor.handle();
                 let data = self.read_data(route, &visitor);
-                self.check_gate(&head, route, &visitor, data.as_ref())?;
+                self.check_gate(&request, route, &visitor, data.as_ref())?;
                 let token = self.seal_token(route.upstream, application, &visitor)?;
-                head.headers.insert(&self.line.envelope.header, token);
-                self.inject(&mut head.headers, route, data.as_ref());
+                request.headers_mut().insert(&self.line.envelope.header, token);
+                self.inject(request.headers_mut(), route, data.as_ref());
                 Some(visitor)
             }
         };
         if self.line.cookie.strip() && seen.has(Mark::Cookie) {
-            crate::cookie::strip(&mut head.headers, self.line.cookie.name());
+            crate::cookie::strip(request.headers_mut(), self.line.cookie.name());
         }
-        self.exchange_cookies(&mut head, route, application, visitor.as_ref());
-        let noted = route.legacy.note(&head);
-        let (asked, upgrade) = (head.version, admitted.address(&mut head));
+        self.exchange_cookies(&mut request, route, application, visitor.as_ref());
+        let noted = route.legacy.note(&request);
+        let (asked, upgrade) = (request.version(), admitted.address(&mut request));
         let ties = visitor.as_ref().and_then(|visitor| visitor.ties(application.audience.name()));
-        let request = Request::from_parts(head, upload);
         let (mut response, unread) = self.send(request, starter, (route.upstream, ties), entry).await?;
         let switching = steps::take_upgrade(&mut response, upgrade)?;
         let said = Seen::of(response.headers(), &route.hidden);
         let plan = match visitor {
             None => None,
+            Some(visitor) if self.stays(&visitor, &response, said, route, &noted) => None,
             Some(visitor) => {
-                let change = self.open(&response, said, application, route, &noted);
-                let plan = match change {
-                    Ok(change) => self.save(&visitor, change, response.status(), entry).await,
+                // Boxed, so that answers which change nothing do not carry the room for a change.
+                let plan = match self.open(&response, said, application, route, &noted) {
+                    Ok(change) => Box::pin(self.save(&visitor, change, response.status(), entry)).await,
                     Err(rejection) => Err(rejection),
                 };
                 Some(plan.inspect_err(|rejection| self.note_loss(rejection))?)
@@ -353,7 +351,7 @@ impl Shard {
 
     async fn send(
         &self,
-        mut request: Request<upload::Upload>,
+        mut request: Box<Request<upload::Upload>>,
         starter: Option<upload::Starter>,
         (upstream, ties): (usize, Option<Ties<'_>>),
         entry: &mut Entry,

@@ -20,7 +20,7 @@ use super::{
     caller::{Caller, Named},
     known::{Guest, Read},
     legacy::Asked,
-    line::{Application, Route},
+    line::{Application, Line, Route},
     tally::{Event, Unfit, Unsaved},
 };
 use crate::{
@@ -52,8 +52,15 @@ const LOOP: usize = 8;
 /// A request that was let in.
 pub(super) struct Admitted {
     named: Arc<Named>,
-    pub(super) scheme: Scheme,
+    scheme: Scheme,
     upgrade: Option<(HeaderValue, OnUpgrade)>,
+}
+
+/// The tickets that come with a request. Nearly always there is one at most.
+#[derive(Default)]
+pub(super) struct Guests {
+    first: Option<Arc<Guest>>,
+    more: Vec<Arc<Guest>>,
 }
 
 /// Who the request belongs to, and what its response may do.
@@ -99,6 +106,9 @@ impl Shard {
         if seen.has(Mark::Trailer) {
             headers::strip_announcements(&mut head.headers, &line.guarded);
         }
+        if seen.has(Mark::RequestId) {
+            headers::strip_request_id(&mut head.headers);
+        }
         headers::set_request_id(&mut head.headers, entry.id.clone());
         let scheme = self.introduce(&mut head.headers, seen, caller, &named);
         headers::append_via(&mut head.headers, head.version);
@@ -124,8 +134,8 @@ impl Shard {
         }
     }
 
-    pub(super) fn find_route(&self, head: &Parts, admitted: &Admitted) -> Result<&Route, Rejection> {
-        match self.line.routes.find(admitted.host(), head.uri.path()) {
+    pub(super) fn find_route(&self, target: &Uri, admitted: &Admitted) -> Result<&Route, Rejection> {
+        match self.line.routes.find(admitted.host(), target.path()) {
             Ok(Some(route)) => Ok(route),
             Ok(None) => Err(Rejection::NoRoute),
             Err(ambiguous) => Err(Rejection::BadRequest(ambiguous.to_string())),
@@ -133,18 +143,17 @@ impl Shard {
     }
 
     /// The authentic tickets of this realm, in order, each once. Needs no store.
-    pub(super) fn take_tickets(&self, headers: &HeaderMap, seen: Seen, route: &Route) -> Vec<Arc<Guest>> {
-        let mut guests: Vec<Arc<Guest>> = Vec::new();
+    pub(super) fn take_tickets(&self, headers: &HeaderMap, seen: Seen, route: &Route) -> Guests {
+        let mut guests = Guests::default();
         if !seen.has(Mark::Cookie) {
             return guests;
         }
         for value in cookie::tickets(headers, self.line.cookie.name()) {
             match self.known.guest(value, &route.realm, &self.line.keyring) {
-                Ok(guest) if guests.iter().all(|other| other.ticket != guest.ticket) => guests.push(guest),
-                Ok(_) => {}
+                Ok(guest) => guests.welcome(guest),
                 Err(fault) => self.tally.tickets.count(fault.into()),
             }
-            if guests.len() == TICKETS {
+            if guests.are_many() {
                 break;
             }
         }
@@ -153,18 +162,24 @@ impl Shard {
 
     pub(super) async fn timed_load(
         &self,
-        guests: Vec<Arc<Guest>>,
+        guests: Guests,
         on_failure: OnStoreFailure,
         entry: &mut Entry,
     ) -> Result<Presented, Rejection> {
-        if guests.is_empty() {
-            return Ok(Presented::Nobody);
-        }
+        let Some(first) = guests.first else { return Ok(Presented::Nobody) };
         let begun = Instant::now();
-        let loaded = self.load(guests).await;
+        let loaded = match guests.more.is_empty() {
+            true => self.load(&first).await,
+            false => Box::pin(self.load_all(&first, &guests.more)).await,
+        };
         entry.waited_for_store(begun);
         match (loaded, on_failure) {
-            (Ok(presented), _) => Ok(presented),
+            (Ok(presented), _) => {
+                if let Presented::Loaded(_) = presented {
+                    self.tally.sessions.count(Event::Returned);
+                }
+                Ok(presented)
+            }
             (Err(error), OnStoreFailure::Reject) => Err(Rejection::StoreUnavailable(error)),
             (Err(error), OnStoreFailure::Anonymous) => {
                 self.tally.degraded.count();
@@ -174,48 +189,54 @@ impl Shard {
         }
     }
 
-    /// Looks the tickets up. Precedence: store error, several live, one live, retired, none.
-    async fn load(&self, guests: Vec<Arc<Guest>>) -> Result<Presented, StoreError> {
-        let handles: Vec<Handle> = guests.iter().map(|guest| guest.handle).collect();
+    /// Looks up the only ticket.
+    async fn load(&self, guest: &Guest) -> Result<Presented, StoreError> {
+        let found = self.store.load_one(&guest.handle).await?;
+        Ok(self.weigh(guest, found, self.store.now(), Presented::Nobody))
+    }
+
+    /// Looks several tickets up. Precedence: store error, several live, one live, retired, none.
+    async fn load_all(&self, first: &Guest, more: &[Arc<Guest>]) -> Result<Presented, StoreError> {
+        let guests = || std::iter::once(first).chain(more.iter().map(|guest| &**guest));
+        let handles: Vec<Handle> = guests().map(|guest| guest.handle).collect();
         let entries = self.store.load(&handles).await?;
         let now = self.store.now();
+        let found = guests().zip(entries);
+        Ok(found.fold(Presented::Nobody, |presented, (guest, found)| self.weigh(guest, found, now, presented)))
+    }
+
+    /// Who is presented, with this guest and what was found for it beside those before.
+    fn weigh(&self, guest: &Guest, found: Option<Found>, now: Timestamp, presented: Presented) -> Presented {
         let unfit = &self.tally.tickets;
-        let mut presented = Presented::Nobody;
-        for (guest, entry) in guests.into_iter().zip(entries) {
-            let Some(found) = entry else {
-                unfit.count(Unfit::Unknown);
-                continue;
-            };
-            let Some(read) = self.known.read(&guest.handle, &found) else {
-                unfit.count(Unfit::Unreadable);
-                continue;
-            };
-            let standing = read.standing(&guest, now);
-            match standing {
-                Standing::Live => {}
-                Standing::Retired(_) => unfit.count(Unfit::Retired),
-                Standing::Destroyed(_) => unfit.count(Unfit::Destroyed),
-                Standing::Unknown => unfit.count(Unfit::Unknown),
+        let Some(found) = found else {
+            unfit.count(Unfit::Unknown);
+            return presented;
+        };
+        let Some(read) = guest.read(&found) else {
+            unfit.count(Unfit::Unreadable);
+            return presented;
+        };
+        let standing = read.standing(guest, now);
+        match standing {
+            Standing::Live => {}
+            Standing::Retired(_) => unfit.count(Unfit::Retired),
+            Standing::Destroyed(_) => unfit.count(Unfit::Destroyed),
+            Standing::Unknown => unfit.count(Unfit::Unknown),
+        }
+        match (standing, read, presented) {
+            (Standing::Live, Read::Live(_), Presented::Loaded(_) | Presented::Several) => {
+                unfit.count(Unfit::Several);
+                Presented::Several
             }
-            presented = match (standing, read, presented) {
-                (Standing::Live, Read::Live(_), Presented::Loaded(_) | Presented::Several) => {
-                    unfit.count(Unfit::Several);
-                    Presented::Several
-                }
-                (Standing::Live, Read::Live(record), _) => {
-                    let session = Session { ticket: guest.ticket.clone(), handle: guest.handle, record };
-                    self.touch(&session, &found, now);
-                    Presented::Loaded(Box::new(session))
-                }
-                (Standing::Retired(left), _, Presented::Nobody) => Presented::Retired(left),
-                (Standing::Destroyed(left), _, Presented::Nobody) => Presented::Destroyed(left),
-                (_, _, presented) => presented,
-            };
+            (Standing::Live, Read::Live(record), _) => {
+                let session = Session { ticket: Arc::clone(&guest.ticket), handle: guest.handle, record };
+                self.touch(&session, &found, now);
+                Presented::Loaded(Box::new(session))
+            }
+            (Standing::Retired(left), _, Presented::Nobody) => Presented::Retired(left),
+            (Standing::Destroyed(left), _, Presented::Nobody) => Presented::Destroyed(left),
+            (_, _, presented) => presented,
         }
-        if let Presented::Loaded(_) = presented {
-            self.tally.sessions.count(Event::Returned);
-        }
-        Ok(presented)
     }
 
     /// Pushes the expiry out if it is time, beside the request and not before it; a write that comes first has the say.
@@ -284,8 +305,29 @@ impl Shard {
         Ok(endings)
     }
 
-    /// Settles and saves; returns once the store has acknowledged. Most answers change nothing; what it takes to carry a
-    /// change out is boxed, so that they do not carry the room for it.
+    /// Whether nothing that this answer says, or does not say, changes a session: nearly always. `seen` as for
+    /// [`Shard::open`], which would find nothing.
+    pub(super) fn stays<B>(
+        &self,
+        visitor: &Visitor,
+        response: &Response<B>,
+        seen: Seen,
+        route: &Route,
+        asked: &Asked,
+    ) -> bool {
+        !seen.has(Mark::Ours)
+            && !asked.ends
+            && !route.legacy.may_hear(seen)
+            && response.extensions().get::<ServedBy>().is_none()
+            && self.create(visitor, response.status()) == Create::OnWrite
+    }
+
+    /// Whether an answer with this status creates a session by itself.
+    fn create(&self, visitor: &Visitor, status: StatusCode) -> Create {
+        if visitor.opens && !status.is_server_error() { self.line.policy.create } else { Create::OnWrite }
+    }
+
+    /// Settles and saves; returns once the store has acknowledged.
     pub(super) async fn save(
         &self,
         visitor: &Visitor,
@@ -293,14 +335,13 @@ impl Shard {
         status: StatusCode,
         entry: &mut Entry,
     ) -> Result<Plan, Rejection> {
-        let opens = visitor.opens && !status.is_server_error();
-        let create = if opens { self.line.policy.create } else { Create::OnWrite };
+        let create = self.create(visitor, status);
         let is_idle = (change.intent(), create) == (Intent::Nothing, Create::OnWrite);
         if is_idle && change.control.revoke_subject.is_none() {
             return Ok(Plan::unchanged(visitor.outcome()));
         }
         let begun = Instant::now();
-        let plan = Box::pin(self.carry_out(visitor, change, create)).await;
+        let plan = self.carry_out(visitor, change, create).await;
         entry.waited_for_store(begun);
         plan
     }
@@ -338,7 +379,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Removes from a response what is ours or concerns one connection only. `seen`: of these headers, with what the route
+    /// Removes from a response what is ours to say or concerns one connection only. `seen`: of these headers, with what the route
     /// hides.
     pub(super) fn clean<B>(&self, response: &mut Response<B>, seen: Seen, route: &Route) {
         let name = self.line.cookie.name();
@@ -349,6 +390,9 @@ impl Shard {
         headers::strip_response_hop_by_hop(lines, &self.line.ours, seen);
         if seen.has(Mark::Trailer) {
             headers::strip_announcements(lines, &route.hidden);
+        }
+        if seen.has(Mark::RequestId) {
+            headers::strip_request_id(lines);
         }
         if !seen.has(Mark::SetCookie) {
             return;
@@ -373,30 +417,53 @@ impl Shard {
     }
 }
 
+impl Guests {
+    /// Takes one more in, unless it is here already.
+    fn welcome(&mut self, guest: Arc<Guest>) {
+        match &self.first {
+            None => self.first = Some(guest),
+            Some(first) => {
+                if first.ticket != guest.ticket && self.more.iter().all(|other| other.ticket != guest.ticket) {
+                    self.more.push(guest);
+                }
+            }
+        }
+    }
+
+    fn are_many(&self) -> bool {
+        self.more.len() + 1 >= TICKETS
+    }
+}
+
 impl Admitted {
     pub(super) fn host(&self) -> &str {
         self.named.authority.host()
     }
 
+    /// Whether a cookie set on this route would be kept by the browser.
+    pub(super) fn reach(&self, line: &Line, route: &Route) -> Reach {
+        line.reach(route, self.host(), self.named.is_loopback || self.scheme == Scheme::Https)
+    }
+
     /// Addresses the request to the application: origin form, the browser's `Host` (the upstream may put its own there),
     /// and the upgrade that it asks for.
-    pub(super) fn address(self, head: &mut Parts) -> Option<OnUpgrade> {
+    pub(super) fn address<B>(self, request: &mut http::Request<B>) -> Option<OnUpgrade> {
         let host = self.named.authority.header();
-        if head.uri.authority().is_some() || host.is_empty() {
-            head.headers.insert(HOST, host.clone());
+        if request.uri().authority().is_some() || host.is_empty() {
+            request.headers_mut().insert(HOST, host.clone());
         }
-        if head.uri.scheme().is_some() || head.uri.authority().is_some() {
-            let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-            head.uri = Uri::from(path);
+        if request.uri().scheme().is_some() || request.uri().authority().is_some() {
+            let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+            *request.uri_mut() = Uri::from(path);
         }
-        if head.uri.path().is_empty() {
+        if request.uri().path().is_empty() {
             // Of `http://host#fragment` there was a path, and nothing in it.
-            head.uri = Uri::from_static("/");
+            *request.uri_mut() = Uri::from_static("/");
         }
-        head.version = Version::HTTP_11;
+        *request.version_mut() = Version::HTTP_11;
         let (protocol, browser) = self.upgrade?;
-        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        head.headers.insert(UPGRADE, protocol);
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        request.headers_mut().insert(UPGRADE, protocol);
         Some(browser)
     }
 }
@@ -483,8 +550,10 @@ pub(super) fn handle_of(plan: &Plan) -> Option<Handle> {
 }
 
 pub(super) fn fresh_request_id() -> HeaderValue {
-    let bits: u128 = rand::random();
-    let text: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (124 - 4 * at)) as usize & 15]);
+    let (mut text, bits) = ([0; 32], rand::random::<u128>().to_le_bytes());
+    for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(bits) {
+        *pair = [byte >> 4, byte & 15].map(|nibble| nibble + if nibble < 10 { b'0' } else { b'a' - 10 });
+    }
     HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
 }
 

@@ -26,7 +26,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Rejection, body::clean, line::Line};
 use crate::{
-    headers::{self, Expectation},
+    headers::{self, Expectation, Mark, Seen},
     upstream::{Payload, Progress},
 };
 
@@ -88,16 +88,18 @@ impl Fate {
 }
 
 /// Takes a request's body in, and what holds it back if its browser waits for `100 Continue`. Call it while the head is
-/// still as the browser sent it, but for the hop-by-hop fields.
+/// still as the browser sent it, but for the hop-by-hop fields. `seen`: of that head.
 ///
 /// # Errors
 /// The request expects something else, or says itself that its body is too large.
 pub(super) fn accept(
     head: &mut Parts,
+    seen: Seen,
     body: Incoming,
     line: &Arc<Line>,
 ) -> Result<(Upload, Option<Starter>), Rejection> {
-    let expectation = headers::expectation_of(&head.headers, head.version);
+    let expects = seen.has(Mark::Expect);
+    let expectation = if expects { headers::expectation_of(&head.headers, head.version) } else { Expectation::Nothing };
     if expectation == Expectation::Unknown {
         return Err(Rejection::Expectation);
     }
@@ -115,7 +117,9 @@ pub(super) fn accept(
             return Ok((upload, Some(Starter::default())));
         }
     }
-    head.headers.remove(EXPECT);
+    if expects {
+        head.headers.remove(EXPECT);
+    }
     Ok((upload, None))
 }
 

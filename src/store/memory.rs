@@ -76,6 +76,10 @@ impl Memory {
         handles.iter().map(|handle| self.read(handle, now)).collect()
     }
 
+    pub(super) fn load_one(&self, handle: &Handle) -> Option<Entry> {
+        self.read(handle, self.now())
+    }
+
     fn read(&self, handle: &Handle, now: Timestamp) -> Option<Entry> {
         locked(&self.maps[self.index(handle)]).read(handle, now)
     }

@@ -114,6 +114,13 @@ impl Shelf {
         }
     }
 
+    pub(super) async fn load_one(&self, handle: &Handle) -> Result<Option<Entry>, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.load_one(handle)),
+            Self::File(_) | Self::Redis(_) => Ok(self.load(std::slice::from_ref(handle)).await?.pop().flatten()),
+        }
+    }
+
     pub(super) async fn swap(
         &self,
         handle: &Handle,

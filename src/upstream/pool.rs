@@ -52,10 +52,10 @@ impl<B: Payload> Pool<B> {
     /// [`SendError`]
     pub async fn send(
         &self,
-        request: Request<B>,
+        mut request: Box<Request<B>>,
         ties: Option<Ties<'_>>,
     ) -> Result<Response<ResponseBody<B>>, SendError> {
-        let (settings, mut request) = (&self.fleet.settings, Box::new(request));
+        let settings = &self.fleet.settings;
         let ties = ties.filter(|_| settings.affinity);
         let terms = Terms { host: host_of(&request, settings.preserve_host), patience: settings.response_timeout };
         let (mut tried, mut repeats, mut last) = (Tried::default(), REPEATS, SendError::NoServer);
@@ -321,7 +321,7 @@ mod tests {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
             stream
         };
-        let (response, _stream) = tokio::join!(pool.send(request, None), application);
+        let (response, _stream) = tokio::join!(pool.send(Box::new(request), None), application);
         drop(response.unwrap());
         pool.shelves[0].has_some()
     }
