@@ -8,12 +8,12 @@
 use std::sync::Arc;
 
 use http::{Request, Response};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     Fleet, Payload, Protocol, ResponseBody, SendError, ServedBy, Ties,
     connection::{Need, Shared, Single},
-    exchange::{Course, Line, Repeat, Setback, Terms, host_of, need_of},
+    exchange::{Course, Line, Repeat, Setback, Terms, Try, host_of, need_of},
     fleet::Tried,
     member::Member,
     shelf::{Shelf, Won},
@@ -92,7 +92,18 @@ impl<B: Payload> Pool<B> {
         let (fleet, member, mut taste) = (&self.fleet, &shelf.member, Taste::Any);
         let need = need_of(&request);
         loop {
-            let (line, used) = match self.line(shelf, need, taste).await {
+            let mut begun = Instant::now();
+            let ready = if taste == Taste::Any { shelf.take_ready(need, begun) } else { None };
+            let found = match ready {
+                Some(ready) => Ok((Line::Single(ready), Taste::Any)),
+                // Boxed, so that not every request carries the room that this takes.
+                None => {
+                    let found = Box::pin(self.line(shelf, need, taste)).await;
+                    begun = Instant::now();
+                    found
+                }
+            };
+            let (line, used) = match found {
                 Ok(line) => line,
                 Err(error) => {
                     if !matches!(error, SendError::NoSlot) {
@@ -102,7 +113,7 @@ impl<B: Payload> Pool<B> {
                 }
             };
             let repeat = if *repeats > 0 { Repeat::Allowed } else { Repeat::Not };
-            match line.exchange(request, repeat, terms, (shelf, fleet.begin(member))).await {
+            match line.exchange(request, Try { begun, repeat }, terms, (shelf, fleet.begin(member))).await {
                 Ok(response) => {
                     fleet.answered(member);
                     return Ok(response);
@@ -134,18 +145,8 @@ impl<B: Payload> Pool<B> {
         }
     }
 
-    /// A connection, and whether it is a fresh one. Nearly always one is there; the other ways are boxed, so that not
-    /// every request carries the room that they take.
+    /// A connection where none is ready, and whether it is a fresh one.
     async fn line(&self, shelf: &Arc<Shelf<B>>, need: Need, taste: Taste) -> Result<(Line<B>, Taste), SendError> {
-        if taste == Taste::Any
-            && let Some(ready) = shelf.take_ready(need)
-        {
-            return Ok((Line::Single(ready), Taste::Any));
-        }
-        Box::pin(self.other_line(shelf, need, taste)).await
-    }
-
-    async fn other_line(&self, shelf: &Arc<Shelf<B>>, need: Need, taste: Taste) -> Result<(Line<B>, Taste), SendError> {
         match self.fleet.settings.protocol {
             Protocol::Http1 => {
                 let (single, used) = self.single(shelf, need, taste).await?;
