@@ -26,7 +26,7 @@ use super::{
 
 /// How far a request's body went to the application, when it last got on, and how it ended.
 #[derive(Debug, Clone)]
-pub struct Progress(Arc<Course>);
+pub struct Progress(Option<Arc<Course>>);
 
 #[derive(Debug)]
 struct Course {
@@ -47,11 +47,17 @@ const BROKEN: u8 = 3;
 
 impl Default for Progress {
     fn default() -> Self {
-        Self(Arc::new(Course { begun: Instant::now(), moved: AtomicU64::new(0), state: AtomicU8::new(UNDER_WAY) }))
+        let (moved, state) = (AtomicU64::new(0), AtomicU8::new(UNDER_WAY));
+        Self(Some(Arc::new(Course { begun: Instant::now(), moved, state })))
     }
 }
 
 impl Progress {
+    /// That of no body at all: it is done.
+    pub fn of_nothing() -> Self {
+        Self(None)
+    }
+
     /// One more frame.
     pub fn step(&self) {
         self.enter(UNDER_WAY);
@@ -59,12 +65,14 @@ impl Progress {
 
     /// The browser is the one who is waited for.
     pub fn awaits(&self) {
-        self.0.state.store(AWAITED, Relaxed);
+        if let Some(course) = &self.0 {
+            course.state.store(AWAITED, Relaxed);
+        }
     }
 
     /// Nobody reads it any more.
     pub fn left(&self) {
-        if self.0.state.load(Relaxed) == AWAITED {
+        if self.state() == AWAITED {
             self.enter(UNDER_WAY);
         }
     }
@@ -80,24 +88,30 @@ impl Progress {
     }
 
     fn enter(&self, state: u8) {
-        self.0.moved.store(u64::try_from(self.0.begun.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
-        self.0.state.store(state, Relaxed);
+        let Some(course) = &self.0 else { return };
+        course.moved.store(u64::try_from(course.begun.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
+        course.state.store(state, Relaxed);
+    }
+
+    fn state(&self) -> u8 {
+        self.0.as_ref().map_or(DONE, |course| course.state.load(Relaxed))
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.0.state.load(Relaxed) == DONE
+        self.state() == DONE
     }
 
     pub(super) fn is_broken(&self) -> bool {
-        self.0.state.load(Relaxed) == BROKEN
+        self.state() == BROKEN
     }
 
-    /// Since when the application is the one who is waited for; now, if it is the browser.
-    pub(super) fn since(&self) -> Instant {
-        match self.0.state.load(Relaxed) {
+    /// Since when the application is the one who is waited for: now, if it is the browser; `None`, if it always was.
+    pub(super) fn since(&self) -> Option<Instant> {
+        let course = self.0.as_ref()?;
+        Some(match course.state.load(Relaxed) {
             AWAITED => Instant::now(),
-            _ => self.0.begun + Duration::from_millis(self.0.moved.load(Relaxed)),
-        }
+            _ => course.begun + Duration::from_millis(course.moved.load(Relaxed)),
+        })
     }
 }
 

@@ -54,6 +54,13 @@ pub(super) struct Terms {
     pub(super) patience: Duration,
 }
 
+/// One of the times that a request is sent.
+#[derive(Clone, Copy)]
+pub(super) struct Try {
+    pub(super) begun: Instant,
+    pub(super) repeat: Repeat,
+}
+
 /// Whether a request that was sent may be sent once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeat {
@@ -73,7 +80,7 @@ impl<B: Payload> Line<B> {
     pub(super) async fn exchange(
         self,
         mut request: Box<Request<B>>,
-        repeat: Repeat,
+        this: Try,
         terms: Terms,
         (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
     ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
@@ -82,13 +89,13 @@ impl<B: Payload> Line<B> {
         }
         match self {
             Self::Single(Single::Direct(connection)) => {
-                answer_directly(connection, request, repeat, terms.patience, (shelf, load)).await
+                answer_directly(connection, request, this, terms.patience, (shelf, load)).await
             }
             Self::Single(Single::Driven(connection)) => {
-                Box::pin(send_by_hyper(connection, request, repeat, terms.patience, (shelf, load))).await
+                Box::pin(send_by_hyper(connection, request, this.repeat, terms.patience, (shelf, load))).await
             }
             Self::Stream(shared, place) => {
-                Box::pin(send_by_stream(shared, place, request, repeat, terms, (shelf, load))).await
+                Box::pin(send_by_stream(shared, place, request, this.repeat, terms, (shelf, load))).await
             }
         }
     }
@@ -97,19 +104,19 @@ impl<B: Payload> Line<B> {
 async fn answer_directly<B: Payload>(
     mut connection: Direct,
     request: Box<Request<B>>,
-    repeat: Repeat,
+    this: Try,
     patience: Duration,
     (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
 ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
     let other = |error| Setback { error, again: None, course: Course::Other };
     connection.prepare(&request);
-    let Whole { head: mut answer, rest, lasts } = match connection.exchange(Instant::now() + patience).await {
+    let Whole { head: mut answer, rest, lasts } = match connection.exchange(this.begun + patience).await {
         Ok(answer) => answer,
         Err(Failure::Late) => return Err(other(SendError::Timeout)),
         Err(Failure::Broken(error, course)) => {
             let may_go_again = match course {
                 Course::Unsent => true,
-                Course::Closed => repeat == Repeat::Allowed && is_idempotent(request.method()),
+                Course::Closed => this.repeat == Repeat::Allowed && is_idempotent(request.method()),
                 Course::Refused | Course::Other => false,
             };
             let again = may_go_again.then_some(request);
@@ -211,6 +218,13 @@ fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
+impl Try {
+    /// One that is not repeated.
+    pub(super) fn once() -> Self {
+        Self { begun: Instant::now(), repeat: Repeat::Not }
+    }
+}
+
 /// A copy of a request without a body, to send again should the connection close without an answer or, over HTTP/2, should
 /// the server refuse it.
 fn spare<B: Payload>(request: &Request<B>, protocol: Protocol, repeat: Repeat) -> Option<Box<Request<B>>> {
@@ -258,7 +272,7 @@ async fn within<F: Future>(limit: Duration, progress: &Progress, future: F) -> O
     while deadline > Instant::now() {
         match timeout_at(deadline, future.as_mut()).await {
             Ok(output) => return Some(output),
-            Err(_) => deadline = progress.since().max(begun) + limit,
+            Err(_) => deadline = progress.since().unwrap_or(begun).max(begun) + limit,
         }
     }
     None

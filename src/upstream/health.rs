@@ -23,7 +23,7 @@ use tracing::{info, warn};
 use super::{
     Fleet, Payload, Progress, Protocol, SendError,
     connection::{Need, Shared, Single},
-    exchange::{HostOf, Line, Repeat, Terms},
+    exchange::{HostOf, Line, Terms, Try},
     member::Member,
     shelf::Shelf,
 };
@@ -88,13 +88,13 @@ async fn probe(fleet: &Fleet, member: &Arc<Member>, health: &Health) -> Result<(
             Line::Stream(shared, place)
         }
     };
-    let mut request = Request::new(Nothing::default());
+    let mut request = Request::new(Nothing(Progress::of_nothing()));
     *request.uri_mut() = health.path.clone().into();
     request.headers_mut().insert(HOST, member.authority.clone());
     request.headers_mut().insert(USER_AGENT, HeaderValue::from_static("cloakroom-health-check"));
     let terms = Terms { host: HostOf::Server, patience: health.timeout };
     let shelf = Shelf::new(member, Duration::ZERO);
-    let answer = line.exchange(Box::new(request), Repeat::Not, terms, (&shelf, None)).await;
+    let answer = line.exchange(Box::new(request), Try::once(), terms, (&shelf, None)).await;
     let status = answer.map_err(|setback| text(setback.error))?.status();
     if status.is_success() || status.is_redirection() { Ok(()) } else { Err(format!("it answers {status}")) }
 }
@@ -104,7 +104,6 @@ fn text(error: SendError) -> String {
 }
 
 /// The body of a check.
-#[derive(Default)]
 struct Nothing(Progress);
 
 impl Body for Nothing {

@@ -67,14 +67,14 @@ impl<B: Payload> Shelf<B> {
         shelf
     }
 
-    /// A connection that is ready for such a request at this very moment.
-    pub(super) fn take_ready(&self, need: Need) -> Option<Single<B>> {
+    /// A connection that is ready for such a request at this very moment, which is `now`.
+    pub(super) fn take_ready(&self, need: Need, now: Instant) -> Option<Single<B>> {
         let mut idle = lock(&self.idle);
         while let Some(at) = idle.iter().rposition(|idle| idle.connection.suits(need)) {
             let Idle { mut connection, since } = idle.remove(at);
             match connection.readiness() {
                 Readiness::Closed => {}
-                _ if since.elapsed() >= self.life => {}
+                _ if now.saturating_duration_since(since) >= self.life => {}
                 Readiness::Ready => return Some(connection),
                 Readiness::Soon => {
                     idle.insert(at, Idle { connection, since });
