@@ -125,6 +125,9 @@ enum Left {
 /// What is left of a line: the other pieces as they were. The separator before a piece of ours goes with it; where ours
 /// stood first, so does the white space before the next.
 fn without(line: &HeaderValue, is_ours: impl Fn(&[u8]) -> bool) -> Left {
+    if memchr(b';', line.as_bytes()).is_none() {
+        return if is_ours(line.as_bytes()) { Left::Nothing } else { Left::All };
+    }
     if !pieces(line.as_bytes()).any(&is_ours) {
         return Left::All;
     }
@@ -149,9 +152,11 @@ pub(super) fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// The value, if the piece is of this name, in which there is no `=`. Says what [`split_pair`] says, without looking at
+/// more of a foreign piece than at its first characters.
 fn value_of<'a>(piece: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let (found, value) = split_pair(piece)?;
-    (found == name.as_bytes()).then_some(value)
+    let rest = trim_start(piece).strip_prefix(name.as_bytes())?;
+    trim_start(rest).strip_prefix(b"=").map(trim_end)
 }
 
 /// Name and value of a piece, up to the first `=`; the name trimmed, the value trimmed at its end only.
@@ -162,7 +167,10 @@ pub(super) fn split_pair(piece: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 pub(super) fn trim(text: &[u8]) -> &[u8] {
-    let mut text = trim_start(text);
+    trim_end(trim_start(text))
+}
+
+fn trim_end(mut text: &[u8]) -> &[u8] {
     while let [rest @ .., b' ' | b'\t'] = text {
         text = rest;
     }
@@ -200,6 +208,22 @@ mod tests {
         let mut headers = map(lines);
         strip(&mut headers, name);
         headers.get_all(COOKIE).into_iter().map(|line| line.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn a_value_is_that_of_the_pair_however_the_piece_is_written() {
+        let marks = [" ", "\t", "=", "s", "ss", ",", "\"", "\u{a0}"];
+        let mut pieces = vec![String::new()];
+        for _ in 0..4 {
+            let longer = pieces.iter().flat_map(|piece| marks.iter().map(move |mark| format!("{piece}{mark}")));
+            let longer: Vec<String> = longer.collect();
+            pieces.extend(longer);
+        }
+        for piece in pieces {
+            let bytes = piece.as_bytes();
+            let pair = split_pair(bytes).filter(|(name, _)| *name == b"s").map(|(_, value)| value);
+            assert_eq!(value_of(bytes, "s"), pair, "{piece:?}");
+        }
     }
 
     #[test]

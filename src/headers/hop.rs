@@ -9,8 +9,8 @@
 //! §11.7), we do not ask, and an application must not see them.
 
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, SET_COOKIE,
-    TE, TRANSFER_ENCODING, VARY, VIA,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, Entry, HOST,
+    SET_COOKIE, TE, TRANSFER_ENCODING, VARY, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -75,9 +75,16 @@ pub fn frame_unknown_length(headers: &mut HeaderMap) {
 
 /// Removes `Connection` with what it names, and the framing.
 fn strip_connection(headers: &mut HeaderMap, guarded: &Guarded, seen: Seen) {
-    if seen.has(Mark::Connection) {
-        strip_named(headers, guarded);
-        headers.remove(CONNECTION);
+    if seen.has(Mark::Connection)
+        && let Entry::Occupied(lines) = headers.entry(CONNECTION)
+    {
+        // Nearly always there is one token in one line.
+        if lines.iter().all(|line| names_nothing(line.as_bytes())) {
+            lines.remove();
+        } else {
+            strip_named(headers, guarded);
+            headers.remove(CONNECTION);
+        }
     }
     if seen.has(Mark::Coding) && headers.remove(TRANSFER_ENCODING).is_some() {
         headers.remove(CONTENT_LENGTH);
@@ -90,10 +97,6 @@ fn is_of_one_connection(name: &HeaderName) -> bool {
 
 /// Removes what `Connection` names.
 fn strip_named(headers: &mut HeaderMap, guarded: &Guarded) {
-    // Nearly always there is one token in one line.
-    if headers.get_all(CONNECTION).into_iter().all(|line| names_nothing(line.as_bytes())) {
-        return;
-    }
     let named: Vec<HeaderName> = list_of(headers, &CONNECTION)
         .filter(|token| !names_nothing(token))
         .filter_map(|token| HeaderName::from_bytes(token).ok())
@@ -106,7 +109,8 @@ fn strip_named(headers: &mut HeaderMap, guarded: &Guarded) {
 
 /// The tokens that everybody sends name nothing, or something that goes anyway.
 fn names_nothing(token: &[u8]) -> bool {
-    ["keep-alive", "close", "upgrade", "te"].iter().any(|usual| token.eq_ignore_ascii_case(usual.as_bytes()))
+    token == b"keep-alive"
+        || ["keep-alive", "close", "upgrade", "te"].iter().any(|usual| token.eq_ignore_ascii_case(usual.as_bytes()))
 }
 
 fn is_protected(name: &HeaderName, guarded: &Guarded) -> bool {

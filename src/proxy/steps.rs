@@ -53,7 +53,7 @@ const LOOP: usize = 8;
 pub(super) struct Admitted {
     named: Arc<Named>,
     scheme: Scheme,
-    upgrade: Option<(HeaderValue, OnUpgrade)>,
+    upgrade: Option<Box<(HeaderValue, OnUpgrade)>>,
 }
 
 /// The tickets that come with a request. Nearly always there is one at most.
@@ -461,7 +461,7 @@ impl Admitted {
             *request.uri_mut() = Uri::from_static("/");
         }
         *request.version_mut() = Version::HTTP_11;
-        let (protocol, browser) = self.upgrade?;
+        let (protocol, browser) = *self.upgrade?;
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
         request.headers_mut().insert(UPGRADE, protocol);
         Some(browser)
@@ -469,9 +469,9 @@ impl Admitted {
 }
 
 /// The upgrade that a request asks for.
-fn take_wish(head: &mut Parts) -> Option<(HeaderValue, OnUpgrade)> {
+fn take_wish(head: &mut Parts) -> Option<Box<(HeaderValue, OnUpgrade)>> {
     let wish = headers::upgrade_of(&head.method, &head.version, &head.headers);
-    wish.zip(head.extensions.remove::<OnUpgrade>())
+    wish.zip(head.extensions.remove::<OnUpgrade>()).map(Box::new)
 }
 
 impl Visitor {
@@ -498,7 +498,7 @@ impl Visitor {
     pub(super) fn ties(&self, upstream: &str) -> Option<Ties<'_>> {
         match &self.presented {
             Presented::Loaded(session) => {
-                Some(Ties { session: session.handle.as_str().as_bytes(), home: session.record.homes.at(upstream) })
+                Some(Ties { session: session.handle.as_bytes(), home: session.record.homes.at(upstream) })
             }
             _ => None,
         }

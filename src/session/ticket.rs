@@ -55,6 +55,11 @@ impl Handle {
         Self(text)
     }
 
+    /// The 43 characters, as bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The 43 characters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()

@@ -344,7 +344,7 @@ mod tests {
                 stream
             };
             let browser = async {
-                let mut body = self.pool.send(request, None).await.unwrap().into_body();
+                let mut body = self.pool.send(Box::new(request), None).await.unwrap().into_body();
                 let mut read = Vec::new();
                 while let Some(frame) = body.frame().await {
                     match frame {
@@ -436,7 +436,7 @@ mod tests {
         let browser = async {
             for bytes in [0, 3, 0] {
                 let (request, _) = post(bytes, true);
-                drop(world.pool.send(request, None).await.unwrap());
+                drop(world.pool.send(Box::new(request), None).await.unwrap());
                 yield_now().await;
             }
         };
