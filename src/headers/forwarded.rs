@@ -10,10 +10,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use super::forwarded_element::{address, write, write_address, write_node};
-use super::introduction::Introduction;
 use super::names::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, is_claim, is_claim_lookalike};
 use super::scheme::{Scheme, SchemePolicy, scheme_of};
 use super::{joined, list, remove_where};
+
+/// Bytes for a whole `Forwarded` element with a host of usual length.
+const ROOM: usize = 96;
 
 /// Who is at the other end of the connection; behind a PROXY header, whom that header names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,8 +32,7 @@ impl Peer {
         if self.tls { Scheme::Https } else { Scheme::Http }
     }
 
-    /// Its address, in one form.
-    pub(super) fn address(&self) -> Option<IpAddr> {
+    fn address(&self) -> Option<IpAddr> {
         self.addr.map(|ip| ip.to_canonical())
     }
 }
@@ -82,7 +83,7 @@ pub fn rewrite_forwarding(headers: &mut HeaderMap, inbound: Inbound<'_>) -> Sche
     let scheme = scheme_of(headers, inbound.peer, inbound.trust, inbound.policy);
     if !inbound.trust.covers(inbound.peer) {
         strip_claims(headers);
-        Introduction::new(inbound.peer, inbound.host, scheme).write(headers);
+        introduce(headers, inbound.peer, inbound.host, scheme);
         return scheme;
     }
     remove_where(headers, is_claim_lookalike);
@@ -111,6 +112,24 @@ pub fn rewrite_forwarding(headers: &mut HeaderMap, inbound: Inbound<'_>) -> Sche
 /// Removes what a client claims about itself, in any spelling.
 pub fn strip_claims(headers: &mut HeaderMap) {
     remove_where(headers, is_claim);
+}
+
+/// Writes what we know of a client that has said nothing (that counts) itself; `host` may be empty. It is the same for
+/// every request of a connection that names the same host.
+pub fn introduce(headers: &mut HeaderMap, peer: &Peer, host: &HeaderValue, scheme: Scheme) {
+    let address = peer.address();
+    let mut value = Vec::with_capacity(ROOM);
+    if let Some(ip) = address {
+        write_address(ip, &mut value);
+        set(headers, X_FORWARDED_FOR, &value);
+        value.clear();
+    }
+    write(address, host.as_bytes(), scheme.as_str(), &mut value);
+    set(headers, FORWARDED, &value);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
+    if !host.is_empty() {
+        headers.insert(X_FORWARDED_HOST, host.clone());
+    }
 }
 
 /// The whole `Forwarded` value: the earlier elements, or else those that `X-Forwarded-For` implies, then ours.

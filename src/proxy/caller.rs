@@ -5,9 +5,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::request::Parts;
+use http::{HeaderMap, Version, request::Parts};
 
-use crate::headers::{Authority, HostFault, Introduction, Peer, Scheme, authority_of, is_loopback_host};
+use crate::{
+    headers::{Authority, HostFault, Peer, Scheme, append_via, authority_of, introduce, is_loopback_host},
+    upstream::Preface,
+};
 
 /// The other end of a connection.
 pub struct Caller {
@@ -21,7 +24,7 @@ pub(super) struct Named {
     /// Whether it is the browser's own machine.
     pub(super) is_loopback: bool,
     /// `None`: somebody vouches for the client, and it is introduced by what that one says.
-    pub(super) introduction: Option<Introduction>,
+    introduction: Option<(Scheme, Version, Arc<Preface>)>,
 }
 
 impl Caller {
@@ -50,7 +53,12 @@ impl Caller {
             return Ok(Arc::clone(last));
         }
         let authority = authority_of(&head.uri, head.version, &head.headers)?.detached();
-        let introduction = scheme.map(|scheme| Introduction::new(&self.peer, authority.header(), scheme));
+        let introduction = scheme.map(|scheme| {
+            let mut fields = HeaderMap::new();
+            introduce(&mut fields, &self.peer, authority.header(), scheme);
+            append_via(&mut fields, head.version);
+            (scheme, head.version, Arc::new(Preface::new(fields)))
+        });
         let is_loopback = is_loopback_host(authority.host());
         let named = Arc::new(Named { authority, is_loopback, introduction });
         *last = Some(Arc::clone(&named));
@@ -59,8 +67,14 @@ impl Caller {
 }
 
 impl Named {
+    /// How the client is introduced, if nobody vouches for it: its scheme, and the header lines that say so. `Via` is one
+    /// of them.
+    pub(super) fn introduction(&self) -> Option<(Scheme, &Arc<Preface>)> {
+        self.introduction.as_ref().map(|(scheme, _, preface)| (*scheme, preface))
+    }
+
     fn is_of(&self, head: &Parts, scheme: Option<Scheme>) -> bool {
-        self.introduction.as_ref().map(Introduction::scheme) == scheme
+        self.introduction.as_ref().map(|(scheme, version, _)| (*scheme, *version)) == scheme.zip(Some(head.version))
             && self.authority.is_of(&head.uri, head.version, &head.headers)
     }
 }

@@ -241,8 +241,9 @@ impl Shard {
         entry: &mut Entry,
     ) -> Result<Call, Rejection> {
         let (mut head, body) = request.into_parts();
-        let admitted = self.admit(&mut head, seen, caller, entry)?;
+        let mut admitted = self.admit(&mut head, seen, caller, entry)?;
         let (upload, starter) = upload::accept(&mut head, seen, body, &self.line)?;
+        let upload = upload.introduced_by(admitted.preface.take());
         Ok(Call { request: Box::new(Request::from_parts(head, upload)), seen, admitted, starter })
     }
 

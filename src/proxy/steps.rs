@@ -41,7 +41,7 @@ use crate::{
         commit::{Presented, Request, Saved, Session, commit},
         index::revoke,
     },
-    upstream::{ServedBy, Ties},
+    upstream::{Preface, ServedBy, Ties},
 };
 
 /// Of several cookies with our name, so many authentic ones are looked up.
@@ -54,6 +54,8 @@ pub(super) struct Admitted {
     named: Arc<Named>,
     scheme: Scheme,
     upgrade: Option<Box<(HeaderValue, OnUpgrade)>>,
+    /// Header lines that introduce it, if they are not in its head.
+    pub(super) preface: Option<Arc<Preface>>,
 }
 
 /// The tickets that come with a request. Nearly always there is one at most.
@@ -110,28 +112,31 @@ impl Shard {
             headers::strip_request_id(&mut head.headers);
         }
         headers::set_request_id(&mut head.headers, entry.id.clone());
-        let scheme = self.introduce(&mut head.headers, seen, caller, &named);
-        headers::append_via(&mut head.headers, head.version);
-        Ok(Admitted { named, scheme, upgrade })
+        let (scheme, preface) = self.introduce(head, seen, caller, &named);
+        Ok(Admitted { named, scheme, upgrade, preface })
     }
 
-    /// Tells the application where the request came from.
-    fn introduce(&self, headers: &mut HeaderMap, seen: Seen, caller: &Caller, named: &Named) -> Scheme {
-        let line = &self.line;
-        match &named.introduction {
-            Some(introduction) => {
-                if seen.has(Mark::Claim) {
-                    headers::strip_claims(headers);
-                }
-                introduction.write(headers);
-                introduction.scheme()
-            }
-            None => {
-                let host = named.authority.header();
-                let inbound = Inbound { peer: caller.peer(), trust: &line.trust, policy: line.scheme, host };
-                headers::rewrite_forwarding(headers, inbound)
-            }
+    /// Tells the application where the request came from: in lines that go out with it, or in its head.
+    fn introduce(
+        &self,
+        head: &mut Parts,
+        seen: Seen,
+        caller: &Caller,
+        named: &Named,
+    ) -> (Scheme, Option<Arc<Preface>>) {
+        let (line, headers) = (&self.line, &mut head.headers);
+        let introduction = named.introduction();
+        if introduction.is_some() && seen.has(Mark::Claim) {
+            headers::strip_claims(headers);
         }
+        if let Some((scheme, preface)) = introduction.filter(|_| !seen.has(Mark::Via)) {
+            return (scheme, Some(Arc::clone(preface)));
+        }
+        let inbound =
+            Inbound { peer: caller.peer(), trust: &line.trust, policy: line.scheme, host: named.authority.header() };
+        let scheme = headers::rewrite_forwarding(headers, inbound);
+        headers::append_via(headers, head.version);
+        (scheme, None)
     }
 
     pub(super) fn find_route(&self, target: &Uri, admitted: &Admitted) -> Result<&Route, Rejection> {
@@ -550,14 +555,44 @@ pub(super) fn handle_of(plan: &Plan) -> Option<Handle> {
 }
 
 pub(super) fn fresh_request_id() -> HeaderValue {
-    let (mut text, bits) = ([0; 32], rand::random::<u128>().to_le_bytes());
-    for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(bits) {
-        *pair = [byte >> 4, byte & 15].map(|nibble| nibble + if nibble < 10 { b'0' } else { b'a' - 10 });
+    let (mut text, bits) = ([0; 32], rand::random::<u128>());
+    for (at, digits) in text.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        *digits = hexadecimal((bits >> (32 * at)) as u32);
     }
     HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+}
+
+/// Eight digits at once: every request has an id. Each byte of a word takes one of them.
+fn hexadecimal(number: u32) -> [u8; 8] {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let mut digits = u64::from(number);
+    digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff;
+    digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff;
+    digits = (digits | digits << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    let letters = ((digits + 6 * EACH) >> 4) & EACH;
+    (digits + u64::from(b'0') * EACH + letters * u64::from(b'a' - b'9' - 1)).to_be_bytes()
 }
 
 /// Seconds since the epoch by our own clock: what applications hold tokens against.
 pub fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_written_in_eight_digits() {
+        let numbers = [0, 1, 9, 10, 15, 16, 0x1234_5678, 0x9abc_def0, 0x0f0f_a9a9, u32::MAX];
+        for number in numbers.into_iter().chain((0..32).map(|bit| 1 << bit)) {
+            assert_eq!(hexadecimal(number), *format!("{number:08x}").as_bytes(), "{number:x}");
+        }
+    }
+
+    #[test]
+    fn ids_are_32_digits_and_never_the_same() {
+        let (one, other) = (fresh_request_id(), fresh_request_id());
+        assert!(one != other && one.len() == 32 && one.as_bytes().iter().all(u8::is_ascii_hexdigit));
+    }
 }

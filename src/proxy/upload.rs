@@ -27,7 +27,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{Rejection, body::clean, line::Line};
 use crate::{
     headers::{self, Expectation, Mark, Seen},
-    upstream::{Payload, Progress},
+    upstream::{Payload, Preface, Progress},
 };
 
 /// A browser that expects `100 Continue` gets it after this time at the latest.
@@ -178,6 +178,7 @@ pub(super) struct Upload {
     idle: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
     start: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
+    preface: Option<Arc<Preface>>,
 }
 
 impl Upload {
@@ -186,7 +187,13 @@ impl Upload {
         let fate = Fate(incoming.as_ref().map(|_| Arc::default()));
         let progress = if incoming.is_some() { Progress::default() } else { Progress::of_nothing() };
         let left = line.uploads.bytes;
-        Self { incoming, line, progress, fate, left, idle: None, is_waiting: false, start: None }
+        Self { incoming, line, progress, fate, left, idle: None, is_waiting: false, start: None, preface: None }
+    }
+
+    /// Header lines that go out with it.
+    pub(super) fn introduced_by(mut self, preface: Option<Arc<Preface>>) -> Self {
+        self.preface = preface;
+        self
     }
 
     pub(super) fn fate(&self) -> Fate {
@@ -235,8 +242,26 @@ impl Payload for Upload {
     fn again(&self) -> Option<Self> {
         let (line, progress) = (Arc::clone(&self.line), self.progress.clone());
         let (incoming, fate, left, idle, start) = (None, Fate(None), None, None, None);
-        let empty = Self { incoming, line, progress, fate, left, idle, is_waiting: false, start };
+        let empty = Self {
+            incoming,
+            line,
+            progress,
+            fate,
+            left,
+            idle,
+            is_waiting: false,
+            start,
+            preface: self.preface.clone(),
+        };
         self.incoming.is_none().then_some(empty)
+    }
+
+    fn preface(&self) -> Option<&Preface> {
+        self.preface.as_deref()
+    }
+
+    fn take_preface(&mut self) -> Option<Arc<Preface>> {
+        self.preface.take()
     }
 }
 
