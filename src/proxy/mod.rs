@@ -21,7 +21,7 @@ mod tokens;
 mod upload;
 mod watch;
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
@@ -31,7 +31,7 @@ use hyper::{
     body::{Body, Incoming},
     upgrade::OnUpgrade,
 };
-use tokio_util::{sync::DropGuard, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
 use access::Entry;
@@ -54,7 +54,7 @@ use crate::{
     headers::{self, Mark, Seen},
     session::Handle,
     store::{Store, lane::Lanes},
-    upstream::{Fleet, Flow, Pool, ResponseBody, SendError, Ties, tunnel},
+    upstream::{Fleet, Flow, Pool, ResponseBody, tunnel},
 };
 
 /// What the shards of one process share.
@@ -282,7 +282,15 @@ impl Shard {
         let noted = route.legacy.note(&request);
         let (asked, upgrade) = (request.version(), admitted.address(&mut request));
         let ties = visitor.as_ref().and_then(|visitor| visitor.ties(application.audience.name()));
-        let (mut response, unread) = self.send(request, starter, (route.upstream, ties), entry).await?;
+        let begun = entry.asks_upstream();
+        let fate = request.body().fate();
+        if let Some(starter) = &starter {
+            starter.hold(&mut request);
+        }
+        let sent = self.pools[route.upstream].send(request, ties).await;
+        entry.waited_for_upstream(begun);
+        let mut response = sent.map_err(|error| upload::blamed(error, &fate))?;
+        let unread = starter.map(upload::Starter::answered);
         let switching = steps::take_upgrade(&mut response, upgrade)?;
         let said = Seen::of(response.headers(), &route.hidden);
         let plan = match visitor {
@@ -347,27 +355,6 @@ impl Shard {
     fn note_loss(&self, rejection: &Rejection) {
         if let Some(lost) = Unsaved::by(rejection.kind()) {
             self.tally.not_saved(lost);
-        }
-    }
-
-    async fn send(
-        &self,
-        mut request: Box<Request<upload::Upload>>,
-        starter: Option<upload::Starter>,
-        (upstream, ties): (usize, Option<Ties<'_>>),
-        entry: &mut Entry,
-    ) -> Result<(Sent, Option<DropGuard>), Rejection> {
-        let fate = request.body().fate();
-        if let Some(starter) = &starter {
-            starter.hold(&mut request);
-        }
-        let begun = Instant::now();
-        let sent = self.pools[upstream].send(request, ties).await;
-        entry.waited_for_upstream(begun);
-        match (sent, fate.fault()) {
-            (Ok(response), _) => Ok((response, starter.map(upload::Starter::answered))),
-            (Err(SendError::RequestBody), Some(fault)) => Err(fault.into()),
-            (Err(error), _) => Err(error.into()),
         }
     }
 

@@ -196,8 +196,8 @@ impl Shard {
 
     /// Looks up the only ticket.
     async fn load(&self, guest: &Guest) -> Result<Presented, StoreError> {
-        let found = self.store.load_one(&guest.handle).await?;
-        Ok(self.weigh(guest, found, self.store.now(), Presented::Nobody))
+        let (found, now) = self.store.load_one(&guest.handle).await?;
+        Ok(self.weigh(guest, found, now, Presented::Nobody))
     }
 
     /// Looks several tickets up. Precedence: store error, several live, one live, retired, none.

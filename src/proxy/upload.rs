@@ -27,7 +27,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{Rejection, body::clean, line::Line};
 use crate::{
     headers::{self, Expectation, Mark, Seen},
-    upstream::{Payload, Preface, Progress},
+    upstream::{Payload, Preface, Progress, SendError},
 };
 
 /// A browser that expects `100 Continue` gets it after this time at the latest.
@@ -82,8 +82,16 @@ pub(super) struct Fate(Option<Arc<OnceLock<Fault>>>);
 
 impl Fate {
     /// The fault that ended it.
-    pub(super) fn fault(&self) -> Option<Fault> {
+    fn fault(&self) -> Option<Fault> {
         self.0.as_ref()?.get().copied()
+    }
+}
+
+/// Why there is no answer: the body's own fault, if that is why.
+pub(super) fn blamed(error: SendError, fate: &Fate) -> Rejection {
+    match (error, fate.fault()) {
+        (SendError::RequestBody, Some(fault)) => fault.into(),
+        (error, _) => error.into(),
     }
 }
 

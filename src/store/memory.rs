@@ -78,8 +78,9 @@ impl Memory {
         handles.iter().map(|handle| self.read(handle, now)).collect()
     }
 
-    pub(super) fn load_one(&self, handle: &Handle) -> Option<Entry> {
-        self.read(handle, self.now())
+    pub(super) fn load_one(&self, handle: &Handle) -> (Option<Entry>, Timestamp) {
+        let now = self.now();
+        (self.read(handle, now), now)
     }
 
     fn read(&self, handle: &Handle, now: Timestamp) -> Option<Entry> {

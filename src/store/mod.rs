@@ -269,13 +269,13 @@ impl Store {
         Ok(entries)
     }
 
-    /// Reads one session; `None` if it is not there.
+    /// Reads one session, and tells the store's time: `None` if it is not there.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn load_one(&self, handle: &Handle) -> Result<Option<Entry>, StoreError> {
-        let entry = self.tally.asked(Operation::Load, self.shelf.load_one(handle).await)?;
-        entry.map(|entry| self.opened(handle, entry)).transpose()
+    pub async fn load_one(&self, handle: &Handle) -> Result<(Option<Entry>, Timestamp), StoreError> {
+        let (entry, now) = self.tally.asked(Operation::Load, self.shelf.load_one(handle).await)?;
+        Ok((entry.map(|entry| self.opened(handle, entry)).transpose()?, now))
     }
 
     /// Stores `value` for `ttl` if what is stored has the stamp `expected` (`None`: if nothing is stored).

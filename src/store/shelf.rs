@@ -114,10 +114,13 @@ impl Shelf {
         }
     }
 
-    pub(super) async fn load_one(&self, handle: &Handle) -> Result<Option<Entry>, StoreError> {
+    pub(super) async fn load_one(&self, handle: &Handle) -> Result<(Option<Entry>, Timestamp), StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.load_one(handle)),
-            Self::File(_) | Self::Redis(_) => Ok(self.load(std::slice::from_ref(handle)).await?.pop().flatten()),
+            Self::File(_) | Self::Redis(_) => {
+                let found = self.load(std::slice::from_ref(handle)).await?.pop().flatten();
+                Ok((found, self.now()))
+            }
         }
     }
 
