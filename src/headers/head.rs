@@ -77,6 +77,11 @@ impl HeadScan {
         self.at == 0
     }
 
+    /// How many lines were seen, the first included and the empty one not.
+    pub fn lines(&self) -> usize {
+        self.lines
+    }
+
     /// The length of the head that `bytes` begin with (empty lines before it are the caller's to skip), once it is all there. `bytes` are those of the last call and more.
     ///
     /// # Errors

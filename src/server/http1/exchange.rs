@@ -1,0 +1,270 @@
+//! One request and its answer.
+//!
+//! Beside the wait for an answer, and beside its writing, the request's body is read as it is wanted; where there is none,
+//! whether the browser has gone. Nothing is timed while the application is waited for: only a client that takes nothing of
+//! its answer, or that has closed its side and is sent nothing.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{HeaderMap, StatusCode, Version};
+use http_body::Body;
+use http_body_util::BodyExt;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+use tracing::debug;
+
+use super::{
+    Connection,
+    answer::{self, Framing},
+    body::{self, Coding, End, Feed},
+    head::{Asked, Head},
+    request::Found,
+};
+use crate::{
+    headers::{self, Announced, Chunks},
+    proxy::{Answer, Download, Inflow, Rejection, Switch, switch},
+    server::ending::Stage,
+};
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+/// A client that has closed its side is sent nothing for longer than this: it is likely to have gone.
+const HALF_CLOSED: Duration = Duration::from_secs(30);
+
+/// What comes after an exchange.
+pub(super) enum Sequel {
+    /// The next request.
+    Next,
+    /// Nothing.
+    Over,
+    Broken(io::Error),
+    /// Another protocol.
+    Switched(Switch),
+}
+
+/// An answer that is being written.
+struct Delivery {
+    body: Option<Download>,
+    framing: Framing,
+    /// Since when nothing moves.
+    stands: Option<Instant>,
+    /// The application broke off: the client must not take it for whole.
+    cut: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Answers a request whose head is this.
+    pub(super) async fn exchange(&mut self, found: &Found, announced: Announced) -> Sequel {
+        let head = match Head::read(&found.bytes, found.lines) {
+            Ok(head) => head,
+            Err(fault) => return self.refuse(fault, Asked::unsoundly(&found.bytes)).await,
+        };
+        let asked = head.asked();
+        let (inflow, switch) = self.open(&head, announced);
+        let request = head.into_request(inflow);
+        let answer = {
+            let generation = self.client.current.load();
+            self.time.bound_by(&generation.terms.limits);
+            generation.shard.serve(request, self.client.peer, self.place.take())
+        };
+        let mut answer = pin!(answer);
+        match poll_fn(|cx| self.poll_answer(cx, answer.as_mut())).await {
+            Ok((answer, place)) => {
+                self.place = place;
+                self.deliver(answer, asked, switch).await
+            }
+            Err(error) => Sequel::Broken(error),
+        }
+    }
+
+    /// Answers what is no request; nothing is read after it.
+    pub(super) async fn refuse(&mut self, why: impl Into<Rejection>, asked: Asked) -> Sequel {
+        self.lost = true;
+        let answer = self.client.current.load().shard.refuse(why, None);
+        self.deliver(answer, asked, None).await
+    }
+
+    /// What comes behind a head.
+    fn open(&mut self, head: &Head, announced: Announced) -> (Inflow, Option<Switch>) {
+        let coding = match announced.body {
+            headers::Framing::Nothing if announced.upgrade && head.version == Version::HTTP_11 => {
+                let (giver, taker) = switch();
+                return (Inflow::Switch(taker), Some(giver));
+            }
+            headers::Framing::Nothing => return (Inflow::Nothing, None),
+            headers::Framing::Length(length) => Coding::Length(length),
+            headers::Framing::Chunked => {
+                let bounds = self.scan.bounds;
+                Coding::Chunked(Box::new(Chunks::new(bounds)), bounds)
+            }
+        };
+        let (feed, received) = body::pair(coding, head.holds_its_body());
+        self.feed = Some(feed);
+        (Inflow::Body(received.map_err(Into::into).boxed_unsync()), None)
+    }
+
+    fn poll_answer<F: Future>(&mut self, cx: &mut Context<'_>, answer: Pin<&mut F>) -> Poll<io::Result<F::Output>> {
+        if let Poll::Ready(answer) = answer.poll(cx) {
+            if self.feed.is_some() {
+                let _ = self.poll_beside(cx);
+            }
+            return Poll::Ready(Ok(answer));
+        }
+        if self.feed.as_mut().is_some_and(Feed::must_call) {
+            self.outlet.buffer().extend_from_slice(CONTINUE);
+        }
+        if let Poll::Ready(error) = self.poll_beside(cx) {
+            return Poll::Ready(Err(error));
+        }
+        if !self.outlet.is_empty() {
+            ready!(self.outlet.poll_flush(cx, &mut self.source.stream))?;
+        }
+        Poll::Pending
+    }
+
+    /// Reads of the request's body what is wanted; where there is none, looks whether the browser has gone.
+    fn poll_beside(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if let Some(feed) = &mut self.feed {
+            let Poll::Ready(end) = feed.poll(cx, &mut self.source) else { return Poll::Pending };
+            self.feed = None;
+            self.lost |= end == End::Part;
+        }
+        if self.lost { Poll::Pending } else { self.source.poll_gone(cx) }
+    }
+
+    async fn deliver(&mut self, answer: Answer, mut asked: Asked, switch: Option<Switch>) -> Sequel {
+        asked.stays &= !self.lost && !self.source.is_over() && self.client.ending.stage() == Stage::Far;
+        let (head, body) = answer.into_parts();
+        let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
+        let (framing, stays) = answer::write(self.outlet.buffer(), &head, length, &asked);
+        let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        drop(head);
+        let body = Some(body).filter(|_| framing != Framing::Nothing);
+        let mut delivery = Delivery { body, framing, stands: None, cut: false };
+        if let Err(error) = poll_fn(|cx| self.poll_delivery(cx, &mut delivery)).await {
+            return Sequel::Broken(error);
+        }
+        let whole = !delivery.cut && !matches!(delivery.framing, Framing::Length(1..));
+        self.time.answered(!self.source.read.is_empty());
+        if whole && self.feed.is_some() {
+            self.read_on().await;
+        }
+        match switch {
+            Some(switch) if switches => Sequel::Switched(switch),
+            _ if stays && whole && !self.lost => Sequel::Next,
+            _ => Sequel::Over,
+        }
+    }
+
+    /// Writes what there is of an answer, as far as the client takes it.
+    fn poll_delivery(&mut self, cx: &mut Context<'_>, delivery: &mut Delivery) -> Poll<io::Result<()>> {
+        loop {
+            while self.outlet.has_room() && self.gather(cx, delivery) {}
+            if self.outlet.is_empty() {
+                if delivery.body.is_none() {
+                    return Poll::Ready(Ok(()));
+                }
+                if let Poll::Ready(error) = self.poll_beside(cx) {
+                    return Poll::Ready(Err(error));
+                }
+                let patience = if self.source.is_over() { HALF_CLOSED } else { return Poll::Pending };
+                return self.poll_patience(cx, delivery, patience);
+            }
+            match self.outlet.poll_flush(cx, &mut self.source.stream) {
+                Poll::Ready(Ok(())) => delivery.stands = None,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    if self.feed.is_some() {
+                        let _ = self.poll_beside(cx);
+                    }
+                    return self.poll_patience(cx, delivery, self.time.idle);
+                }
+            }
+        }
+    }
+
+    /// Takes the next frame of a body; whether there was one.
+    fn gather(&mut self, cx: &mut Context<'_>, delivery: &mut Delivery) -> bool {
+        let Some(body) = &mut delivery.body else { return false };
+        let is_over = match Pin::new(&mut *body).poll_frame(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => {
+                    let is_last = body.is_end_stream();
+                    self.outlet.put(data, is_last, &mut delivery.framing);
+                    is_last || delivery.framing == Framing::Length(0)
+                }
+                Err(frame) => {
+                    let trailers = frame.into_trailers().unwrap_or_default();
+                    self.outlet.end(&trailers, &delivery.framing);
+                    true
+                }
+            },
+            Poll::Ready(None) => {
+                self.outlet.end(&HeaderMap::new(), &delivery.framing);
+                true
+            }
+            Poll::Ready(Some(Err(error))) => {
+                debug!(target: "cloakroom::server", %error, "an answer broke off");
+                delivery.cut = true;
+                true
+            }
+        };
+        delivery.stands = None;
+        if is_over {
+            delivery.body = None;
+        }
+        !is_over
+    }
+
+    /// Ready with an error when nothing has moved for so long.
+    fn poll_patience(
+        &mut self,
+        cx: &mut Context<'_>,
+        delivery: &mut Delivery,
+        patience: Duration,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            let now = Instant::now();
+            let until = *delivery.stands.get_or_insert(now) + patience;
+            if until <= now {
+                debug!(target: "cloakroom::server", "a client has used up its time");
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            ready!(self.time.clock.poll(cx, now, until));
+        }
+    }
+
+    /// Reads the rest of a request's body, which somebody still wants though its answer is written.
+    async fn read_on(&mut self) {
+        let mut stands = None;
+        poll_fn(|cx| {
+            loop {
+                let before = self.source.total();
+                let _ = self.poll_beside(cx);
+                if self.feed.is_none() {
+                    return Poll::Ready(());
+                }
+                let now = Instant::now();
+                if self.source.total() != before {
+                    stands = None;
+                }
+                if *stands.get_or_insert(now) + self.time.idle <= now {
+                    (self.feed, self.lost) = (None, true);
+                    return Poll::Ready(());
+                }
+                let until = stands.unwrap_or(now) + self.time.idle;
+                ready!(self.time.clock.poll(cx, now, until));
+            }
+        })
+        .await;
+        self.time.answered(!self.source.read.is_empty());
+    }
+}

@@ -1,0 +1,113 @@
+//! HTTP/1.1 with a browser, from its first head to the end of its connection: one task, one buffer for what comes and one
+//! for what goes.
+//!
+//! A head is judged when all of it is there, so that a verdict does not depend on how its bytes were cut; after one that is
+//! not sound, or a body that was not read to its end, nothing is read as a request any more. Requests are answered in their
+//! order, one at a time. A browser that says it will send nothing more still gets its answer; one whose connection breaks is
+//! gone, and its request goes on without it.
+
+mod answer;
+mod body;
+mod clock;
+mod date;
+mod exchange;
+mod head;
+mod outlet;
+mod request;
+mod source;
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+use tracing::debug;
+
+use super::{
+    Limits,
+    connection::Client,
+    farewell::{self, FAREWELL, GLANCE},
+    place::Place,
+};
+use crate::headers::HeadBounds;
+use body::Feed;
+use exchange::Sequel;
+use outlet::Outlet;
+use request::{Next, Scan, Time};
+use source::Source;
+
+/// A connection.
+struct Connection<S> {
+    client: Client,
+    /// `None` while a request has it.
+    place: Option<Place>,
+    source: Source<S>,
+    outlet: Outlet,
+    scan: Scan,
+    time: Time,
+    /// The body that is being read.
+    feed: Option<Feed>,
+    /// A body was not read to its end: nobody knows where the next request would begin.
+    lost: bool,
+}
+
+/// Serves a connection that was accepted then, and of which this was read.
+pub(super) async fn serve<S>(
+    stream: S,
+    first: BytesMut,
+    client: Client,
+    limits: &Limits,
+    (place, accepted): (Place, Instant),
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let ending = client.ending.clone();
+    let connection = Connection {
+        client,
+        place: Some(place),
+        source: Source::new(stream, first),
+        outlet: Outlet::default(),
+        scan: Scan::new(HeadBounds { bytes: limits.header_bytes, fields: limits.headers }),
+        time: Time::new(accepted, limits),
+        feed: None,
+        lost: false,
+    };
+    ending.beside(connection.run()).await;
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
+    async fn run(mut self) {
+        let sequel = loop {
+            let sequel = match self.next_request().await {
+                Next::Head(head, announced) => self.exchange(&head, announced).await,
+                Next::Unsound(fault, asked) => self.refuse(fault, asked).await,
+                Next::Nothing => Sequel::Over,
+                Next::Broken(error) => Sequel::Broken(error),
+            };
+            if !matches!(sequel, Sequel::Next) {
+                break sequel;
+            }
+        };
+        match sequel {
+            Sequel::Switched(switch) => switch.give(Box::new(self.source.into_wire(self.place))),
+            Sequel::Broken(error) => {
+                debug!(target: "cloakroom::server", %error, "a connection broke");
+                // What it has of a request's body must end before the rest of it.
+                self.feed = None;
+                farewell::say(self.source.stream, GLANCE).await;
+            }
+            Sequel::Next | Sequel::Over => {
+                let patience = self.patience();
+                self.feed = None;
+                farewell::say(self.source.stream, patience).await;
+            }
+        }
+    }
+
+    /// How long a client may take to show that it is still sending.
+    fn patience(&self) -> Duration {
+        if self.lost { FAREWELL } else { GLANCE }
+    }
+}
