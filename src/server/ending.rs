@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
@@ -61,8 +61,8 @@ impl Ending {
 
     /// Does this, and wakes it at every stage: so it need only look at the stage. The call is waited for once and not with
     /// every poll: a task is woken in the same way for as long as it lives.
-    pub(super) async fn beside<F: Future>(&self, work: F) -> F::Output {
-        let (mut work, mut call, mut heard) = (pin!(work), pin!(self.0.call.notified()), None);
+    pub(super) async fn beside<F: Future>(&self, mut work: Pin<&mut F>) -> F::Output {
+        let (mut call, mut heard) = (pin!(self.0.call.notified()), None);
         poll_fn(|cx| {
             while heard != Some(self.stage()) {
                 let stage = self.stage();
@@ -111,7 +111,7 @@ mod tests {
                 stages.push(seen.stage());
                 if seen.stage() == Stage::Here { Poll::Ready(()) } else { Poll::Pending }
             });
-            seen.beside(look).await;
+            seen.beside(pin!(look)).await;
             stages
         });
         for stage in [Stage::Near, Stage::Here] {

@@ -272,3 +272,119 @@ impl Body for Received {
         self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, time::Duration};
+
+    use bytes::BytesMut;
+    use http_body_util::BodyExt;
+    use tokio::{
+        io::{AsyncWriteExt, DuplexStream, duplex},
+        time::timeout,
+    };
+
+    use super::*;
+
+    const BOUNDS: HeadBounds = HeadBounds { bytes: 1024, fields: 10 };
+
+    fn chunked() -> Coding {
+        Coding::Chunked(Box::new(Chunks::new(BOUNDS)), BOUNDS)
+    }
+
+    /// A body of which this has arrived, and what sends the rest of it.
+    fn body(coding: Coding, holds: bool, arrived: &[u8]) -> (Feed, Received, Source<DuplexStream>, DuplexStream) {
+        let ((client, server), (feed, received)) = (duplex(4096), pair(coding, holds));
+        (feed, received, Source::new(server, BytesMut::from(arrived)), client)
+    }
+
+    async fn fed(feed: &mut Feed, source: &mut Source<DuplexStream>) -> End {
+        poll_fn(|cx| feed.poll(cx, source)).await
+    }
+
+    /// Feeds what is wanted now.
+    async fn feed_on(feed: &mut Feed, source: &mut Source<DuplexStream>) -> Option<End> {
+        timeout(Duration::ZERO, fed(feed, source)).await.ok()
+    }
+
+    /// All that a reader gets, with its trailers.
+    async fn read(received: Received) -> Result<(String, HeaderMap), Broken> {
+        let collected = received.collect().await?;
+        let trailers = collected.trailers().cloned().unwrap_or_default();
+        Ok((String::from_utf8(collected.to_bytes().to_vec()).unwrap(), trailers))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_to_its_end_and_no_further_however_it_is_cut() {
+        let text = b"3\r\nabc\r\n1;x=y\r\nd\r\n0\r\nX-T: 1\r\n\r\n";
+        for (coding, text) in [(&chunked as &dyn Fn() -> Coding, &text[..]), (&|| Coding::Length(4), b"abcd")] {
+            for cut in 0..=text.len() {
+                let (mut feed, received, mut source, mut client) = body(coding(), false, &text[..cut]);
+                client.write_all(&text[cut..]).await.unwrap();
+                client.write_all(b"GET").await.unwrap();
+                let reader = tokio::spawn(read(received));
+                assert_eq!(fed(&mut feed, &mut source).await, End::Whole, "{cut}");
+                let (data, trailers) = reader.await.unwrap().unwrap();
+                assert_eq!((data.as_str(), trailers.contains_key("x-t")), ("abcd", text.len() > 4), "{cut}");
+                while source.read.len() < 3 {
+                    poll_fn(|cx| source.poll_more(cx, 64)).await.unwrap();
+                }
+                assert_eq!(&source.read[..], b"GET", "{cut}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_or_breaks_the_grammar_is_never_whole() {
+        for (coding, text) in [(Coding::Length(4), "abc"), (chunked(), "3\r\nabc\r\n"), (chunked(), "3\r\nabcd")] {
+            let (mut feed, received, mut source, client) = body(coding, false, text.as_bytes());
+            drop(client);
+            let reader = tokio::spawn(read(received));
+            assert_eq!(fed(&mut feed, &mut source).await, End::Part, "{text:?}");
+            assert_eq!(reader.await.unwrap(), Err(Broken), "{text:?}");
+        }
+        let (feed, received, _source, _client) = body(Coding::Length(4), false, b"");
+        drop(feed);
+        assert_eq!(read(received).await, Err(Broken));
+    }
+
+    #[tokio::test]
+    async fn no_more_than_one_frame_is_held() {
+        let (mut feed, mut received, mut source, mut client) = body(Coding::Length(6), false, b"abc");
+        client.write_all(b"def").await.unwrap();
+        assert_eq!(feed_on(&mut feed, &mut source).await, None);
+        assert!(source.read.is_empty(), "nothing was read ahead");
+        let first = received.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!((&first[..], received.is_end_stream(), received.size_hint().exact()), (&b"abc"[..], false, Some(3)));
+        assert_eq!(feed_on(&mut feed, &mut source).await, Some(End::Whole));
+        let last = received.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!((&last[..], received.is_end_stream()), (&b"def"[..], true));
+    }
+
+    #[tokio::test]
+    async fn a_browser_that_waits_is_called_once_and_only_if_somebody_wants_its_body() {
+        let (mut feed, mut received, mut source, mut client) = body(Coding::Length(3), true, b"");
+        assert_eq!(feed_on(&mut feed, &mut source).await, None);
+        assert!(!feed.must_call());
+        assert!(timeout(Duration::ZERO, received.frame()).await.is_err());
+        assert!(feed.must_call() && !feed.must_call());
+        client.write_all(b"abc").await.unwrap();
+        assert_eq!(feed_on(&mut feed, &mut source).await, Some(End::Whole));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_nobody_wants_is_skipped_if_it_is_there_and_not_waited_for() {
+        for (coding, arrived, end) in [
+            (Coding::Length(3), &b"abcGET"[..], End::Whole),
+            (Coding::Length(3), b"ab", End::Part),
+            (chunked(), b"3\r\nabc\r\n0\r\n\r\nGET", End::Whole),
+            (chunked(), b"3\r\nabc\r\n", End::Part),
+            (chunked(), b"x", End::Part),
+        ] {
+            let (mut feed, received, mut source, _client) = body(coding, true, arrived);
+            drop(received);
+            assert_eq!(feed_on(&mut feed, &mut source).await, Some(end), "{}", arrived.escape_ascii());
+            assert!(end == End::Part || &source.read[..] == b"GET");
+        }
+    }
+}

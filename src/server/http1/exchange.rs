@@ -31,7 +31,7 @@ use super::{
 use crate::{
     headers::{self, Announced, Chunks},
     proxy::{Answer, Download, Inflow, Rejection, Switch, switch},
-    server::ending::Stage,
+    server::{ending::Stage, place::Place},
 };
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -59,36 +59,55 @@ struct Delivery {
     cut: bool,
 }
 
+/// A request that is being answered.
+pub(super) struct UnderWay<F> {
+    answer: F,
+    asked: Asked,
+    switch: Option<Switch>,
+}
+
+/// An answer that is to be written.
+pub(super) struct Due {
+    answer: Answer,
+    asked: Asked,
+    switch: Option<Switch>,
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Answers a request whose head is this.
-    pub(super) async fn exchange(&mut self, found: &Found, announced: Announced) -> Sequel {
+    /// Has a request answered whose head is this; if it cannot be read, the answer is there.
+    pub(super) fn ask(
+        &mut self,
+        found: Found,
+        announced: Announced,
+    ) -> Result<UnderWay<impl Future<Output = (Answer, Option<Place>)> + use<S>>, Due> {
         let head = match Head::read(&found.bytes, found.lines) {
             Ok(head) => head,
-            Err(fault) => return self.refuse(fault, Asked::unsoundly(&found.bytes)).await,
+            Err(fault) => return Err(self.refuse(fault, Asked::unsoundly(&found.bytes))),
         };
         let asked = head.asked();
         let (inflow, switch) = self.open(&head, announced);
-        let request = head.into_request(inflow);
-        let answer = {
-            let generation = self.client.current.load();
-            self.time.bound_by(&generation.terms.limits);
-            generation.shard.serve(request, self.client.peer, self.place.take())
-        };
-        let mut answer = pin!(answer);
-        match poll_fn(|cx| self.poll_answer(cx, answer.as_mut())).await {
-            Ok((answer, place)) => {
-                self.place = place;
-                self.deliver(answer, asked, switch).await
-            }
-            Err(error) => Sequel::Broken(error),
-        }
+        let generation = self.client.current.load();
+        self.time.bound_by(&generation.terms.limits);
+        let answer = generation.shard.serve(head.into_request(inflow), self.client.peer, self.place.take());
+        Ok(UnderWay { answer, asked, switch })
     }
 
-    /// Answers what is no request; nothing is read after it.
-    pub(super) async fn refuse(&mut self, why: impl Into<Rejection>, asked: Asked) -> Sequel {
+    /// Waits for an answer.
+    pub(super) async fn answered<F>(&mut self, under_way: UnderWay<F>) -> io::Result<Due>
+    where
+        F: Future<Output = (Answer, Option<Place>)>,
+    {
+        let UnderWay { answer, asked, switch } = under_way;
+        let mut answer = pin!(answer);
+        let (answer, place) = poll_fn(|cx| self.poll_answer(cx, answer.as_mut())).await?;
+        self.place = place;
+        Ok(Due { answer, asked, switch })
+    }
+
+    /// The answer to what is no request; nothing is read after it.
+    pub(super) fn refuse(&mut self, why: impl Into<Rejection>, asked: Asked) -> Due {
         self.lost = true;
-        let answer = self.client.current.load().shard.refuse(why, None);
-        self.deliver(answer, asked, None).await
+        Due { answer: self.client.current.load().shard.refuse(why, None), asked, switch: None }
     }
 
     /// What comes behind a head.
@@ -139,28 +158,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.lost { Poll::Pending } else { self.source.poll_gone(cx) }
     }
 
-    async fn deliver(&mut self, answer: Answer, mut asked: Asked, switch: Option<Switch>) -> Sequel {
-        asked.stays &= !self.lost && !self.source.is_over() && self.client.ending.stage() == Stage::Far;
-        let (head, body) = answer.into_parts();
-        let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
-        let (framing, stays) = answer::write(self.outlet.buffer(), &head, length, &asked);
-        let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
-        drop(head);
-        let body = Some(body).filter(|_| framing != Framing::Nothing);
-        let mut delivery = Delivery { body, framing, stands: None, cut: false };
+    /// Writes an answer.
+    pub(super) async fn deliver(&mut self, due: Due) -> Sequel {
+        let (mut delivery, end) = self.begin(due);
         if let Err(error) = poll_fn(|cx| self.poll_delivery(cx, &mut delivery)).await {
             return Sequel::Broken(error);
         }
         let whole = !delivery.cut && !matches!(delivery.framing, Framing::Length(1..));
-        self.time.answered(!self.source.read.is_empty());
         if whole && self.feed.is_some() {
             self.read_on().await;
         }
-        match switch {
-            Some(switch) if switches => Sequel::Switched(switch),
-            _ if stays && whole && !self.lost => Sequel::Next,
-            _ => Sequel::Over,
+        self.time.answered();
+        match end {
+            Sequel::Next if !whole || self.lost => Sequel::Over,
+            end => end,
         }
+    }
+
+    /// Puts an answer's head on its way; what is left to be written, and what comes after it.
+    fn begin(&mut self, Due { answer, mut asked, switch }: Due) -> (Delivery, Sequel) {
+        asked.stays &= !self.lost && !self.source.is_over() && self.client.ending.stage() == Stage::Far;
+        let (head, body) = answer.into_parts();
+        let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
+        let (framing, stays) = answer::write(self.outlet.buffer(), &head, length, &asked);
+        let sequel = match switch {
+            Some(switch) if head.status == StatusCode::SWITCHING_PROTOCOLS => Sequel::Switched(switch),
+            _ if stays => Sequel::Next,
+            _ => Sequel::Over,
+        };
+        let body = Some(body).filter(|_| framing != Framing::Nothing);
+        (Delivery { body, framing, stands: None, cut: false }, sequel)
     }
 
     /// Writes what there is of an answer, as far as the client takes it.
@@ -184,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     if self.feed.is_some() {
                         let _ = self.poll_beside(cx);
                     }
-                    return self.poll_patience(cx, delivery, self.time.idle);
+                    return self.poll_patience(cx, delivery, self.time.idle());
                 }
             }
         }
@@ -231,40 +258,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         delivery: &mut Delivery,
         patience: Duration,
     ) -> Poll<io::Result<()>> {
-        loop {
-            let now = Instant::now();
-            let until = *delivery.stands.get_or_insert(now) + patience;
-            if until <= now {
-                debug!(target: "cloakroom::server", "a client has used up its time");
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            ready!(self.time.clock.poll(cx, now, until));
-        }
+        ready!(self.time.poll_patience(cx, &mut delivery.stands, patience));
+        debug!(target: "cloakroom::server", "a client has used up its time");
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Reads the rest of a request's body, which somebody still wants though its answer is written.
     async fn read_on(&mut self) {
-        let mut stands = None;
+        let (mut stands, mut total) = (None, self.source.total());
         poll_fn(|cx| {
-            loop {
-                let before = self.source.total();
-                let _ = self.poll_beside(cx);
-                if self.feed.is_none() {
-                    return Poll::Ready(());
-                }
-                let now = Instant::now();
-                if self.source.total() != before {
-                    stands = None;
-                }
-                if *stands.get_or_insert(now) + self.time.idle <= now {
-                    (self.feed, self.lost) = (None, true);
-                    return Poll::Ready(());
-                }
-                let until = stands.unwrap_or(now) + self.time.idle;
-                ready!(self.time.clock.poll(cx, now, until));
+            let _ = self.poll_beside(cx);
+            if self.feed.is_none() {
+                return Poll::Ready(());
             }
+            if std::mem::replace(&mut total, self.source.total()) != total {
+                stands = None;
+            }
+            ready!(self.time.poll_patience(cx, &mut stands, self.time.idle()));
+            (self.feed, self.lost) = (None, true);
+            Poll::Ready(())
         })
         .await;
-        self.time.answered(!self.source.read.is_empty());
     }
 }

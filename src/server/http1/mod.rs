@@ -8,15 +8,15 @@
 
 mod answer;
 mod body;
-mod clock;
 mod date;
 mod exchange;
 mod head;
 mod outlet;
 mod request;
 mod source;
+mod time;
 
-use std::time::Duration;
+use std::pin::pin;
 
 use bytes::BytesMut;
 use tokio::{
@@ -35,8 +35,9 @@ use crate::headers::HeadBounds;
 use body::Feed;
 use exchange::Sequel;
 use outlet::Outlet;
-use request::{Next, Scan, Time};
+use request::{Next, Scan};
 use source::Source;
+use time::Time;
 
 /// A connection.
 struct Connection<S> {
@@ -64,7 +65,7 @@ pub(super) async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let ending = client.ending.clone();
-    let connection = Connection {
+    let mut connection = Connection {
         client,
         place: Some(place),
         source: Source::new(stream, first),
@@ -74,40 +75,42 @@ pub(super) async fn serve<S>(
         feed: None,
         lost: false,
     };
-    ending.beside(connection.run()).await;
+    let sequel = ending.beside(pin!(connection.run())).await;
+    connection.part(sequel).await;
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
-    async fn run(mut self) {
-        let sequel = loop {
-            let sequel = match self.next_request().await {
-                Next::Head(head, announced) => self.exchange(&head, announced).await,
-                Next::Unsound(fault, asked) => self.refuse(fault, asked).await,
-                Next::Nothing => Sequel::Over,
-                Next::Broken(error) => Sequel::Broken(error),
+    /// Serves one request after the other; what comes after the last.
+    async fn run(&mut self) -> Sequel {
+        loop {
+            let due = match self.next_request().await {
+                Next::Head(found, announced) => match self.ask(found, announced) {
+                    Ok(under_way) => self.answered(under_way).await,
+                    Err(refused) => Ok(refused),
+                },
+                Next::Unsound(fault, asked) => Ok(self.refuse(fault, asked)),
+                Next::Nothing => return Sequel::Over,
+                Next::Broken(error) => Err(error),
+            };
+            let sequel = match due {
+                Ok(due) => self.deliver(due).await,
+                Err(error) => Sequel::Broken(error),
             };
             if !matches!(sequel, Sequel::Next) {
-                break sequel;
-            }
-        };
-        match sequel {
-            Sequel::Switched(switch) => switch.give(Box::new(self.source.into_wire(self.place))),
-            Sequel::Broken(error) => {
-                debug!(target: "cloakroom::server", %error, "a connection broke");
-                // What it has of a request's body must end before the rest of it.
-                self.feed = None;
-                farewell::say(self.source.stream, GLANCE).await;
-            }
-            Sequel::Next | Sequel::Over => {
-                let patience = self.patience();
-                self.feed = None;
-                farewell::say(self.source.stream, patience).await;
+                return sequel;
             }
         }
     }
 
-    /// How long a client may take to show that it is still sending.
-    fn patience(&self) -> Duration {
-        if self.lost { FAREWELL } else { GLANCE }
+    async fn part(self, sequel: Sequel) {
+        // Whoever still reads a body learns that it breaks off.
+        drop(self.feed);
+        let patience = if self.lost { FAREWELL } else { GLANCE };
+        match sequel {
+            Sequel::Switched(switch) => return switch.give(Box::new(self.source.into_wire(self.place))),
+            Sequel::Broken(error) => debug!(target: "cloakroom::server", %error, "a connection broke"),
+            Sequel::Next | Sequel::Over => {}
+        }
+        farewell::say(self.source.stream, patience).await;
     }
 }

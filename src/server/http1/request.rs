@@ -1,38 +1,20 @@
-//! The wait for a request, up to the end of its head, and how long it may take.
-//!
-//! A new connection must come to the end of its first head within `limits.head_timeout`, whatever stands before it; a
-//! kept-alive one may be idle for `limits.idle_timeout`, and from the first byte of a head to its end it has the time of a
-//! head again. One that is idle for a while gives its buffers back.
+//! The wait for a request, up to the end of its head. A connection that is idle for a while gives its buffers back.
 
 use std::{
     future::poll_fn,
     io,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
-use super::{
-    Connection,
-    clock::{Clock, REST},
-    head::Asked,
-    source::PIECE,
-};
-use crate::{
-    headers::{Announced, HeadBounds, HeadFault, HeadScan, announced_by},
-    server::{Limits, ending::Stage},
-};
+use super::{Connection, head::Asked, source::PIECE, time::Verdict};
+use crate::headers::{Announced, HeadBounds, HeadFault, HeadScan, announced_by};
 
 /// Empty lines that may come before a request (RFC 9112 §2.2).
 const EMPTY_LINES: usize = 4;
-/// A client that was just answered may have its next request under way: so long it is waited for at the end.
-const LINGER: Duration = Duration::from_millis(100);
 
 /// What comes next on a connection.
 pub(super) enum Next {
@@ -84,61 +66,6 @@ impl Scan {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Nothing was received yet.
-    Fresh,
-    Head,
-    Idle,
-}
-
-/// What a connection is waiting for, and since when.
-pub(super) struct Time {
-    pub(super) clock: Clock,
-    phase: Phase,
-    /// `None`: whoever asks next begins it.
-    since: Option<Instant>,
-    rests: bool,
-    head: Duration,
-    pub(super) idle: Duration,
-}
-
-impl Time {
-    /// A new connection owes us a request.
-    pub(super) fn new(accepted: Instant, limits: &Limits) -> Self {
-        let (phase, since, rests) = (Phase::Fresh, Some(accepted), false);
-        Self { clock: Clock::new(), phase, since, rests, head: limits.head_timeout, idle: limits.idle_timeout }
-    }
-
-    /// There is another configuration, perhaps.
-    pub(super) fn bound_by(&mut self, limits: &Limits) {
-        (self.head, self.idle) = (limits.head_timeout, limits.idle_timeout);
-    }
-
-    /// A request is answered; of the next one something is there already, or nothing.
-    pub(super) fn answered(&mut self, is_begun: bool) {
-        self.enter(if is_begun { Phase::Head } else { Phase::Idle });
-    }
-
-    /// Bytes came.
-    fn heard(&mut self) {
-        match self.phase {
-            Phase::Fresh => self.phase = Phase::Head,
-            Phase::Idle => self.enter(Phase::Head),
-            Phase::Head => {}
-        }
-    }
-
-    fn enter(&mut self, phase: Phase) {
-        (self.phase, self.since, self.rests) = (phase, None, false);
-    }
-
-    /// When the client has used up its time.
-    fn deadline(&self, since: Instant) -> Instant {
-        since + if self.phase == Phase::Idle { self.idle } else { self.head }
-    }
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) async fn next_request(&mut self) -> Next {
         if !self.source.read.is_empty() {
@@ -167,27 +94,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Ready when the wait is over.
     fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
-            let now = Instant::now();
-            let since = *self.time.since.get_or_insert(now);
-            let mut until = self.time.deadline(since);
-            if until <= now {
-                return Poll::Ready(self.out_of_time());
+            match ready!(self.time.poll(cx, self.client.ending.stage())) {
+                Verdict::Over => return Poll::Ready(self.out_of_time()),
+                Verdict::Ends => return Poll::Ready(Next::Nothing),
+                Verdict::Rest => self.rest(),
+                Verdict::Look => self.time.bound_by(&self.client.current.load().terms.limits),
             }
-            if self.time.phase != Phase::Head && self.client.ending.stage() == Stage::Here {
-                until = until.min(since + LINGER);
-                if until <= now {
-                    return Poll::Ready(Next::Nothing);
-                }
-            }
-            if self.time.phase == Phase::Idle && !self.time.rests {
-                if since + REST <= now {
-                    self.rest();
-                } else {
-                    until = until.min(since + REST);
-                }
-            }
-            ready!(self.time.clock.poll(cx, now, until));
-            self.time.bound_by(&self.client.current.load().terms.limits);
         }
     }
 
@@ -202,9 +114,46 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// There is nothing to do for a while.
     fn rest(&mut self) {
-        self.time.rests = true;
         self.source.read = BytesMut::new();
         self.outlet.rest();
         debug!(target: "cloakroom::server", "a connection rests");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::headers::Framing;
+
+    const BOUNDS: HeadBounds = HeadBounds { bytes: 64, fields: 3 };
+    const HEAD: &[u8] = b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n";
+
+    #[test]
+    fn a_head_is_found_however_it_is_cut_and_what_is_behind_it_stays() {
+        for empty in ["", "\r\n", "\r\n\r\n\r\n\r\n"] {
+            let whole = [empty.as_bytes(), HEAD, b"abc"].concat();
+            for cut in 0..whole.len() {
+                let (mut scan, mut read) = (Scan::new(BOUNDS), BytesMut::from(&whole[..cut]));
+                let first = scan.next(&mut read).unwrap();
+                assert_eq!(first.is_some(), cut >= empty.len() + HEAD.len(), "{cut}");
+                read.extend_from_slice(&whole[cut..]);
+                let (found, announced) = first.or_else(|| scan.next(&mut read).unwrap()).unwrap();
+                assert_eq!((&found.bytes[..], found.lines, &read[..]), (HEAD, 2, &b"abc"[..]), "{cut}");
+                assert_eq!(announced.body, Framing::Length(3));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_sound_stays_where_it_is() {
+        for (text, fault) in [
+            ("\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\n\r\n", HeadFault::EmptyLines),
+            ("GET / HTTP/1.1\n\n", HeadFault::BareLineFeed),
+            ("HEAD / HTTP/1.1\r\nContent-Length: +3\r\n\r\n", HeadFault::Length),
+        ] {
+            let mut read = BytesMut::from(text);
+            assert_eq!(Scan::new(BOUNDS).next(&mut read).err(), Some(fault), "{text:?}");
+            assert!(text.ends_with(std::str::from_utf8(&read).unwrap()) && !read.is_empty());
+        }
     }
 }
