@@ -25,7 +25,7 @@ use super::{
     Connection,
     answer::{self, Framing},
     body::{self, Coding, End, Feed},
-    head::{Asked, Head},
+    head::{Asked, Fault, Head},
     request::Found,
 };
 use crate::{
@@ -59,6 +59,9 @@ struct Delivery {
     cut: bool,
 }
 
+/// An answer, and the place that its request has held.
+type Answered = (Answer, Option<Place>);
+
 /// A request that is being answered.
 pub(super) struct UnderWay<F> {
     answer: F,
@@ -74,15 +77,15 @@ pub(super) struct Due {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Has a request answered whose head is this; if it cannot be read, the answer is there.
+    /// Has a request answered whose head is this, if it can be read.
     pub(super) fn ask(
         &mut self,
         found: Found,
         announced: Announced,
-    ) -> Result<UnderWay<impl Future<Output = (Answer, Option<Place>)> + use<S>>, Due> {
+    ) -> Result<UnderWay<impl Future<Output = Answered> + use<S>>, (Fault, Asked)> {
         let head = match Head::read(&found.bytes, found.lines) {
             Ok(head) => head,
-            Err(fault) => return Err(self.refuse(fault, Asked::unsoundly(&found.bytes))),
+            Err(fault) => return Err((fault, Asked::unsoundly(&found.bytes))),
         };
         let asked = head.asked();
         let (inflow, switch) = self.open(&head, announced);
@@ -95,7 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Waits for an answer.
     pub(super) async fn answered<F>(&mut self, under_way: UnderWay<F>) -> io::Result<Due>
     where
-        F: Future<Output = (Answer, Option<Place>)>,
+        F: Future<Output = Answered>,
     {
         let UnderWay { answer, asked, switch } = under_way;
         let mut answer = pin!(answer);

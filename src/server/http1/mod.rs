@@ -86,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
             let due = match self.next_request().await {
                 Next::Head(found, announced) => match self.ask(found, announced) {
                     Ok(under_way) => self.answered(under_way).await,
-                    Err(refused) => Ok(refused),
+                    Err((fault, asked)) => Ok(self.refuse(fault, asked)),
                 },
                 Next::Unsound(fault, asked) => Ok(self.refuse(fault, asked)),
                 Next::Nothing => return Sequel::Over,
