@@ -15,8 +15,9 @@ use super::{
     head::{Asked, lists},
 };
 
-/// A field line is about so long.
+/// A field line is about so long, and so is what comes beside those of the application.
 const LINE: usize = 40;
+const ROOM: usize = 160;
 
 /// How a body is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,17 +35,18 @@ pub(super) enum Framing {
 /// Writes the head of an answer whose body has this length, if that is known; whether the connection goes on after it.
 pub(super) fn write(out: &mut Vec<u8>, head: &Parts, length: Option<u64>, asked: &Asked) -> (Framing, bool) {
     let framing = framing(head, length, asked);
-    let close = head.headers.get_all(CONNECTION).iter().any(|line| lists(line, b"close"));
-    let stays =
-        asked.stays && !close && framing != Framing::UntilClose && head.status != StatusCode::SWITCHING_PROTOCOLS;
-    out.reserve(80 + head.headers.len() * LINE);
+    let (mut close, mut dated) = (false, false);
+    out.reserve(ROOM + head.headers.len() * LINE);
     status_line(out, head.status, asked.version);
     for (name, value) in &head.headers {
-        let is_ours = *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING;
-        let is_idle = *name == TRAILER && !matches!(framing, Framing::Chunked(_));
-        if !is_ours && !is_idle {
-            line(out, name.as_str().as_bytes(), value.as_bytes());
+        match *name {
+            CONTENT_LENGTH | TRANSFER_ENCODING => continue,
+            TRAILER if !matches!(framing, Framing::Chunked(_)) => continue,
+            CONNECTION => close |= lists(value, b"close"),
+            DATE => dated = true,
+            _ => {}
         }
+        line(out, name.as_str().as_bytes(), value.as_bytes());
     }
     match &framing {
         Framing::Length(length) => line(out, b"content-length", Buffer::new().format(*length).as_bytes()),
@@ -52,14 +54,14 @@ pub(super) fn write(out: &mut Vec<u8>, head: &Parts, length: Option<u64>, asked:
         Framing::Nothing => unsent_length(out, head, length, asked),
         Framing::UntilClose => {}
     }
+    let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    let stays = asked.stays && !close && !switches && framing != Framing::UntilClose;
     match (stays, asked.version) {
-        (false, Version::HTTP_11) if !close && head.status != StatusCode::SWITCHING_PROTOCOLS => {
-            line(out, b"connection", b"close");
-        }
+        (false, Version::HTTP_11) if !close && !switches => line(out, b"connection", b"close"),
         (true, Version::HTTP_10) => line(out, b"connection", b"keep-alive"),
         _ => {}
     }
-    if !head.headers.contains_key(DATE) {
+    if !dated {
         date::write(out);
     }
     out.extend_from_slice(b"\r\n");

@@ -49,10 +49,12 @@ pub(super) enum Sequel {
     Switched(Switch),
 }
 
-/// An answer that is being written.
-struct Delivery {
+/// An answer that is being written, with its head on its way already.
+pub(super) struct Delivery {
     body: Option<Download>,
     framing: Framing,
+    /// What comes after it, if all goes well.
+    sequel: Sequel,
     /// Since when nothing moves.
     stands: Option<Instant>,
     /// The application broke off: the client must not take it for whole.
@@ -65,13 +67,6 @@ type Answered = (Answer, Option<Place>);
 /// A request that is being answered.
 pub(super) struct UnderWay<F> {
     answer: F,
-    asked: Asked,
-    switch: Option<Switch>,
-}
-
-/// An answer that is to be written.
-pub(super) struct Due {
-    answer: Answer,
     asked: Asked,
     switch: Option<Switch>,
 }
@@ -95,8 +90,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(UnderWay { answer, asked, switch })
     }
 
-    /// Waits for an answer.
-    pub(super) async fn answered<F>(&mut self, under_way: UnderWay<F>) -> io::Result<Due>
+    /// Waits for an answer, and begins to write it.
+    pub(super) async fn answered<F>(&mut self, under_way: UnderWay<F>) -> io::Result<Delivery>
     where
         F: Future<Output = Answered>,
     {
@@ -104,13 +99,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut answer = pin!(answer);
         let (answer, place) = poll_fn(|cx| self.poll_answer(cx, answer.as_mut())).await?;
         self.place = place;
-        Ok(Due { answer, asked, switch })
+        Ok(self.begin(answer, asked, switch))
     }
 
-    /// The answer to what is no request; nothing is read after it.
-    pub(super) fn refuse(&mut self, why: impl Into<Rejection>, asked: Asked) -> Due {
+    /// Begins to answer what is no request; nothing is read after it.
+    pub(super) fn refuse(&mut self, why: impl Into<Rejection>, asked: Asked) -> Delivery {
         self.lost = true;
-        Due { answer: self.client.current.load().shard.refuse(why, None), asked, switch: None }
+        let answer = self.client.current.load().shard.refuse(why, None);
+        self.begin(answer, asked, None)
     }
 
     /// What comes behind a head.
@@ -162,9 +158,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Writes an answer.
-    pub(super) async fn deliver(&mut self, due: Due) -> Sequel {
-        let (mut delivery, end) = self.begin(due);
-        if let Err(error) = poll_fn(|cx| self.poll_delivery(cx, &mut delivery)).await {
+    pub(super) async fn deliver(&mut self, delivery: &mut Delivery) -> Sequel {
+        if let Err(error) = poll_fn(|cx| self.poll_delivery(cx, delivery)).await {
             return Sequel::Broken(error);
         }
         let whole = !delivery.cut && !matches!(delivery.framing, Framing::Length(1..));
@@ -172,14 +167,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.read_on().await;
         }
         self.time.answered();
-        match end {
+        match std::mem::replace(&mut delivery.sequel, Sequel::Over) {
             Sequel::Next if !whole || self.lost => Sequel::Over,
-            end => end,
+            sequel => sequel,
         }
     }
 
-    /// Puts an answer's head on its way; what is left to be written, and what comes after it.
-    fn begin(&mut self, Due { answer, mut asked, switch }: Due) -> (Delivery, Sequel) {
+    /// Puts an answer's head on its way.
+    fn begin(&mut self, answer: Answer, mut asked: Asked, switch: Option<Switch>) -> Delivery {
         asked.stays &= !self.lost && !self.source.is_over() && self.client.ending.stage() == Stage::Far;
         let (head, body) = answer.into_parts();
         let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
@@ -190,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             _ => Sequel::Over,
         };
         let body = Some(body).filter(|_| framing != Framing::Nothing);
-        (Delivery { body, framing, stands: None, cut: false }, sequel)
+        Delivery { body, framing, sequel, stands: None, cut: false }
     }
 
     /// Writes what there is of an answer, as far as the client takes it.

@@ -54,14 +54,16 @@ struct Connection<S> {
     lost: bool,
 }
 
-/// Serves a connection that was accepted then, and of which this was read.
-pub(super) async fn serve<S>(
+/// Serves a connection that was accepted then, and of which this was read. What comes back has the connection once: an
+/// `async fn` would keep room for it twice.
+pub(super) fn serve<S>(
     stream: S,
     first: BytesMut,
     client: Client,
     limits: &Limits,
     (place, accepted): (Place, Instant),
-) where
+) -> impl Future<Output = ()> + Send + use<S>
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let ending = client.ending.clone();
@@ -75,15 +77,18 @@ pub(super) async fn serve<S>(
         feed: None,
         lost: false,
     };
-    let sequel = ending.beside(pin!(connection.run())).await;
-    connection.part(sequel).await;
+    async move {
+        let sequel = ending.beside(pin!(connection.run())).await;
+        // Boxed, so that a connection at work does not keep the room for it.
+        Box::pin(connection.part(sequel)).await;
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
     /// Serves one request after the other; what comes after the last.
     async fn run(&mut self) -> Sequel {
         loop {
-            let due = match self.next_request().await {
+            let delivery = match self.next_request().await {
                 Next::Head(found, announced) => match self.ask(found, announced) {
                     Ok(under_way) => self.answered(under_way).await,
                     Err((fault, asked)) => Ok(self.refuse(fault, asked)),
@@ -92,8 +97,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
                 Next::Nothing => return Sequel::Over,
                 Next::Broken(error) => Err(error),
             };
-            let sequel = match due {
-                Ok(due) => self.deliver(due).await,
+            let sequel = match delivery {
+                Ok(mut delivery) => self.deliver(&mut delivery).await,
                 Err(error) => Sequel::Broken(error),
             };
             if !matches!(sequel, Sequel::Next) {
