@@ -8,6 +8,7 @@ mod access;
 mod body;
 mod caller;
 mod detach;
+mod inflow;
 mod known;
 mod legacy;
 mod line;
@@ -25,18 +26,16 @@ use std::sync::Arc;
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{ALLOW, CONNECTION, CONTENT_LENGTH, UPGRADE},
+    header::{ALLOW, CONNECTION, UPGRADE},
 };
-use hyper::{
-    body::{Body, Incoming},
-    upgrade::OnUpgrade,
-};
+use hyper::upgrade::OnUpgrade;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
 use access::Entry;
 pub use body::Download;
 pub use caller::Caller;
+pub use inflow::{Incoming, Inflow, OnSwitch, Switch, Wire, switch};
 use known::Known;
 pub use legacy::{Gate, Legacy, Shown};
 use line::Route;
@@ -129,6 +128,7 @@ struct Call {
     /// What its head had when it came.
     seen: Seen,
     admitted: Admitted,
+    switch: Option<OnSwitch>,
     starter: Option<upload::Starter>,
 }
 
@@ -171,7 +171,7 @@ impl Shard {
     /// answer, and is kept for as long as the request goes on.
     pub fn serve<H: Send + 'static>(
         self: &Arc<Self>,
-        request: Request<Incoming>,
+        request: Request<Inflow>,
         caller: &Caller,
         held: H,
     ) -> impl Future<Output = (Answer, H)> + Send + use<H> {
@@ -197,7 +197,7 @@ impl Shard {
     }
 
     /// Answers a request that does not come to the line; of one whose head is not sound nothing is known.
-    pub fn refuse(&self, why: impl Into<Rejection>, request: Option<&Request<Incoming>>) -> Answer {
+    pub fn refuse(&self, why: impl Into<Rejection>, request: Option<&Request<Inflow>>) -> Answer {
         let mut entry = match request {
             Some(request) => self.begin(request.method().clone(), request.uri().path()),
             None => self.begin_for_nobody(),
@@ -224,33 +224,25 @@ impl Shard {
         response.map(|body| body.with_entry(entry))
     }
 
-    /// Notes a request whose head somebody else has refused for this reason.
-    pub fn note_refused(&self, rejection: &Rejection) {
-        let mut entry = self.begin_for_nobody();
-        entry.id = steps::fresh_request_id();
-        entry.status = rejection.status();
-        self.note(rejection, &mut entry);
-    }
-
     /// The first step of the line: admit.
     fn receive(
         &self,
-        request: Request<Incoming>,
+        request: Request<Inflow>,
         seen: Seen,
         caller: &Caller,
         entry: &mut Entry,
     ) -> Result<Call, Rejection> {
-        let (mut head, body) = request.into_parts();
+        let (mut head, inflow) = request.into_parts();
         let mut admitted = self.admit(&mut head, seen, caller, entry)?;
-        let (upload, starter) = upload::accept(&mut head, seen, body, &self.line)?;
+        let (upload, switch, starter) = upload::accept(&mut head, seen, inflow, &self.line)?;
         let upload = upload.introduced_by(admitted.preface.take());
-        Ok(Call { request: Box::new(Request::from_parts(head, upload)), seen, admitted, starter })
+        Ok(Call { request: Box::new(Request::from_parts(head, upload)), seen, admitted, switch, starter })
     }
 
     /// (admit →) find route → take ticket → load → seal token → send upstream → open update → settle → save → put ticket
     /// → release response.
     async fn run(&self, call: Call, entry: &mut Entry, vary: &mut bool) -> Result<Answer, Rejection> {
-        let Call { mut request, seen, admitted, starter } = call;
+        let Call { mut request, seen, admitted, switch, starter } = call;
         let route = self.find_route(request.uri(), &admitted)?;
         entry.route = Arc::clone(&self.routes[route.index]);
         let method = request.method().clone();
@@ -280,7 +272,7 @@ impl Shard {
         }
         self.exchange_cookies(&mut request, route, application, visitor.as_ref());
         let noted = route.legacy.note(&request);
-        let (asked, upgrade) = (request.version(), admitted.address(&mut request));
+        let upgrade = admitted.address(&mut request, switch);
         let ties = visitor.as_ref().and_then(|visitor| visitor.ties(application.audience.name()));
         let begun = entry.asks_upstream();
         let fate = request.body().fate();
@@ -313,7 +305,7 @@ impl Shard {
         }
         Ok(match switching {
             Some(switching) => self.join(response, switching, entry.session),
-            None => self.release(response, asked, route).map(|body| body.giving_up(unread)),
+            None => self.release(response, route).map(|body| body.giving_up(unread)),
         })
     }
 
@@ -358,17 +350,8 @@ impl Shard {
         }
     }
 
-    fn release(&self, mut response: Sent, asked: Version, route: &Route) -> Answer {
+    fn release(&self, mut response: Sent, route: &Route) -> Answer {
         *response.version_mut() = Version::HTTP_11;
-        let has_length = || response.headers().contains_key(CONTENT_LENGTH);
-        if response.status() == StatusCode::NOT_MODIFIED && asked < Version::HTTP_2 && has_length() {
-            return response.map(|_| Download::withheld());
-        }
-        // HTTP/1.0 has no chunks: only the end of the connection tells where such a body ends. hyper must not promise
-        // to keep it.
-        if asked < Version::HTTP_11 && response.body().size_hint().exact().is_none() {
-            *response.version_mut() = Version::HTTP_10;
-        }
         response.map(|body| Download::from_application(body, &route.hidden))
     }
 
@@ -376,7 +359,7 @@ impl Shard {
     fn join(
         &self,
         response: Sent,
-        (browser, application, protocol): (OnUpgrade, OnUpgrade, HeaderValue),
+        (browser, application, protocol): (OnSwitch, OnUpgrade, HeaderValue),
         session: Option<Handle>,
     ) -> Answer {
         let (mut head, body) = response.into_parts();

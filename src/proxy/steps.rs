@@ -15,7 +15,7 @@ use hyper::upgrade::OnUpgrade;
 use tracing::{info, warn};
 
 use super::{
-    OnStoreFailure, Rejection, Shard,
+    OnStoreFailure, OnSwitch, Rejection, Shard,
     access::Entry,
     caller::{Caller, Named},
     known::{Guest, Read},
@@ -53,7 +53,7 @@ const LOOP: usize = 8;
 pub(super) struct Admitted {
     named: Arc<Named>,
     scheme: Scheme,
-    upgrade: Option<Box<(HeaderValue, OnUpgrade)>>,
+    upgrade: Option<Box<HeaderValue>>,
     /// Header lines that introduce it, if they are not in its head.
     pub(super) preface: Option<Arc<Preface>>,
 }
@@ -103,7 +103,11 @@ impl Shard {
         if seen.has(Mark::Via) && headers::passes_through_us(&head.headers) >= LOOP {
             return Err(Rejection::Loop);
         }
-        let upgrade = if seen.has(Mark::Upgrade) { take_wish(head) } else { None };
+        let upgrade = if seen.has(Mark::Upgrade) {
+            headers::upgrade_of(&head.method, &head.version, &head.headers).map(Box::new)
+        } else {
+            None
+        };
         headers::strip_request_hop_by_hop(&mut head.headers, &line.guarded, seen);
         if seen.has(Mark::Trailer) {
             headers::strip_announcements(&mut head.headers, &line.guarded);
@@ -451,8 +455,8 @@ impl Admitted {
     }
 
     /// Addresses the request to the application: origin form, the browser's `Host` (the upstream may put its own there),
-    /// and the upgrade that it asks for.
-    pub(super) fn address<B>(self, request: &mut http::Request<B>) -> Option<OnUpgrade> {
+    /// and the upgrade that it asks for, if its connection can switch.
+    pub(super) fn address<B>(self, request: &mut http::Request<B>, switch: Option<OnSwitch>) -> Option<OnSwitch> {
         let host = self.named.authority.header();
         if request.uri().authority().is_some() || host.is_empty() {
             request.headers_mut().insert(HOST, host.clone());
@@ -466,17 +470,11 @@ impl Admitted {
             *request.uri_mut() = Uri::from_static("/");
         }
         *request.version_mut() = Version::HTTP_11;
-        let (protocol, browser) = *self.upgrade?;
+        let (protocol, browser) = self.upgrade.zip(switch)?;
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        request.headers_mut().insert(UPGRADE, protocol);
+        request.headers_mut().insert(UPGRADE, *protocol);
         Some(browser)
     }
-}
-
-/// The upgrade that a request asks for.
-fn take_wish(head: &mut Parts) -> Option<Box<(HeaderValue, OnUpgrade)>> {
-    let wish = headers::upgrade_of(&head.method, &head.version, &head.headers);
-    wish.zip(head.extensions.remove::<OnUpgrade>()).map(Box::new)
 }
 
 impl Visitor {
@@ -535,8 +533,8 @@ fn served<B>(response: &Response<B>, application: &Application) -> Option<Served
 /// The application switches to what nobody asked for.
 pub(super) fn take_upgrade<B>(
     response: &mut Response<B>,
-    browser: Option<OnUpgrade>,
-) -> Result<Option<(OnUpgrade, OnUpgrade, HeaderValue)>, Rejection> {
+    browser: Option<OnSwitch>,
+) -> Result<Option<(OnSwitch, OnUpgrade, HeaderValue)>, Rejection> {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(None);
     }
