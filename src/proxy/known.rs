@@ -94,14 +94,25 @@ impl Known {
         }
         match found.decode(handle)? {
             Stored::Live(record) => {
-                let record = Arc::new(record);
-                if found.bytes.len() <= LARGEST {
-                    let seen = Seen { bytes: found.bytes.clone(), record: Arc::clone(&record) };
-                    self.records.insert(*handle, Arc::new(seen));
-                }
+                self.keep(handle, found.bytes.clone(), &record);
                 Some(Read::Live(record))
             }
             gone @ Stored::Tombstone(_) => Some(Read::Gone(gone)),
+        }
+    }
+}
+
+impl Known {
+    /// A record was written as this text: whoever reads it next need not work it out.
+    pub(super) fn wrote(&self, handle: &Handle, text: Bytes, stored: &Stored) {
+        if let Stored::Live(record) = stored {
+            self.keep(handle, text, record);
+        }
+    }
+
+    fn keep(&self, handle: &Handle, bytes: Bytes, record: &Arc<Record>) {
+        if bytes.len() <= LARGEST {
+            self.records.insert(*handle, Arc::new(Seen { bytes, record: Arc::clone(record) }));
         }
     }
 }
@@ -146,7 +157,7 @@ mod tests {
             homes: Homes::default(),
             data: data.into(),
         };
-        Found { bytes: Stored::Live(record).encode().into(), left: std::time::Duration::from_secs(1) }
+        Found { bytes: Stored::from(record).encode().into(), left: std::time::Duration::from_secs(1) }
     }
 
     fn data(known: &Known, found: &Found) -> Option<(String, Arc<Record>)> {

@@ -1,6 +1,7 @@
 //! The steps of the line, each of which asks one room one thing.
 
 use std::{
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -285,11 +286,14 @@ impl Shard {
             self.revoke(subject, Some(&session.handle)).await?;
         }
         let request = Request { change: &change, policy: &self.line.policy, create, reach: visitor.reach };
-        let saved = commit(&self.store, &self.lanes, &visitor.presented, &request);
+        let saved = pin!(commit(&self.store, &self.lanes, &visitor.presented, &request));
         let Ok(saved) = tokio::time::timeout(self.line.save_timeout, saved).await else {
             return Err(Rejection::StoreUnavailable(StoreError::Timeout));
         };
-        let Saved { plan, owner } = saved?;
+        let Saved { plan, owner, text } = saved?;
+        if let (Presented::Loaded(session), Step::Change(write), Some(text)) = (&visitor.presented, &plan.store, text) {
+            self.known.wrote(&session.handle, text, &write.stored);
+        }
         self.tally.carried_out(&plan);
         if let (true, Some((handle, subject))) = (change.control.revoke_others && !everywhere, owner) {
             self.revoke(&subject, Some(&handle)).await?;

@@ -45,7 +45,7 @@ use crate::session::{
 };
 use clock::{Clock, time_of};
 use refusal::{code, refused};
-use request::{Digits, END, command, word};
+use request::{END, command, word};
 use talk::{Expected, Silence};
 use wire::write;
 
@@ -194,8 +194,8 @@ impl Redis {
         ttl: Duration,
     ) -> Result<Swap, StoreError> {
         let expected = expected.map_or(&[][..], |stamp| &stamp.0);
-        let mut life = Digits::default();
-        let arguments = [expected, bytes, life.of(millis(ttl).max(1))];
+        let mut life = itoa::Buffer::new();
+        let arguments = [expected, bytes, life.format(millis(ttl).max(1)).as_bytes()];
         let answer = self.of_session(&self.server.swap, handle, &arguments).await?;
         answer.swapped(|found| Stamp::of(&found.bytes) == Stamp::of(bytes))
     }
@@ -206,8 +206,8 @@ impl Redis {
     }
 
     pub(super) async fn touch(&self, handle: &Handle, expected: &Stamp, ttl: Duration) -> Result<(), StoreError> {
-        let mut life = Digits::default();
-        let arguments = [&expected.0, life.of(millis(ttl).max(1))];
+        let mut life = itoa::Buffer::new();
+        let arguments = [&expected.0, life.format(millis(ttl).max(1)).as_bytes()];
         self.of_session(&self.server.touch, handle, &arguments).await.map(drop)
     }
 
@@ -254,7 +254,7 @@ impl Redis {
             command(out, 3 + keys + arguments);
             word(out, [verb]);
             word(out, [what.as_bytes()]);
-            word(out, [Digits::default().of(keys as u64)]);
+            word(out, [itoa::Buffer::new().format(keys).as_bytes()]);
             write(out);
         };
         let mut answer = self.put(|out: &mut Vec<u8>| call(out, b"EVALSHA", &program.digest), 1, deadline).await?;

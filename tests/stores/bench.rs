@@ -288,7 +288,7 @@ impl Process {
     /// The live record.
     pub(crate) async fn record(&self, handle: &Handle) -> Record {
         match self.stored(handle).await {
-            Some(Stored::Live(record)) => record,
+            Some(Stored::Live(record)) => Record::clone(&record),
             other => panic!("no live session but {other:?}"),
         }
     }
@@ -340,7 +340,7 @@ pub(crate) fn handle() -> Handle {
 
 /// A live session of this version and data; each call is another write.
 pub(crate) fn live(version: u64, data: &str) -> Stored {
-    Stored::Live(Record {
+    Stored::from(Record {
         version,
         writes: vec![Nonce(rand::random())],
         secret: Secret::from_random(rand::random()).hash(),
