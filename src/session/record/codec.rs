@@ -297,7 +297,11 @@ pub(super) fn stamp(state: u8, version: u64, writes: &[Nonce]) -> Stamp {
 
 /// Sixteen lower-case hexadecimal digits. Every request has some, so they go without the formatter.
 fn digits(number: u64) -> [u8; 16] {
-    std::array::from_fn(|at| b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 15])
+    let mut digits = [0; 16];
+    for (at, digit) in digits.iter_mut().enumerate() {
+        *digit = b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 15];
+    }
+    digits
 }
 
 fn hex(digits: &[u8]) -> Result<u64, RecordError> {
