@@ -16,7 +16,7 @@ use tokio_util::sync::DropGuard;
 use super::{access::Entry, tally::Incomplete, upload::Upload};
 use crate::{
     headers::{Guarded, strip_trailers},
-    upstream::ResponseBody,
+    upstream::{Breakdown, ResponseBody},
 };
 
 enum Source {
@@ -87,9 +87,9 @@ impl Download {
 
 impl Body for Download {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Breakdown;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Breakdown>>> {
         let this = &mut *self;
         let frame = match &mut this.source {
             Source::Nothing | Source::Withheld => None,

@@ -180,10 +180,8 @@ impl Upload {
     fn new(incoming: Incoming, line: Arc<Line>) -> Self {
         let incoming = Some(incoming).filter(|incoming| !incoming.is_end_stream());
         let fate = Fate(incoming.as_ref().map(|_| Arc::default()));
-        let (progress, left) = (Progress::default(), line.uploads.bytes);
-        if incoming.is_none() {
-            progress.done();
-        }
+        let progress = if incoming.is_some() { Progress::default() } else { Progress::of_nothing() };
+        let left = line.uploads.bytes;
         Self { incoming, line, progress, fate, left, idle: None, is_waiting: false, start: None }
     }
 

@@ -99,9 +99,9 @@ impl Drop for PacedBody {
 
 impl Body for PacedBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = <Download as Body>::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         let waits = matches!(frame, Poll::Ready(Some(Ok(_))));
         if waits || self.waits {

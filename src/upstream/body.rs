@@ -16,11 +16,17 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::connection::Hold;
+use super::{
+    Breakdown,
+    connection::{Hold, Single},
+    direct::{Direct, Framing, Transfer},
+    member::Load,
+    shelf::Shelf,
+};
 
 /// How far a request's body went to the application, when it last got on, and how it ended.
 #[derive(Debug, Clone)]
-pub struct Progress(Arc<Course>);
+pub struct Progress(Option<Arc<Course>>);
 
 #[derive(Debug)]
 struct Course {
@@ -41,11 +47,17 @@ const BROKEN: u8 = 3;
 
 impl Default for Progress {
     fn default() -> Self {
-        Self(Arc::new(Course { begun: Instant::now(), moved: AtomicU64::new(0), state: AtomicU8::new(UNDER_WAY) }))
+        let (moved, state) = (AtomicU64::new(0), AtomicU8::new(UNDER_WAY));
+        Self(Some(Arc::new(Course { begun: Instant::now(), moved, state })))
     }
 }
 
 impl Progress {
+    /// That of no body at all: it is done.
+    pub fn of_nothing() -> Self {
+        Self(None)
+    }
+
     /// One more frame.
     pub fn step(&self) {
         self.enter(UNDER_WAY);
@@ -53,12 +65,14 @@ impl Progress {
 
     /// The browser is the one who is waited for.
     pub fn awaits(&self) {
-        self.0.state.store(AWAITED, Relaxed);
+        if let Some(course) = &self.0 {
+            course.state.store(AWAITED, Relaxed);
+        }
     }
 
     /// Nobody reads it any more.
     pub fn left(&self) {
-        if self.0.state.load(Relaxed) == AWAITED {
+        if self.state() == AWAITED {
             self.enter(UNDER_WAY);
         }
     }
@@ -74,24 +88,30 @@ impl Progress {
     }
 
     fn enter(&self, state: u8) {
-        self.0.moved.store(u64::try_from(self.0.begun.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
-        self.0.state.store(state, Relaxed);
+        let Some(course) = &self.0 else { return };
+        course.moved.store(u64::try_from(course.begun.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
+        course.state.store(state, Relaxed);
+    }
+
+    fn state(&self) -> u8 {
+        self.0.as_ref().map_or(DONE, |course| course.state.load(Relaxed))
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.0.state.load(Relaxed) == DONE
+        self.state() == DONE
     }
 
     pub(super) fn is_broken(&self) -> bool {
-        self.0.state.load(Relaxed) == BROKEN
+        self.state() == BROKEN
     }
 
-    /// Since when the application is the one who is waited for; now, if it is the browser.
-    pub(super) fn since(&self) -> Instant {
-        match self.0.state.load(Relaxed) {
+    /// Since when the application is the one who is waited for: now, if it is the browser; `None`, if it always was.
+    pub(super) fn since(&self) -> Option<Instant> {
+        let course = self.0.as_ref()?;
+        Some(match course.state.load(Relaxed) {
             AWAITED => Instant::now(),
-            _ => self.0.begun + Duration::from_millis(self.0.moved.load(Relaxed)),
-        }
+            _ => course.begun + Duration::from_millis(course.moved.load(Relaxed)),
+        })
     }
 }
 
@@ -107,55 +127,137 @@ pub trait Payload: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
 }
 
 /// A response body that holds its connection. `B` is the type of the bodies that are sent on that connection.
-pub struct ResponseBody<B: Payload> {
-    incoming: Incoming,
-    hold: Option<Hold<B>>,
+pub struct ResponseBody<B: Payload>(Source<B>);
+
+enum Source<B: Payload> {
+    /// All of it came with the head.
+    Whole(Bytes),
+    Direct(Box<Reading<B>>),
+    Driven(Incoming, Option<Hold<B>>),
+}
+
+/// A body that is read from its connection as it is wanted.
+struct Reading<B: Payload> {
+    transfer: Transfer,
+    /// `None` once it was given back, or is no good any more.
+    connection: Option<Direct>,
+    /// What ended it too early.
+    fault: Option<Breakdown>,
+    shelf: Arc<Shelf<B>>,
+    _load: Option<Load>,
+}
+
+impl<B: Payload> Reading<B> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Breakdown>>> {
+        if let Some(fault) = self.fault.take() {
+            return Poll::Ready(Some(Err(fault)));
+        }
+        let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
+        let frame = ready!(self.transfer.poll_frame(connection, cx));
+        if let Some(Err(fault)) = frame {
+            // First the browser gets what there is: the head may carry its cookie.
+            (self.connection, self.fault) = (None, Some(fault));
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.transfer.is_over() {
+            self.give_back();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn give_back(&mut self) {
+        if let Some(connection) = self.connection.take().filter(|_| self.transfer.is_clean()) {
+            keep(connection, &self.shelf);
+        }
+    }
+}
+
+fn keep<B: Payload>(mut connection: Direct, shelf: &Shelf<B>) {
+    connection.settle();
+    shelf.put(Single::Direct(connection));
 }
 
 impl<B: Payload> ResponseBody<B> {
     pub(super) fn new(incoming: Incoming, hold: Hold<B>) -> Self {
-        let mut body = Self { incoming, hold: Some(hold) };
-        body.release_at_end();
-        body
+        let mut hold = Some(hold);
+        release_at_end(&incoming, &mut hold);
+        Self(Source::Driven(incoming, hold))
     }
 
     /// The empty body of a `101`: it holds the connection for as long as it is kept.
     pub(super) fn of_tunnel(incoming: Incoming, hold: Hold<B>) -> Self {
-        Self { incoming, hold: Some(hold) }
+        Self(Source::Driven(incoming, Some(hold)))
     }
 
-    fn release_at_end(&mut self) {
-        if self.incoming.is_end_stream() {
-            self.release();
+    /// A body whose beginning came with its head, and whose connection `lasts` beyond it or does not.
+    pub(super) fn direct(
+        connection: Direct,
+        (framing, rest): (Framing, Bytes),
+        lasts: bool,
+        (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
+    ) -> Self {
+        if let Framing::Length(length) = framing
+            && rest.len() as u64 >= length
+        {
+            let whole = rest.slice(..length as usize);
+            if lasts && whole.len() == rest.len() {
+                keep(connection, shelf);
+            }
+            return Self(Source::Whole(whole));
         }
+        let transfer = Transfer::new(framing, rest, lasts);
+        let reading =
+            Reading { transfer, connection: Some(connection), fault: None, shelf: Arc::clone(shelf), _load: load };
+        Self(Source::Direct(Box::new(reading)))
     }
+}
 
-    fn release(&mut self) {
-        if let Some(hold) = self.hold.take() {
-            hold.give_back();
-        }
+fn release_at_end<B: Payload>(incoming: &Incoming, hold: &mut Option<Hold<B>>) {
+    if incoming.is_end_stream() {
+        release(hold);
+    }
+}
+
+fn release<B: Payload>(hold: &mut Option<Hold<B>>) {
+    if let Some(hold) = hold.take() {
+        hold.give_back();
     }
 }
 
 impl<B: Payload> Body for ResponseBody<B> {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Breakdown;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Breakdown>>> {
+        let (incoming, hold) = match &mut self.0 {
+            Source::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
+            Source::Whole(bytes) => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Source::Direct(reading) => return reading.poll_frame(cx),
+            Source::Driven(incoming, hold) => (incoming, hold),
+        };
+        let frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
         match &frame {
-            Some(Ok(_)) => self.release_at_end(),
-            None => self.release(),
-            Some(Err(_)) => self.hold = None,
+            Some(Ok(_)) => release_at_end(incoming, hold),
+            None => release(hold),
+            Some(Err(_)) => *hold = None,
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(Breakdown::Hyper)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.0 {
+            Source::Whole(bytes) => bytes.is_empty(),
+            Source::Direct(reading) => reading.transfer.is_over(),
+            Source::Driven(incoming, _) => incoming.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.0 {
+            Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Direct(reading) => reading.transfer.size_hint(),
+            Source::Driven(incoming, _) => incoming.size_hint(),
+        }
     }
 }

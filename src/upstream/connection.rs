@@ -16,6 +16,7 @@ use tokio::{task::AbortHandle, time::Duration};
 use super::{
     Payload, Progress, SendError, Settings,
     dial::{Outbox, Stream},
+    direct::Direct,
     member::Load,
     shelf::Shelf,
 };
@@ -26,8 +27,25 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
-/// An HTTP/1.1 connection, and the task that moves its bytes.
-pub(super) struct Single<B> {
+/// An HTTP/1.1 connection. It begins as one or the other, as its first request needs it.
+pub(super) enum Single<B> {
+    /// For requests without a body.
+    Direct(Direct),
+    /// For every request; it stays so.
+    Driven(Driven<B>),
+}
+
+/// What a request needs of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// To send a head and read an answer.
+    Answer,
+    /// To send a body as well, or to change protocols.
+    Everything,
+}
+
+/// An HTTP/1.1 connection of hyper's, and the task that moves its bytes.
+pub(super) struct Driven<B> {
     pub(super) sender: http1::SendRequest<B>,
     outbox: Outbox,
     task: AbortHandle,
@@ -45,21 +63,78 @@ pub(super) struct Shared<B> {
 pub(super) struct Place(Arc<AtomicUsize>);
 
 impl<B: Payload> Single<B> {
-    pub(super) async fn begin(stream: Stream, settings: &Settings) -> Result<Self, SendError> {
+    pub(super) async fn begin(stream: Stream, need: Need, settings: &Settings) -> Result<Self, SendError> {
+        match need {
+            Need::Answer => Ok(Self::Direct(Direct::new(stream, settings.response_header_bytes))),
+            Need::Everything => Driven::begin(stream, settings).await.map(Self::Driven),
+        }
+    }
+
+    /// The connection as the request needs it.
+    pub(super) async fn fit(self, need: Need, settings: &Settings) -> Result<Self, SendError> {
+        match (self, need) {
+            (Self::Direct(direct), Need::Everything) => Self::begin(direct.into_stream(), need, settings).await,
+            (single, _) => Ok(single),
+        }
+    }
+
+    /// Whether it serves such a request as it is.
+    pub(super) fn suits(&self, need: Need) -> bool {
+        matches!((self, need), (Self::Direct(_), Need::Answer) | (Self::Driven(_), Need::Everything))
+    }
+
+    /// What an idle connection is good for at this moment.
+    pub(super) fn readiness(&mut self) -> Readiness {
+        match self {
+            Self::Direct(direct) => match direct.is_idle() {
+                true => Readiness::Ready,
+                false => Readiness::Closed,
+            },
+            Self::Driven(driven) if driven.sender.is_closed() => Readiness::Closed,
+            Self::Driven(driven) if driven.sender.is_ready() => Readiness::Ready,
+            Self::Driven(_) => Readiness::Soon,
+        }
+    }
+
+    /// The same, once it is known whether it is ready or closed.
+    pub(super) async fn settled(&mut self) -> Readiness {
+        match (self.readiness(), self) {
+            (Readiness::Soon, Self::Driven(driven)) => match driven.sender.ready().await {
+                Ok(()) => Readiness::Ready,
+                Err(_) => Readiness::Closed,
+            },
+            (readiness, _) => readiness,
+        }
+    }
+
+    /// Closes it at once, whatever is under way.
+    pub(super) fn close(self) {
+        match self {
+            Self::Direct(_) => {}
+            Self::Driven(driven) => driven.task.abort(),
+        }
+    }
+}
+
+/// What an idle connection is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readiness {
+    Ready,
+    Soon,
+    Closed,
+}
+
+impl<B: Payload> Driven<B> {
+    async fn begin(stream: Stream, settings: &Settings) -> Result<Self, SendError> {
         let outbox = stream.outbox();
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(settings.response_header_bytes)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(SendError::Failed)?;
+            .map_err(|error| SendError::Failed(error.into()))?;
         // Whoever waits for a response on it is told the same error.
         let task = tokio::spawn(async move { drop(connection.with_upgrades().await) });
         Ok(Self { sender, outbox, task: task.abort_handle() })
-    }
-
-    /// Closes it at once, whatever is under way.
-    pub(super) fn close(self) {
-        self.task.abort();
     }
 }
 
@@ -81,7 +156,7 @@ impl<B: Payload> Shared<B> {
             .keep_alive_timeout(SIGN_OF_LIFE)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(SendError::Failed)?;
+            .map_err(|error| SendError::Failed(error.into()))?;
         let most = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
         let told = Arc::clone(&most);
         tokio::spawn(poll_fn(move |cx| {
@@ -116,7 +191,7 @@ impl Drop for Place {
 /// nobody knows what would come next on it.
 pub(super) enum Hold<B: Payload> {
     /// A connection of its own, to be given back.
-    Single { connection: Option<Single<B>>, shelf: Arc<Shelf<B>>, progress: Progress, _load: Option<Load> },
+    Single { connection: Option<Driven<B>>, shelf: Arc<Shelf<B>>, progress: Progress, _load: Option<Load> },
     /// A stream of a connection.
     Stream { _place: Place, _load: Option<Load> },
 }
@@ -130,7 +205,7 @@ impl<B: Payload> Hold<B> {
             && progress.is_done()
             && let Some(connection) = connection.take_if(|connection| !connection.outbox.is_stuck())
         {
-            shelf.put(connection);
+            shelf.put(Single::Driven(connection));
         }
     }
 }
@@ -140,7 +215,7 @@ impl<B: Payload> Drop for Hold<B> {
         if let Self::Single { connection, .. } = self
             && let Some(connection) = connection.take()
         {
-            connection.close();
+            connection.task.abort();
         }
     }
 }

@@ -13,7 +13,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Payload, Progress, Protocol, ResponseBody, SendError,
-    connection::{Hold, Place, Shared, Single},
+    connection::{Driven, Hold, Need, Place, Shared, Single},
+    direct::{Answer as Whole, Direct, Failure, Framing},
+    error::Breakdown,
     framing,
     member::{Load, Member},
     shelf::Shelf,
@@ -52,6 +54,20 @@ pub(super) struct Terms {
     pub(super) patience: Duration,
 }
 
+/// One of the times that a request is sent.
+#[derive(Clone, Copy)]
+pub(super) struct Try {
+    pub(super) begun: Instant,
+    pub(super) repeat: Repeat,
+}
+
+/// Whether a request that was sent may be sent once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    Allowed,
+    Not,
+}
+
 /// Whose `Host` a request carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HostOf {
@@ -63,37 +79,88 @@ impl<B: Payload> Line<B> {
     /// Sends the request and waits for the head of its response.
     pub(super) async fn exchange(
         self,
-        mut request: Request<B>,
-        spare: Option<Request<B>>,
+        mut request: Box<Request<B>>,
+        this: Try,
         terms: Terms,
         (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
     ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
-        let progress = request.body().progress().clone();
-        let member = &shelf.member;
+        if let (Self::Single(_), HostOf::Server) = (&self, terms.host) {
+            request.headers_mut().insert(HOST, shelf.member.authority.clone());
+        }
         match self {
-            Self::Single(mut connection) => {
-                if terms.host == HostOf::Server {
-                    request.headers_mut().insert(HOST, member.authority.clone());
-                }
-                let answer = connection.sender.try_send_request(request);
-                let answer = within(terms.patience, &progress, answer).await;
-                let (connection, shelf) = (Some(connection), Arc::clone(shelf));
-                let hold = Hold::Single { connection, shelf, progress: progress.clone(), _load: load };
-                received(answer, hold, spare, &progress)
+            Self::Single(Single::Direct(connection)) => {
+                answer_directly(connection, request, this, terms.patience, (shelf, load)).await
             }
-            Self::Stream(mut shared, place) => {
-                shape(&mut request, member, terms.host);
-                let answer = within(terms.patience, &progress, shared.sender.try_send_request(request)).await;
-                let received = received(answer, Hold::Stream { _place: place, _load: load }, spare, &progress);
-                received.map_err(|setback| match shared.sender.is_closed() {
-                    true => setback,
-                    // One stream was reset; the server is there.
-                    false if setback.course == Course::Closed => Setback { course: Course::Other, ..setback },
-                    false => setback,
-                })
+            Self::Single(Single::Driven(connection)) => {
+                Box::pin(send_by_hyper(connection, request, this.repeat, terms.patience, (shelf, load))).await
+            }
+            Self::Stream(shared, place) => {
+                Box::pin(send_by_stream(shared, place, request, this.repeat, terms, (shelf, load))).await
             }
         }
     }
+}
+
+async fn answer_directly<B: Payload>(
+    mut connection: Direct,
+    request: Box<Request<B>>,
+    this: Try,
+    patience: Duration,
+    (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
+) -> Result<Response<ResponseBody<B>>, Setback<B>> {
+    let other = |error| Setback { error, again: None, course: Course::Other };
+    connection.prepare(&request);
+    let Whole { head: mut answer, rest, lasts } = match connection.exchange(this.begun + patience).await {
+        Ok(answer) => answer,
+        Err(Failure::Late) => return Err(other(SendError::Timeout)),
+        Err(Failure::Broken(error, course)) => {
+            let may_go_again = match course {
+                Course::Unsent => true,
+                Course::Closed => this.repeat == Repeat::Allowed && is_idempotent(request.method()),
+                Course::Refused | Course::Other => false,
+            };
+            let again = may_go_again.then_some(request);
+            return Err(Setback { error: SendError::Failed(error), again, course });
+        }
+    };
+    let unfit = |problem| other(SendError::Unfit(problem));
+    framing::check(&mut answer).map_err(unfit)?;
+    let framing = Framing::of(request.method(), &answer, connection.most()).map_err(unfit)?;
+    Ok(answer.map(|()| ResponseBody::direct(connection, (framing, rest), lasts, (shelf, load))))
+}
+
+async fn send_by_hyper<B: Payload>(
+    mut connection: Driven<B>,
+    request: Box<Request<B>>,
+    repeat: Repeat,
+    patience: Duration,
+    (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
+) -> Result<Response<ResponseBody<B>>, Setback<B>> {
+    let (progress, spare) = (request.body().progress().clone(), spare(&request, Protocol::Http1, repeat));
+    let answer = within(patience, &progress, connection.sender.try_send_request(*request)).await;
+    let (connection, shelf) = (Some(connection), Arc::clone(shelf));
+    let hold = Hold::Single { connection, shelf, progress: progress.clone(), _load: load };
+    received(answer, hold, spare, &progress)
+}
+
+async fn send_by_stream<B: Payload>(
+    mut shared: Shared<B>,
+    place: Place,
+    mut request: Box<Request<B>>,
+    repeat: Repeat,
+    terms: Terms,
+    (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
+) -> Result<Response<ResponseBody<B>>, Setback<B>> {
+    let (progress, spare) = (request.body().progress().clone(), spare(&request, Protocol::Http2, repeat));
+    shape(&mut request, &shelf.member, terms.host);
+    let answer = within(terms.patience, &progress, shared.sender.try_send_request(*request)).await;
+    let received = received(answer, Hold::Stream { _place: place, _load: load }, spare, &progress);
+    received.map_err(|setback| match shared.sender.is_closed() {
+        true => setback,
+        // One stream was reset; the server is there.
+        false if setback.course == Course::Closed => Setback { course: Course::Other, ..setback },
+        false => setback,
+    })
 }
 
 type Answer<B> = Option<Result<Response<Incoming>, TrySendError<Request<B>>>>;
@@ -101,7 +168,7 @@ type Answer<B> = Option<Result<Response<Incoming>, TrySendError<Request<B>>>>;
 fn received<B: Payload>(
     answer: Answer<B>,
     hold: Hold<B>,
-    spare: Option<Request<B>>,
+    spare: Option<Box<Request<B>>>,
     progress: &Progress,
 ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
     let other = |error| Setback { error, again: None, course: Course::Other };
@@ -117,25 +184,22 @@ fn received<B: Payload>(
     })
 }
 
-fn setback<B>(mut unsent: TrySendError<Request<B>>, spare: Option<Request<B>>, progress: &Progress) -> Setback<B> {
+fn setback<B>(mut unsent: TrySendError<Request<B>>, spare: Option<Box<Request<B>>>, progress: &Progress) -> Setback<B> {
+    let failed = |error| SendError::Failed(Breakdown::Hyper(error));
     let message = unsent.take_message();
     let error = unsent.into_error();
     if progress.is_broken() {
         return Setback { error: SendError::RequestBody, again: None, course: Course::Other };
     }
     match message {
-        Some(message) => {
-            Setback { error: SendError::Failed(error), again: Some(Box::new(message)), course: Course::Unsent }
-        }
+        Some(message) => Setback { error: failed(error), again: Some(Box::new(message)), course: Course::Unsent },
         None if error.is_parse() || error.is_user() => {
-            Setback { error: SendError::Failed(error), again: None, course: Course::Other }
+            Setback { error: failed(error), again: None, course: Course::Other }
         }
-        None if is_refused(&error) => {
-            Setback { error: SendError::Failed(error), again: spare.map(Box::new), course: Course::Refused }
-        }
+        None if is_refused(&error) => Setback { error: failed(error), again: spare, course: Course::Refused },
         None => {
-            let again = spare.filter(|spare| is_idempotent(spare.method())).map(Box::new);
-            Setback { error: SendError::Failed(error), again, course: Course::Closed }
+            let again = spare.filter(|spare| is_idempotent(spare.method()));
+            Setback { error: failed(error), again, course: Course::Closed }
         }
     }
 }
@@ -154,17 +218,24 @@ fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
+impl Try {
+    /// One that is not repeated.
+    pub(super) fn once() -> Self {
+        Self { begun: Instant::now(), repeat: Repeat::Not }
+    }
+}
+
 /// A copy of a request without a body, to send again should the connection close without an answer or, over HTTP/2, should
 /// the server refuse it.
-pub(super) fn spare<B: Payload>(request: &Request<B>, protocol: Protocol) -> Option<Request<B>> {
-    let wanted = protocol == Protocol::Http2 || is_idempotent(request.method());
+fn spare<B: Payload>(request: &Request<B>, protocol: Protocol, repeat: Repeat) -> Option<Box<Request<B>>> {
+    let wanted = repeat == Repeat::Allowed && (protocol == Protocol::Http2 || is_idempotent(request.method()));
     let body = wanted.then(|| request.body().again()).flatten()?;
     let mut copy = Request::new(body);
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());
     copy.headers_mut().clone_from(request.headers());
     *copy.version_mut() = request.version();
-    Some(copy)
+    Some(Box::new(copy))
 }
 
 /// Makes an HTTP/2 request of it (RFC 9113 §8.2.2, §8.3.1): the host in `:authority`, nothing of one connection only.
@@ -201,10 +272,16 @@ async fn within<F: Future>(limit: Duration, progress: &Progress, future: F) -> O
     while deadline > Instant::now() {
         match timeout_at(deadline, future.as_mut()).await {
             Ok(output) => return Some(output),
-            Err(_) => deadline = progress.since().max(begun) + limit,
+            Err(_) => deadline = progress.since().unwrap_or(begun).max(begun) + limit,
         }
     }
     None
+}
+
+/// What a request needs of an HTTP/1.1 connection.
+pub(super) fn need_of<B: Payload>(request: &Request<B>) -> Need {
+    let is_simple = request.body().is_end_stream() && !request.headers().contains_key(UPGRADE);
+    if is_simple { Need::Answer } else { Need::Everything }
 }
 
 /// Whether a request says a host of its own.

@@ -22,8 +22,8 @@ use tracing::{info, warn};
 
 use super::{
     Fleet, Payload, Progress, Protocol, SendError,
-    connection::{Shared, Single},
-    exchange::{HostOf, Line, Terms},
+    connection::{Need, Shared, Single},
+    exchange::{HostOf, Line, Terms, Try},
     member::Member,
     shelf::Shelf,
 };
@@ -81,20 +81,20 @@ async fn probe(fleet: &Fleet, member: &Arc<Member>, health: &Health) -> Result<(
     let settings = &fleet.settings;
     let stream = member.dialer.dial(None).await.map_err(|error| error.to_string())?;
     let line = match settings.protocol {
-        Protocol::Http1 => Line::Single(Single::begin(stream, settings).await.map_err(text)?),
+        Protocol::Http1 => Line::Single(Single::begin(stream, Need::Answer, settings).await.map_err(text)?),
         Protocol::Http2 => {
             let shared = Shared::begin(stream, settings).await.map_err(text)?;
             let place = shared.place().ok_or("no stream")?;
             Line::Stream(shared, place)
         }
     };
-    let mut request = Request::new(Nothing::default());
+    let mut request = Request::new(Nothing(Progress::of_nothing()));
     *request.uri_mut() = health.path.clone().into();
     request.headers_mut().insert(HOST, member.authority.clone());
     request.headers_mut().insert(USER_AGENT, HeaderValue::from_static("cloakroom-health-check"));
     let terms = Terms { host: HostOf::Server, patience: health.timeout };
     let shelf = Shelf::new(member, Duration::ZERO);
-    let answer = line.exchange(request, None, terms, (&shelf, None)).await;
+    let answer = line.exchange(Box::new(request), Try::once(), terms, (&shelf, None)).await;
     let status = answer.map_err(|setback| text(setback.error))?.status();
     if status.is_success() || status.is_redirection() { Ok(()) } else { Err(format!("it answers {status}")) }
 }
@@ -104,7 +104,6 @@ fn text(error: SendError) -> String {
 }
 
 /// The body of a check.
-#[derive(Default)]
 struct Nothing(Progress);
 
 impl Body for Nothing {

@@ -8,6 +8,7 @@
 mod body;
 mod connection;
 mod dial;
+mod direct;
 mod error;
 mod exchange;
 mod fleet;
@@ -25,7 +26,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use body::{Payload, Progress, ResponseBody};
 pub use dial::try_out;
-pub use error::SendError;
+pub use error::{Breakdown, SendError};
 pub use fleet::Fleet;
 pub use health::Health;
 pub use pool::Pool;

@@ -8,12 +8,12 @@
 use std::sync::Arc;
 
 use http::{Request, Response};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     Fleet, Payload, Protocol, ResponseBody, SendError, ServedBy, Ties,
-    connection::{Shared, Single},
-    exchange::{Course, Line, Setback, Terms, host_of, spare},
+    connection::{Need, Shared, Single},
+    exchange::{Course, Line, Repeat, Setback, Terms, Try, host_of, need_of},
     fleet::Tried,
     member::Member,
     shelf::{Shelf, Won},
@@ -52,10 +52,10 @@ impl<B: Payload> Pool<B> {
     /// [`SendError`]
     pub async fn send(
         &self,
-        mut request: Request<B>,
+        request: Request<B>,
         ties: Option<Ties<'_>>,
     ) -> Result<Response<ResponseBody<B>>, SendError> {
-        let settings = &self.fleet.settings;
+        let (settings, mut request) = (&self.fleet.settings, Box::new(request));
         let ties = ties.filter(|_| settings.affinity);
         let terms = Terms { host: host_of(&request, settings.preserve_host), patience: settings.response_timeout };
         let (mut tried, mut repeats, mut last) = (Tried::default(), REPEATS, SendError::NoServer);
@@ -69,7 +69,7 @@ impl<B: Payload> Pool<B> {
                     }
                     return Ok(response);
                 }
-                Err(Setback { error, again: Some(again), .. }) => (last, request) = (error, *again),
+                Err(Setback { error, again: Some(again), .. }) => (last, request) = (error, again),
                 Err(setback) => return Err(setback.error),
             }
         }
@@ -85,23 +85,35 @@ impl<B: Payload> Pool<B> {
     async fn ask(
         &self,
         shelf: &Arc<Shelf<B>>,
-        mut request: Request<B>,
+        mut request: Box<Request<B>>,
         terms: Terms,
         repeats: &mut usize,
     ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
         let (fleet, member, mut taste) = (&self.fleet, &shelf.member, Taste::Any);
+        let need = need_of(&request);
         loop {
-            let (line, used) = match self.line(shelf, taste).await {
+            let mut begun = Instant::now();
+            let ready = if taste == Taste::Any { shelf.take_ready(need, begun) } else { None };
+            let found = match ready {
+                Some(ready) => Ok((Line::Single(ready), Taste::Any)),
+                // Boxed, so that not every request carries the room that this takes.
+                None => {
+                    let found = Box::pin(self.line(shelf, need, taste)).await;
+                    begun = Instant::now();
+                    found
+                }
+            };
+            let (line, used) = match found {
                 Ok(line) => line,
                 Err(error) => {
                     if !matches!(error, SendError::NoSlot) {
                         fleet.failed(member, &error);
                     }
-                    return Err(Setback { error, again: Some(Box::new(request)), course: Course::Unsent });
+                    return Err(Setback { error, again: Some(request), course: Course::Unsent });
                 }
             };
-            let copy = if *repeats > 0 { spare(&request, fleet.settings.protocol) } else { None };
-            match line.exchange(request, copy, terms, (shelf, fleet.begin(member))).await {
+            let repeat = if *repeats > 0 { Repeat::Allowed } else { Repeat::Not };
+            match line.exchange(request, Try { begun, repeat }, terms, (shelf, fleet.begin(member))).await {
                 Ok(response) => {
                     fleet.answered(member);
                     return Ok(response);
@@ -119,7 +131,7 @@ impl<B: Payload> Pool<B> {
         used: Taste,
         member: &Member,
         repeats: &mut usize,
-    ) -> Result<Request<B>, Setback<B>> {
+    ) -> Result<Box<Request<B>>, Setback<B>> {
         if setback.course != Course::Unsent {
             *repeats = repeats.saturating_sub(1);
         }
@@ -128,30 +140,23 @@ impl<B: Payload> Pool<B> {
                 self.fleet.failed(member, &setback.error);
                 Err(setback)
             }
-            Setback { again: Some(again), .. } if used == Taste::Any => Ok(*again),
+            Setback { again: Some(again), .. } if used == Taste::Any => Ok(again),
             setback => Err(setback),
         }
     }
 
-    /// A connection, and whether it is a fresh one. Nearly always one is there; the other ways are boxed, so that not
-    /// every request carries the room that they take.
-    async fn line(&self, shelf: &Arc<Shelf<B>>, taste: Taste) -> Result<(Line<B>, Taste), SendError> {
-        if taste == Taste::Any
-            && let Some(ready) = shelf.take_ready()
-        {
-            return Ok((Line::Single(ready), Taste::Any));
-        }
-        Box::pin(self.other_line(shelf, taste)).await
-    }
-
-    async fn other_line(&self, shelf: &Arc<Shelf<B>>, taste: Taste) -> Result<(Line<B>, Taste), SendError> {
+    /// A connection where none is ready, and whether it is a fresh one.
+    async fn line(&self, shelf: &Arc<Shelf<B>>, need: Need, taste: Taste) -> Result<(Line<B>, Taste), SendError> {
         match self.fleet.settings.protocol {
-            Protocol::Http1 => self.single(shelf, taste).await.map(|(single, used)| (Line::Single(single), used)),
+            Protocol::Http1 => {
+                let (single, used) = self.single(shelf, need, taste).await?;
+                Ok((Line::Single(single.fit(need, &self.fleet.settings).await?), used))
+            }
             Protocol::Http2 => self.stream(shelf, taste).await,
         }
     }
 
-    async fn single(&self, shelf: &Arc<Shelf<B>>, taste: Taste) -> Result<(Single<B>, Taste), SendError> {
+    async fn single(&self, shelf: &Arc<Shelf<B>>, need: Need, taste: Taste) -> Result<(Single<B>, Taste), SendError> {
         if taste == Taste::Any
             && let Some(connection) = shelf.take().await
         {
@@ -166,7 +171,7 @@ impl<B: Payload> Pool<B> {
             },
         };
         let stream = shelf.member.dialer.dial(Some(slot)).await.map_err(SendError::Unreachable)?;
-        Ok((Single::begin(stream, &self.fleet.settings).await?, Taste::Fresh))
+        Ok((Single::begin(stream, need, &self.fleet.settings).await?, Taste::Fresh))
     }
 
     async fn stream(&self, shelf: &Arc<Shelf<B>>, taste: Taste) -> Result<(Line<B>, Taste), SendError> {
@@ -213,8 +218,9 @@ mod tests {
     };
 
     use bytes::Bytes;
-    use http::Request;
+    use http::{Method, Request};
     use http_body::{Body, Frame};
+    use http_body_util::BodyExt;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::{UnixListener, UnixStream},
@@ -224,7 +230,7 @@ mod tests {
     use super::*;
     use crate::{
         tls,
-        upstream::{Balance, Progress, Server, Settings},
+        upstream::{Balance, Breakdown, Progress, Server, Settings},
     };
 
     /// A body of so many bytes at once; if it does not end there, nothing comes after them.
@@ -300,12 +306,149 @@ mod tests {
         }
     }
 
-    /// Whether a connection is kept whose application answered after the head and `read` more bytes.
-    async fn is_kept(bytes: usize, ends: bool, read: usize) -> bool {
+    /// An application, and a pool that leads to it.
+    struct World {
+        _folder: tempfile::TempDir,
+        listener: UnixListener,
+        pool: Pool<Upload>,
+    }
+
+    fn world() -> World {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.sock");
-        let listener = UnixListener::bind(&path).unwrap();
-        let pool = pool(&path);
+        World { listener: UnixListener::bind(&path).unwrap(), pool: pool(&path), _folder: folder }
+    }
+
+    impl World {
+        fn keeps_one(&self) -> bool {
+            self.pool.shelves[0].has_some()
+        }
+
+        /// Sends a request without a body, which is answered in pieces of so many bytes; the body as it came, and the
+        /// application's side.
+        async fn ask(
+            &self,
+            method: Method,
+            answer: &[u8],
+            step: usize,
+        ) -> (Result<Vec<u8>, Breakdown>, Option<UnixStream>) {
+            let (mut request, _) = post(0, true);
+            *request.method_mut() = method;
+            let application = async {
+                let (mut stream, _) = self.listener.accept().await.unwrap();
+                read_head(&mut stream).await;
+                for piece in answer.chunks(step) {
+                    stream.write_all(piece).await.unwrap();
+                    yield_now().await;
+                }
+                stream
+            };
+            let browser = async {
+                let mut body = self.pool.send(request, None).await.unwrap().into_body();
+                let mut read = Vec::new();
+                while let Some(frame) = body.frame().await {
+                    match frame {
+                        Ok(frame) => read.extend(frame.into_data().unwrap_or_default()),
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(read)
+            };
+            let is_open = !answer.starts_with(b"HTTP/1.1 200 Until");
+            let application = async {
+                let stream = application.await;
+                if is_open { Some(stream) } else { None }
+            };
+            tokio::join!(browser, application)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_however_it_is_cut_and_its_connection_kept_if_its_end_is_certain() {
+        let (get, head) = (Method::GET, Method::HEAD);
+        for (method, answer, body, is_kept) in [
+            (&get, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "hi", true),
+            (&get, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi?", "hi", false),
+            (&get, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", "hi", false),
+            (&get, "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", "hi", false),
+            (&get, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nh\r\n1\r\ni\r\n0\r\n\r\n", "hi", true),
+            (&get, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nA: b\r\n\r\n", "hi", true),
+            (&get, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n?", "hi", false),
+            (&get, "HTTP/1.1 200 Until it closes\r\n\r\nhi", "hi", false),
+            (&get, "HTTP/1.1 204 No Content\r\n\r\n", "", true),
+            (&get, "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", "", true),
+            (
+                &get,
+                "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+                "hi",
+                true,
+            ),
+            (&head, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", "", true),
+            (&head, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "", true),
+        ] {
+            for step in [1, 7, answer.len() - 1, answer.len()] {
+                let world = world();
+                let (read, _stream) = world.ask(method.clone(), answer.as_bytes(), step).await;
+                assert_eq!(read.unwrap(), body.as_bytes(), "{answer:?} in steps of {step}");
+                // What came behind the end may not have been there when it was reached.
+                yield_now().await;
+                world.pool.prune();
+                assert_eq!(world.keeps_one(), is_kept, "{answer:?} in steps of {step}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_ends_in_an_error() {
+        for answer in [
+            "HTTP/1.1 200 Until\r\nContent-Length: 3\r\n\r\nhi",
+            "HTTP/1.1 200 Until\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n",
+        ] {
+            let world = world();
+            let (read, _) = world.ask(Method::GET, answer.as_bytes(), 9).await;
+            assert!(matches!(read, Err(Breakdown::Closed)), "{answer:?}: {read:?}");
+            assert!(!world.keeps_one());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_closed_while_idle_is_not_asked_again() {
+        let world = world();
+        let (_, stream) = world.ask(Method::GET, ANSWER, 99).await;
+        assert!(world.keeps_one());
+        drop(stream);
+        yield_now().await;
+        world.ask(Method::POST, ANSWER, 99).await.0.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_body_goes_over_a_connection_that_carried_none_before() {
+        let world = world();
+        let application = async {
+            let (mut stream, _) = world.listener.accept().await.unwrap();
+            for more in [0, "3\r\nxxx\r\n0\r\n\r\n".len(), 0] {
+                read_head(&mut stream).await;
+                stream.read_exact(&mut vec![0; more]).await.unwrap();
+                stream.write_all(ANSWER).await.unwrap();
+            }
+            stream
+        };
+        let browser = async {
+            for bytes in [0, 3, 0] {
+                let (request, _) = post(bytes, true);
+                drop(world.pool.send(request, None).await.unwrap());
+                yield_now().await;
+            }
+        };
+        tokio::join!(browser, application);
+        assert!(world.keeps_one());
+    }
+
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+    /// Whether a connection is kept whose application answered after the head and `read` more bytes.
+    async fn is_kept(bytes: usize, ends: bool, read: usize) -> bool {
+        let World { listener, pool, .. } = &world();
         let (request, progress) = post(bytes, ends);
         let application = async {
             let (mut stream, _) = listener.accept().await.unwrap();
@@ -314,7 +457,7 @@ mod tests {
             while ends && !progress.is_done() {
                 yield_now().await;
             }
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+            stream.write_all(ANSWER).await.unwrap();
             stream
         };
         let (response, _stream) = tokio::join!(pool.send(request, None), application);

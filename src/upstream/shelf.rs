@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     Payload,
-    connection::{Place, Shared, Single},
+    connection::{Need, Place, Readiness, Shared, Single},
     member::{Member, Spare},
 };
 
@@ -67,18 +67,20 @@ impl<B: Payload> Shelf<B> {
         shelf
     }
 
-    /// A connection that is ready for a request at this very moment.
-    pub(super) fn take_ready(&self) -> Option<Single<B>> {
+    /// A connection that is ready for such a request at this very moment, which is `now`.
+    pub(super) fn take_ready(&self, need: Need, now: Instant) -> Option<Single<B>> {
         let mut idle = lock(&self.idle);
-        while let Some(Idle { connection, since }) = idle.pop() {
-            if since.elapsed() >= self.life || connection.sender.is_closed() {
-                continue;
+        while let Some(at) = idle.iter().rposition(|idle| idle.connection.suits(need)) {
+            let Idle { mut connection, since } = idle.remove(at);
+            match connection.readiness() {
+                Readiness::Closed => {}
+                _ if now.saturating_duration_since(since) >= self.life => {}
+                Readiness::Ready => return Some(connection),
+                Readiness::Soon => {
+                    idle.insert(at, Idle { connection, since });
+                    return None;
+                }
             }
-            if connection.sender.is_ready() {
-                return Some(connection);
-            }
-            idle.push(Idle { connection, since });
-            return None;
         }
         None
     }
@@ -87,10 +89,10 @@ impl<B: Payload> Shelf<B> {
     pub(super) async fn take(&self) -> Option<Single<B>> {
         loop {
             let Idle { mut connection, since } = lock(&self.idle).pop()?;
-            if since.elapsed() >= self.life || connection.sender.is_closed() {
+            if since.elapsed() >= self.life {
                 continue;
             }
-            if connection.sender.is_ready() || matches!(timeout(SETTLE, connection.sender.ready()).await, Ok(Ok(()))) {
+            if timeout(SETTLE, connection.settled()).await == Ok(Readiness::Ready) {
                 return Some(connection);
             }
             connection.close();
@@ -112,8 +114,8 @@ impl<B: Payload> Shelf<B> {
     }
 
     /// Keeps a connection for the next request, or closes it if its slot is needed more.
-    pub(super) fn put(&self, connection: Single<B>) {
-        if connection.sender.is_closed() {
+    pub(super) fn put(&self, mut connection: Single<B>) {
+        if connection.readiness() == Readiness::Closed {
             return;
         }
         let mut idle = lock(&self.idle);
@@ -151,7 +153,8 @@ impl<B: Payload> Shelf<B> {
 
     /// Closes connections that have been idle for too long.
     pub(super) fn prune(&self) {
-        lock(&self.idle).retain(|idle| idle.since.elapsed() < self.life && !idle.connection.sender.is_closed());
+        lock(&self.idle)
+            .retain_mut(|idle| idle.since.elapsed() < self.life && idle.connection.readiness() != Readiness::Closed);
         lock(&self.shared).retain(|idle| {
             let wanted = idle.connection.streams() > 0 || idle.since.elapsed() < self.life;
             wanted && !idle.connection.sender.is_closed()

@@ -1,0 +1,197 @@
+//! An HTTP/1.1 connection on which a request without a body is answered in the request's own task.
+//!
+//! Most requests have no body. For them the way through hyper's client (a queue, a second task that is woken, a copy of
+//! the request in case that it must be repeated) costs more than all the rest of an exchange: here the head is written
+//! into one buffer, sent with one system call, and what comes back is read by whoever waits for it. Heads, chunk sizes
+//! and trailers are parsed by `httparse`. Requests with a body, and those that change protocols, are hyper's.
+//!
+//! Bytes of an answer are read only when somebody wants them. A connection is used again only after an answer whose end
+//! is certain and behind which nothing came.
+
+mod body;
+mod chunks;
+mod head;
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{Request, Response, StatusCode};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+use tokio_util::io::poll_read_buf;
+
+pub(super) use body::{Framing, Transfer};
+
+use super::{dial::Stream, error::Breakdown, exchange::Course};
+
+/// Room for an answer whose head and body are small, which most are.
+const FIRST: usize = 4096;
+
+/// The connection.
+pub(super) struct Direct {
+    stream: Stream,
+    /// A request's head, and how much of it was sent.
+    outbox: Vec<u8>,
+    sent: usize,
+    is_flushed: bool,
+    /// The beginning of an answer's head.
+    inbox: BytesMut,
+    /// Kept from one exchange to the next, so that not every request sets a timer.
+    alarm: Option<Pin<Box<Sleep>>>,
+    /// What a head may measure.
+    most: usize,
+}
+
+/// The head of an answer, and what came behind it.
+pub(super) struct Answer {
+    pub(super) head: Response<()>,
+    pub(super) rest: Bytes,
+    /// The connection may be used again when the answer is over.
+    pub(super) lasts: bool,
+}
+
+/// Why there is no answer.
+pub(super) enum Failure {
+    Late,
+    Broken(Breakdown, Course),
+}
+
+impl Direct {
+    pub(super) fn new(stream: Stream, most: usize) -> Self {
+        Self { stream, outbox: Vec::new(), sent: 0, is_flushed: true, inbox: BytesMut::new(), alarm: None, most }
+    }
+
+    /// The stream of a connection that is idle.
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
+    }
+
+    /// Whether the server has neither closed the idle connection nor said anything unasked on it. Asks the runtime only:
+    /// no system call as long as nothing has come.
+    pub(super) fn is_idle(&mut self) -> bool {
+        let (mut byte, mut cx) = ([0], Context::from_waker(Waker::noop()));
+        Pin::new(&mut self.stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+
+    /// What a head may measure.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// An idle connection keeps no room for answers.
+    pub(super) fn settle(&mut self) {
+        self.inbox = BytesMut::new();
+    }
+
+    /// The next exchange is about this request, which has no body.
+    pub(super) fn prepare<B>(&mut self, request: &Request<B>) {
+        self.outbox.clear();
+        (self.sent, self.is_flushed) = (0, false);
+        head::write(&mut self.outbox, request);
+    }
+
+    /// Sends what was prepared and waits until `deadline` for the head of its answer.
+    pub(super) async fn exchange(&mut self, deadline: Instant) -> Result<Answer, Failure> {
+        poll_fn(|cx| self.poll_answer(cx, deadline)).await
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<Result<Answer, Failure>> {
+        if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+            if self.sent == 0 {
+                return Poll::Ready(Err(Failure::Broken(Breakdown::Io(error), Course::Unsent)));
+            }
+            // The server may have said why before it closed.
+            self.outbox.clear();
+            self.is_flushed = true;
+        }
+        loop {
+            self.inbox.reserve(FIRST);
+            let closed = match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.inbox) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => Breakdown::Closed,
+                Poll::Ready(Err(error)) => Breakdown::Io(error),
+                Poll::Ready(Ok(_)) => match self.take_head() {
+                    Ok(None) => continue,
+                    Ok(Some(answer)) => return Poll::Ready(Ok(answer)),
+                    Err(unfit) => return Poll::Ready(Err(Failure::Broken(unfit, Course::Other))),
+                },
+            };
+            return Poll::Ready(Err(Failure::Broken(closed, Course::Closed)));
+        }
+        self.poll_alarm(cx, deadline).map(|()| Err(Failure::Late))
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.outbox.len() {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.outbox[self.sent..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.sent += written,
+            }
+        }
+        if !self.is_flushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.is_flushed = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The head at the beginning of what was read, if it is whole. Informational ones are nobody's business.
+    fn take_head(&mut self) -> Result<Option<Answer>, Breakdown> {
+        loop {
+            let read = std::mem::take(&mut self.inbox).freeze();
+            let Some(found) = head::read(&read)? else {
+                if read.len() >= self.most {
+                    return Err(Breakdown::HeadTooLarge);
+                }
+                self.inbox = read.try_into_mut().unwrap_or_else(|read| BytesMut::from(&*read));
+                return Ok(None);
+            };
+            if found.length > self.most {
+                return Err(Breakdown::HeadTooLarge);
+            }
+            let (mut rest, status) = (read, found.head.status());
+            rest.advance(found.length);
+            if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+                self.inbox = BytesMut::from(&*rest);
+                if rest.is_empty() {
+                    return Ok(None);
+                }
+                continue;
+            }
+            let lasts = found.lasts && self.is_flushed && self.sent == self.outbox.len();
+            return Ok(Some(Answer { head: found.head, rest, lasts }));
+        }
+    }
+
+    fn poll_alarm(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if alarm.deadline() > deadline {
+            alarm.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(alarm.as_mut().poll(cx));
+            if alarm.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(deadline);
+        }
+    }
+
+    /// Reads more of a body behind `rest`, at most `most` bytes; how many came, 0 at the end.
+    fn poll_more(&mut self, cx: &mut Context<'_>, rest: &mut Bytes, most: usize) -> Poll<io::Result<usize>> {
+        self.inbox.reserve(rest.len() + most);
+        if !rest.is_empty() {
+            self.inbox.extend_from_slice(&std::mem::take(rest));
+        }
+        let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.inbox));
+        *rest = self.inbox.split().freeze();
+        Poll::Ready(read)
+    }
+}

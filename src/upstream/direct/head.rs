@@ -1,0 +1,193 @@
+//! Heads as bytes: a request's written, an answer's read.
+
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version,
+    header::{CONNECTION, TRANSFER_ENCODING},
+};
+use httparse::{ParserConfig, Status};
+use hyper::ext::ReasonPhrase;
+
+use super::super::error::Breakdown;
+
+/// Header lines in an answer, and trailers behind it.
+const MOST_FIELDS: usize = 100;
+/// Room for what is added to an answer's header on its way to the browser.
+const ADDED: usize = 4;
+
+/// An answer's head among the bytes that were read.
+pub(super) struct Found {
+    pub(super) head: Response<()>,
+    pub(super) length: usize,
+    /// The server keeps the connection (RFC 9112 §9.3).
+    pub(super) lasts: bool,
+}
+
+/// Appends the head of a request that has no body.
+pub(super) fn write<B>(out: &mut Vec<u8>, request: &Request<B>) {
+    out.extend_from_slice(request.method().as_str().as_bytes());
+    out.push(b' ');
+    match request.uri().path_and_query() {
+        // What has a query only has no path that could be sent.
+        Some(target) if target.as_str().starts_with('?') => {
+            out.push(b'/');
+            out.extend_from_slice(target.as_str().as_bytes());
+        }
+        Some(target) => out.extend_from_slice(target.as_str().as_bytes()),
+        None => out.push(b'/'),
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    for (name, value) in request.headers() {
+        if *name != TRANSFER_ENCODING {
+            out.extend_from_slice(name.as_str().as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The head that these bytes begin with; `None` if it is not whole.
+///
+/// # Errors
+/// It is none.
+pub(super) fn read(bytes: &Bytes) -> Result<Option<Found>, Breakdown> {
+    let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut parsed = httparse::Response::new(&mut []);
+    let status = ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, &mut fields);
+    let Status::Complete(length) = status.map_err(Breakdown::Malformed)? else { return Ok(None) };
+    let mut head = Response::new(());
+    *head.status_mut() = StatusCode::from_u16(parsed.code.unwrap_or_default())
+        .map_err(|_| Breakdown::Malformed(httparse::Error::Status))?;
+    *head.version_mut() = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
+    *head.headers_mut() = HeaderMap::with_capacity(parsed.headers.len() + ADDED);
+    let (mut keeps, mut closes) = (parsed.version == Some(1), false);
+    for field in parsed.headers.iter() {
+        let (name, value) = field_of(bytes, field)?;
+        if name == CONNECTION {
+            keeps |= says(&value, b"keep-alive");
+            closes |= says(&value, b"close");
+        }
+        head.headers_mut().append(name, value);
+    }
+    let reason = parsed.reason.filter(|reason| Some(*reason) != head.status().canonical_reason());
+    if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok()) {
+        head.extensions_mut().insert(reason);
+    }
+    Ok(Some(Found { head, length, lasts: keeps && !closes }))
+}
+
+/// The trailers that these bytes begin with, and their length; `None` if they are not whole.
+pub(super) fn trailers(bytes: &Bytes) -> Result<Option<(usize, HeaderMap)>, Breakdown> {
+    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    let Status::Complete((length, fields)) =
+        httparse::parse_headers(bytes, &mut fields).map_err(Breakdown::Malformed)?
+    else {
+        return Ok(None);
+    };
+    let mut trailers = HeaderMap::with_capacity(fields.len());
+    for field in fields {
+        let (name, value) = field_of(bytes, field)?;
+        trailers.append(name, value);
+    }
+    Ok(Some((length, trailers)))
+}
+
+fn field_of(bytes: &Bytes, field: &httparse::Header<'_>) -> Result<(HeaderName, HeaderValue), Breakdown> {
+    let name = HeaderName::from_bytes(field.name.as_bytes());
+    let name = name.map_err(|_| Breakdown::Malformed(httparse::Error::HeaderName))?;
+    let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
+    Ok((name, value.map_err(|_| Breakdown::Malformed(httparse::Error::HeaderValue))?))
+}
+
+fn says(connection: &HeaderValue, wanted: &[u8]) -> bool {
+    let mut tokens = connection.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    tokens.any(|token| token.eq_ignore_ascii_case(wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &'static str) -> Found {
+        read(&Bytes::from_static(text.as_bytes())).ok().flatten().unwrap()
+    }
+
+    #[test]
+    fn a_head_is_read_when_it_is_whole() {
+        let text = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: 1\r\nx-a: 2\r\n\r\nhi";
+        for cut in 0..text.len() - 2 {
+            assert!(matches!(read(&Bytes::from_static(&text.as_bytes()[..cut])), Ok(None)), "{cut}");
+        }
+        let found = found(text);
+        assert_eq!(found.length, text.len() - 2);
+        assert_eq!(found.head.status(), 200);
+        let values: Vec<_> = found.head.headers().get_all("x-a").iter().collect();
+        assert_eq!(values, ["1", "2"]);
+        assert!(found.head.extensions().get::<ReasonPhrase>().is_none());
+    }
+
+    #[test]
+    fn a_reason_of_its_own_is_kept() {
+        let found = found("HTTP/1.1 200 Jolly Good\r\n\r\n");
+        assert_eq!(found.head.extensions().get::<ReasonPhrase>().unwrap().as_bytes(), b"Jolly Good");
+    }
+
+    #[test]
+    fn what_is_no_head_is_refused() {
+        for text in [
+            "no HTTP at all\r\n\r\n",
+            "HTTP/1.1 20 OK\r\n\r\n",
+            "HTTP/1.1 099 Low\r\n\r\n",
+            "HTTP/2.0 200 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nNo colon\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nSpace : 1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: 1\r\n folded\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: \0\r\n\r\n",
+        ] {
+            assert!(read(&Bytes::from_static(text.as_bytes())).is_err(), "{text:?}");
+        }
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: 1\r\n".repeat(MOST_FIELDS + 1));
+        assert!(read(&Bytes::from(many)).is_err());
+    }
+
+    #[test]
+    fn a_server_keeps_the_connection_as_its_version_and_connection_header_say() {
+        for (text, lasts) in [
+            ("HTTP/1.1 200 OK\r\n\r\n", true),
+            ("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", false),
+            ("HTTP/1.1 200 OK\r\nConnection: X, Close\r\n\r\n", false),
+            ("HTTP/1.1 200 OK\r\nConnection: close\r\nConnection: keep-alive\r\n\r\n", false),
+            ("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n", false),
+            ("HTTP/1.0 200 OK\r\n\r\n", false),
+            ("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n\r\n", true),
+        ] {
+            assert_eq!(found(text).lasts, lasts, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_written_as_it_is() {
+        let request = Request::get("/a?b=c").header("Host", "a").header("X", "1").header("X", "2").body(()).unwrap();
+        let mut out = Vec::new();
+        write(&mut out, &request);
+        assert_eq!(out, b"GET /a?b=c HTTP/1.1\r\nhost: a\r\nx: 1\r\nx: 2\r\n\r\n");
+        let all = Request::options("*").body(()).unwrap();
+        out.clear();
+        write(&mut out, &all);
+        assert_eq!(out, b"OPTIONS * HTTP/1.1\r\n\r\n");
+    }
+
+    #[test]
+    fn a_target_without_a_path_asks_for_the_root() {
+        for (asked, wanted) in [("http://a", "/"), ("http://a?b", "/?b"), ("http://a/?b", "/?b")] {
+            let mut out = Vec::new();
+            let target = asked.parse::<http::Uri>().unwrap().path_and_query().unwrap().clone();
+            write(&mut out, &Request::get(http::Uri::from(target)).body(()).unwrap());
+            assert_eq!(out, format!("GET {wanted} HTTP/1.1\r\n\r\n").as_bytes(), "{asked}");
+        }
+    }
+}
