@@ -100,9 +100,7 @@ impl Known {
             gone @ Stored::Tombstone(_) => Some(Read::Gone(gone)),
         }
     }
-}
 
-impl Known {
     /// A record was written as this text: whoever reads it next need not work it out.
     pub(super) fn wrote(&self, handle: &Handle, text: Bytes, stored: &Stored) {
         if let Stored::Live(record) = stored {
@@ -198,6 +196,18 @@ mod tests {
         assert!(Arc::ptr_eq(&once, &data(&known, &same).unwrap().1));
         assert_eq!(data(&known, &other).unwrap().0, "{\"a\":2}", "though its stamp is the same");
         assert_eq!(data(&known, &first).unwrap().0, "{\"a\":1}");
+    }
+
+    #[test]
+    fn what_was_written_is_known_when_it_is_read_and_nothing_else() {
+        let known = Known::new();
+        let (written, other) = (found(2, "{\"a\":2}"), found(2, "{\"a\":3}"));
+        let handle = ticket(1).locator.handle();
+        let stored = Stored::decode(&written.bytes).unwrap();
+        known.wrote(&handle, written.bytes.clone(), &stored);
+        let (Stored::Live(record), Some((_, read))) = (stored, data(&known, &written)) else { panic!("it lives") };
+        assert!(Arc::ptr_eq(&record, &read));
+        assert_eq!(data(&known, &other).unwrap().0, "{\"a\":3}");
     }
 
     #[test]

@@ -177,6 +177,36 @@ mod tests {
         assert_eq!((one.await.unwrap(), three.await.unwrap(), four.await.unwrap()), (number(1), number(3), number(4)));
     }
 
+    /// Many times what is read at once, and some replies larger than that.
+    #[tokio::test(start_paused = true)]
+    async fn replies_of_every_size_reach_those_who_asked() {
+        let (wire, mut theirs) = connected().await;
+        let text = |n: usize| n.to_string().into_bytes().repeat(if n.is_multiple_of(17) { 20_000 } else { 500 + n });
+        let mut asking = Vec::new();
+        for _ in 0..100 {
+            asking.push(ask(&wire, b"", 1).await);
+        }
+        let reply = |n| [format!("${}\r\n", text(n).len()).into_bytes(), text(n), b"\r\n".to_vec()].concat();
+        let replies = (0..100).map(reply).collect::<Vec<_>>().concat();
+        let server = tokio::spawn(async move { theirs.write_all(&replies).await.map(|()| theirs) });
+        for (n, asking) in asking.into_iter().enumerate() {
+            assert!(asking.await.unwrap() == Ok(vec![Value::BulkString(text(n))]), "{n}");
+        }
+        server.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_while_the_server_is_slow_to_read_is_sent_behind_it() {
+        static LARGE: [u8; 3 * 1024 * 1024] = [b'a'; 3 * 1024 * 1024];
+        let (wire, mut theirs) = connected().await;
+        let (one, two) = (ask(&wire, &LARGE, 1).await, ask(&wire, b"b", 1).await);
+        let mut all = vec![0; LARGE.len() + 1];
+        theirs.read_exact(&mut all).await.unwrap();
+        assert!(all.starts_with(&LARGE) && all.ends_with(b"b"));
+        theirs.write_all(b":1\r\n:2\r\n").await.unwrap();
+        assert_eq!((one.await.unwrap(), two.await.unwrap()), (number(1), number(2)));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_question_that_is_not_answered_in_time_is_late_and_the_next_one_is_not() {
         let (wire, mut theirs) = connected().await;
