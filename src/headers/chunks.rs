@@ -1,7 +1,8 @@
 //! The chunked coding of a request's body (RFC 9112 §7.1), followed byte by byte and held to its grammar.
 //!
-//! It decodes nothing: the parser behind it does. It refuses what that parser skips (control bytes in extensions, white
-//! space for nothing, an extension without a name), so that no two servers see two bodies.
+//! It copies nothing: it says which of the bytes are data, and keeps the trailers. It refuses what other parsers skip
+//! (control bytes in extensions, white space for nothing, an extension without a name), so that no two servers see two
+//! bodies.
 
 use std::fmt;
 
@@ -32,19 +33,29 @@ enum Place {
     Over,
 }
 
+/// What the next bytes of a chunked body are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Piece {
+    /// So many bytes of sizes, line ends and trailers.
+    Framing(usize),
+    /// So many bytes of data.
+    Data(usize),
+}
+
 /// A chunked body, as far as it was seen.
 #[derive(Debug)]
 pub struct Chunks {
     place: Place,
     /// The line that is not yet complete.
     line: Vec<u8>,
+    trailers: Vec<u8>,
     bounds: HeadBounds,
 }
 
 impl Chunks {
     /// A body of which nothing was seen; `bounds` are those of its trailers.
     pub fn new(bounds: HeadBounds) -> Self {
-        Self { place: Place::SizeLine, line: Vec::new(), bounds }
+        Self { place: Place::SizeLine, line: Vec::new(), trailers: Vec::new(), bounds }
     }
 
     /// Whether its end was seen.
@@ -52,30 +63,34 @@ impl Chunks {
         self.place == Place::Over
     }
 
-    /// Looks at what comes next; returns how many of these bytes belong to the body.
+    /// The lines of its trailers with the empty line behind them; nothing if there are none.
+    pub fn trailers(&self) -> &[u8] {
+        &self.trailers
+    }
+
+    /// Looks at what comes next: one kind of bytes, and all of it that is there.
     ///
     /// # Errors
     /// [`ChunkFault`]
-    pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, ChunkFault> {
+    pub fn next(&mut self, bytes: &[u8]) -> Result<Piece, ChunkFault> {
+        if let Place::Data(left) = self.place {
+            let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+            let left = left - taken as u64;
+            self.place = if left == 0 { Place::DataCr } else { Place::Data(left) };
+            return Ok(Piece::Data(taken));
+        }
         let mut at = 0;
-        while let (false, [byte, ..]) = (self.is_over(), &bytes[at..]) {
+        while let Some(byte) = bytes.get(at) {
             match self.place {
-                Place::Data(left) => {
-                    let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - at);
-                    at += taken;
-                    let left = left - taken as u64;
-                    self.place = if left == 0 { Place::DataCr } else { Place::Data(left) };
-                    continue;
-                }
+                Place::Data(_) | Place::Over => break,
                 Place::DataCr if *byte == b'\r' => self.place = Place::DataLf,
                 Place::DataLf if *byte == b'\n' => self.place = Place::SizeLine,
                 Place::DataCr | Place::DataLf => return Err(ChunkFault),
                 Place::SizeLine | Place::Trailers { .. } => self.push(*byte)?,
-                Place::Over => {}
             }
             at += 1;
         }
-        Ok(at)
+        Ok(Piece::Framing(at))
     }
 
     fn push(&mut self, byte: u8) -> Result<(), ChunkFault> {
@@ -92,6 +107,9 @@ impl Chunks {
                 size => Place::Data(size),
             },
         };
+        if matches!(self.place, Place::Trailers { lines: 1.., .. }) || !self.trailers.is_empty() {
+            self.trailers.extend_from_slice(&self.line);
+        }
         self.line.clear();
         Ok(())
     }
@@ -182,8 +200,12 @@ mod tests {
         let follow = |step: usize| {
             let mut chunks = Chunks::new(BOUNDS);
             let mut length = 0;
-            for piece in text.chunks(step) {
-                length += chunks.advance(piece)?;
+            for mut piece in text.chunks(step) {
+                while !piece.is_empty() && !chunks.is_over() {
+                    let (Piece::Framing(count) | Piece::Data(count)) = chunks.next(piece)?;
+                    length += count;
+                    piece = &piece[count..];
+                }
             }
             Ok(chunks.is_over().then_some(length))
         };
@@ -206,6 +228,38 @@ mod tests {
             assert_eq!(length_of(text.as_bytes()), Ok(Some(text.len())), "{text:?}");
             assert_eq!(length_of(format!("{text}GET /").as_bytes()), Ok(Some(text.len())), "{text:?}");
             assert_eq!(length_of(&text.as_bytes()[..text.len() - 1]), Ok(None), "{text:?}");
+        }
+    }
+
+    /// The data and the trailers of a body that comes in pieces of this size.
+    fn told_apart(text: &str, step: usize) -> (String, String) {
+        let (mut chunks, mut data) = (Chunks::new(BOUNDS), Vec::new());
+        for mut piece in text.as_bytes().chunks(step) {
+            while !piece.is_empty() && !chunks.is_over() {
+                let count = match chunks.next(piece).unwrap() {
+                    Piece::Framing(count) => count,
+                    Piece::Data(count) => {
+                        data.extend_from_slice(&piece[..count]);
+                        count
+                    }
+                };
+                piece = &piece[count..];
+            }
+        }
+        assert!(chunks.is_over());
+        (String::from_utf8(data).unwrap(), String::from_utf8(chunks.trailers().to_vec()).unwrap())
+    }
+
+    #[test]
+    fn data_framing_and_trailers_are_told_apart_however_they_are_cut() {
+        for (text, data, trailers) in [
+            ("0\r\n\r\n", "", ""),
+            ("3;a=b\r\nabc\r\n2\r\n\r\n\r\n0\r\n\r\n", "abc\r\n", ""),
+            ("1\r\na\r\n0\r\nX-T: 1\r\nX-U:\r\n\r\nGET", "a", "X-T: 1\r\nX-U:\r\n\r\n"),
+        ] {
+            for step in 1..=text.len() {
+                assert_eq!(told_apart(text, step), (data.to_owned(), trailers.to_owned()), "{text:?} by {step}");
+            }
         }
     }
 

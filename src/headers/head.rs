@@ -77,6 +77,11 @@ impl HeadScan {
         self.at == 0
     }
 
+    /// How many lines were seen, the first included and the empty one not.
+    pub fn lines(&self) -> usize {
+        self.lines
+    }
+
     /// The length of the head that `bytes` begin with (empty lines before it are the caller's to skip), once it is all there. `bytes` are those of the last call and more.
     ///
     /// # Errors
@@ -184,7 +189,7 @@ fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 fn parse_length(value: &[u8]) -> Result<u64, HeadFault> {
     let plain = value == b"0" || matches!(value, [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit));
     let number = std::str::from_utf8(value).ok().filter(|_| plain).and_then(|text| text.parse().ok());
-    // The two highest numbers mean something else to the parser.
+    // The two highest numbers mean something else to hyper.
     number.filter(|&number: &u64| number <= u64::MAX - 2).ok_or(HeadFault::Length)
 }
 

@@ -4,7 +4,7 @@
 //! where its body ends, nor one of our own ([`Guarded`]). Framing is decided anew for the next hop: `Transfer-Encoding`
 //! always goes, and takes a `Content-Length` beside it along (RFC 9112 §6.3). Run this before anything is injected.
 //!
-//! `Trailer` is not hop-by-hop since RFC 9110 and stays: hyper writes only trailers that it announces. `TE` becomes
+//! `Trailer` is not hop-by-hop since RFC 9110 and stays: only trailers that it announces are written. `TE` becomes
 //! exactly `trailers` or goes. `Proxy-Authorization` and its like go: they are for the first proxy that asks (RFC 9110
 //! §11.7), we do not ask, and an application must not see them.
 

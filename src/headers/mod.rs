@@ -27,7 +27,7 @@ mod via;
 
 pub use accept::asks_for_html;
 pub use caching::{forbid_shared_caching, vary_on_cookie};
-pub use chunks::{ChunkFault, Chunks};
+pub use chunks::{ChunkFault, Chunks, Piece};
 pub use expect::{Expectation, expectation_of};
 pub use fold::Guarded;
 pub use forwarded::{Inbound, Peer, Trust, rewrite_forwarding};

@@ -1,7 +1,7 @@
 //! Trailers: which fields may come after a body (RFC 9110 §6.5.1).
 //!
 //! They are passed on as trailers or not at all, never merged into a head. Whether the other side takes any (`TE:
-//! trailers`, `Trailer`) is for hyper and the line to decide; here goes what no trailer may carry.
+//! trailers`, `Trailer`) is for whoever writes them to decide; here goes what no trailer may carry.
 
 use http::header::{
     AGE, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,

@@ -21,9 +21,6 @@ use crate::{
 
 enum Source {
     Nothing,
-    /// Nothing, though the head says a length: hyper takes the length off the head of a `304` on HTTP/1.1 unless there
-    /// may be a body.
-    Withheld,
     Text(Bytes),
     /// What an application sends; trailers of these names are for nobody.
     Application(ResponseBody<Upload>, Arc<Guarded>),
@@ -48,10 +45,6 @@ impl Download {
 
     pub(super) fn nothing() -> Self {
         Self::of(Source::Nothing)
-    }
-
-    pub(super) fn withheld() -> Self {
-        Self::of(Source::Withheld)
     }
 
     pub(super) fn from_application(body: ResponseBody<Upload>, hidden: &Arc<Guarded>) -> Self {
@@ -79,7 +72,7 @@ impl Download {
     /// Whether the application has no more to say.
     fn is_over(&self) -> bool {
         match &self.source {
-            Source::Nothing | Source::Withheld | Source::Text(_) => true,
+            Source::Nothing | Source::Text(_) => true,
             Source::Application(body, _) => body.is_end_stream(),
         }
     }
@@ -92,7 +85,7 @@ impl Body for Download {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Breakdown>>> {
         let this = &mut *self;
         let frame = match &mut this.source {
-            Source::Nothing | Source::Withheld => None,
+            Source::Nothing => None,
             Source::Text(text) => Some(Ok(Frame::data(std::mem::take(text)))),
             Source::Application(body, hidden) => {
                 let frame = ready!(Pin::new(body).poll_frame(cx));
@@ -121,7 +114,6 @@ impl Body for Download {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Nothing => true,
-            Source::Withheld => false,
             Source::Text(text) => text.is_empty(),
             Source::Application(body, _) => body.is_end_stream(),
         }
@@ -130,7 +122,6 @@ impl Body for Download {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Nothing => SizeHint::with_exact(0),
-            Source::Withheld => SizeHint::default(),
             Source::Text(text) => SizeHint::with_exact(text.len() as u64),
             Source::Application(body, _) => body.size_hint(),
         }

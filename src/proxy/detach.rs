@@ -1,5 +1,5 @@
-//! A request that the browser has given up goes on: hyper drops its future then, and with it a save that was under way.
-//! This future moves what is left of it into a task of its own instead (guarantee 5).
+//! A request that the browser has given up goes on: its connection drops the future then, and with it a save that was
+//! under way. This future moves what is left of it into a task of its own instead (guarantee 5).
 
 use std::{
     future::Future,

@@ -7,6 +7,7 @@
 mod access;
 mod body;
 mod detach;
+mod inflow;
 mod known;
 mod legacy;
 mod line;
@@ -24,17 +25,15 @@ use std::{sync::Arc, time::Instant};
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{ALLOW, CONNECTION, CONTENT_LENGTH, UPGRADE},
+    header::{ALLOW, CONNECTION, UPGRADE},
 };
-use hyper::{
-    body::{Body, Incoming},
-    upgrade::OnUpgrade,
-};
+use hyper::upgrade::OnUpgrade;
 use tokio_util::{sync::DropGuard, task::TaskTracker};
 use tracing::{debug, error, warn};
 
 use access::Entry;
 pub use body::Download;
+pub use inflow::{Incoming, Inflow, OnSwitch, Switch, Wire, switch};
 use known::Known;
 pub use legacy::{Gate, Legacy, Shown};
 use line::Route;
@@ -160,7 +159,7 @@ impl Shard {
     /// answer, and is kept for as long as the request goes on.
     pub fn serve<H: Send + 'static>(
         self: &Arc<Self>,
-        request: Request<Incoming>,
+        request: Request<Inflow>,
         peer: Peer,
         held: H,
     ) -> impl Future<Output = (Answer, H)> + Send + use<H> {
@@ -170,7 +169,7 @@ impl Shard {
         detach::Detachable::new(answer, tasks, |(answer, _)| answer.into_body().forsake())
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Answer {
+    async fn answer(self: Arc<Self>, request: Request<Inflow>, peer: Peer) -> Answer {
         let mut entry = self.begin(request.method().clone(), request.uri().path());
         let form = Form::wanted(request.headers());
         let mut vary = false;
@@ -185,7 +184,7 @@ impl Shard {
     }
 
     /// Answers a request that does not come to the line; of one whose head is not sound nothing is known.
-    pub fn refuse(&self, why: impl Into<Rejection>, request: Option<&Request<Incoming>>) -> Answer {
+    pub fn refuse(&self, why: impl Into<Rejection>, request: Option<&Request<Inflow>>) -> Answer {
         let mut entry = match request {
             Some(request) => self.begin(request.method().clone(), request.uri().path()),
             None => self.begin_for_nobody(),
@@ -212,26 +211,18 @@ impl Shard {
         response.map(|body| body.with_entry(entry))
     }
 
-    /// Notes a request whose head somebody else has refused for this reason.
-    pub fn note_refused(&self, rejection: &Rejection) {
-        let mut entry = self.begin_for_nobody();
-        entry.id = steps::fresh_request_id();
-        entry.status = rejection.status();
-        self.note(rejection, &mut entry);
-    }
-
     /// admit → find route → take ticket → load → seal token → send upstream → open update → settle → save → put ticket
     /// → release response.
     async fn run(
         &self,
-        request: Request<Incoming>,
+        request: Request<Inflow>,
         peer: &Peer,
         entry: &mut Entry,
         vary: &mut bool,
     ) -> Result<Answer, Rejection> {
-        let (mut head, body) = request.into_parts();
+        let (mut head, inflow) = request.into_parts();
         let admitted = self.admit(&mut head, peer, entry)?;
-        let (upload, starter) = upload::accept(&mut head, body, &self.line)?;
+        let (upload, switch, starter) = upload::accept(&mut head, inflow, &self.line)?;
         let route = self.find_route(&head, &admitted)?;
         entry.route = Arc::clone(&self.routes[route.index]);
         if headers::count_forward(&head.method, &mut head.headers) == headers::Reach::Here {
@@ -261,7 +252,7 @@ impl Shard {
         }
         self.exchange_cookies(&mut head, route, application, visitor.as_ref());
         let noted = route.legacy.note(&head);
-        let (asked, upgrade) = (head.version, admitted.address(&mut head));
+        let upgrade = admitted.address(&mut head, switch);
         let ties = visitor.as_ref().and_then(|visitor| visitor.ties(application.audience.name()));
         let request = Request::from_parts(head, upload);
         let (mut response, unread) = self.send(request, starter, (route.upstream, ties), entry).await?;
@@ -285,7 +276,7 @@ impl Shard {
         }
         Ok(match switching {
             Some(switching) => self.join(response, switching, entry.session),
-            None => self.release(response, asked, route).map(|body| body.giving_up(unread)),
+            None => self.release(response, route).map(|body| body.giving_up(unread)),
         })
     }
 
@@ -351,17 +342,8 @@ impl Shard {
         }
     }
 
-    fn release(&self, mut response: Sent, asked: Version, route: &Route) -> Answer {
+    fn release(&self, mut response: Sent, route: &Route) -> Answer {
         *response.version_mut() = Version::HTTP_11;
-        let has_length = || response.headers().contains_key(CONTENT_LENGTH);
-        if response.status() == StatusCode::NOT_MODIFIED && asked < Version::HTTP_2 && has_length() {
-            return response.map(|_| Download::withheld());
-        }
-        // HTTP/1.0 has no chunks: only the end of the connection tells where such a body ends. hyper must not promise
-        // to keep it.
-        if asked < Version::HTTP_11 && response.body().size_hint().exact().is_none() {
-            *response.version_mut() = Version::HTTP_10;
-        }
         response.map(|body| Download::from_application(body, &route.hidden))
     }
 
@@ -369,7 +351,7 @@ impl Shard {
     fn join(
         &self,
         response: Sent,
-        (browser, application, protocol): (OnUpgrade, OnUpgrade, HeaderValue),
+        (browser, application, protocol): (OnSwitch, OnUpgrade, HeaderValue),
         session: Option<Handle>,
     ) -> Answer {
         let (mut head, body) = response.into_parts();

@@ -16,7 +16,7 @@ use hyper::upgrade::OnUpgrade;
 use tracing::{info, warn};
 
 use super::{
-    OnStoreFailure, Rejection, Shard,
+    OnStoreFailure, OnSwitch, Rejection, Shard,
     access::Entry,
     known::{Guest, Read},
     legacy::Asked,
@@ -53,7 +53,7 @@ const LOOP: usize = 8;
 pub(super) struct Admitted {
     authority: Authority,
     pub(super) scheme: Scheme,
-    upgrade: Option<(HeaderValue, OnUpgrade)>,
+    upgrade: Option<HeaderValue>,
 }
 
 /// Who the request belongs to, and what its response may do.
@@ -88,7 +88,6 @@ impl Shard {
             return Err(Rejection::Loop);
         }
         let upgrade = headers::upgrade_of(&head.method, &head.version, &head.headers);
-        let upgrade = upgrade.zip(head.extensions.remove::<OnUpgrade>());
         headers::strip_request_hop_by_hop(&mut head.headers, &line.guarded);
         headers::strip_announcements(&mut head.headers, &line.guarded);
         headers::set_request_id(&mut head.headers, entry.id.clone());
@@ -340,8 +339,8 @@ impl Admitted {
     }
 
     /// Addresses the request to the application: origin form, the browser's `Host` (the upstream may put its own there),
-    /// and the upgrade that it asks for.
-    pub(super) fn address(self, head: &mut Parts) -> Option<OnUpgrade> {
+    /// and the upgrade that it asks for, if its connection can switch.
+    pub(super) fn address(self, head: &mut Parts, switch: Option<OnSwitch>) -> Option<OnSwitch> {
         let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         head.uri = Uri::from(path);
         if head.uri.path().is_empty() {
@@ -350,7 +349,7 @@ impl Admitted {
         }
         head.version = Version::HTTP_11;
         head.headers.insert(HOST, self.authority.header().clone());
-        let (protocol, browser) = self.upgrade?;
+        let (protocol, browser) = self.upgrade.zip(switch)?;
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, protocol);
         Some(browser)
@@ -413,8 +412,8 @@ fn served<B>(response: &Response<B>, application: &Application) -> Option<Served
 /// The application switches to what nobody asked for.
 pub(super) fn take_upgrade<B>(
     response: &mut Response<B>,
-    browser: Option<OnUpgrade>,
-) -> Result<Option<(OnUpgrade, OnUpgrade, HeaderValue)>, Rejection> {
+    browser: Option<OnSwitch>,
+) -> Result<Option<(OnSwitch, OnUpgrade, HeaderValue)>, Rejection> {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(None);
     }

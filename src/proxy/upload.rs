@@ -20,11 +20,10 @@ use http::{
     request::Parts,
 };
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Rejection, body::clean, line::Line};
+use super::{Incoming, Inflow, OnSwitch, Rejection, body::clean, line::Line};
 use crate::{
     headers::{self, Expectation},
     upstream::{Payload, Progress},
@@ -87,21 +86,27 @@ impl Fate {
     }
 }
 
-/// Takes a request's body in, and what holds it back if its browser waits for `100 Continue`. Call it while the head is
-/// still as the browser sent it, but for the hop-by-hop fields.
+/// Takes in what comes behind a request's head, and what holds a body back if its browser waits for `100 Continue`. Call it
+/// while the head is still as the browser sent it, but for the hop-by-hop fields.
 ///
 /// # Errors
 /// The request expects something else, or says itself that its body is too large.
 pub(super) fn accept(
     head: &mut Parts,
-    body: Incoming,
+    inflow: Inflow,
     line: &Arc<Line>,
-) -> Result<(Upload, Option<Starter>), Rejection> {
+) -> Result<(Upload, Option<OnSwitch>, Option<Starter>), Rejection> {
     let expectation = headers::expectation_of(&head.headers, head.version);
     if expectation == Expectation::Unknown {
         return Err(Rejection::Expectation);
     }
-    if line.uploads.bytes.is_some_and(|limit| body.size_hint().lower() > limit) {
+    let (body, switch) = match inflow {
+        Inflow::Nothing => (None, None),
+        Inflow::Body(body) => (Some(body), None),
+        Inflow::Switch(switch) => (None, Some(switch)),
+    };
+    let announced = body.as_ref().map_or(0, |body| body.size_hint().lower());
+    if line.uploads.bytes.is_some_and(|limit| announced > limit) {
         return Err(Rejection::BodyTooLarge);
     }
     let upload = Upload::new(body, Arc::clone(line));
@@ -112,11 +117,11 @@ pub(super) fn accept(
         }
         headers::frame_unknown_length(&mut head.headers);
         if expectation == Expectation::Continue {
-            return Ok((upload, Some(Starter::default())));
+            return Ok((upload, switch, Some(Starter::default())));
         }
     }
     head.headers.remove(EXPECT);
-    Ok((upload, None))
+    Ok((upload, switch, None))
 }
 
 /// Lets a body begin that its browser holds back (`Expect: 100-continue`).
@@ -177,8 +182,7 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    fn new(incoming: Incoming, line: Arc<Line>) -> Self {
-        let incoming = Some(incoming).filter(|incoming| !incoming.is_end_stream());
+    fn new(incoming: Option<Incoming>, line: Arc<Line>) -> Self {
         let fate = Fate(incoming.as_ref().map(|_| Arc::default()));
         let progress = if incoming.is_some() { Progress::default() } else { Progress::of_nothing() };
         let left = line.uploads.bytes;
@@ -273,10 +277,10 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }

@@ -4,22 +4,30 @@
 //! clear HTTP/2 begins with its preface (prior knowledge), and whatever begins otherwise is HTTP/1.1. All this counts towards
 //! the time of the first head.
 
-use std::{fmt, io, net::IpAddr, sync::Arc};
+use std::{
+    fmt, io,
+    net::IpAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use rustls::ServerConfig;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     time::{Instant, error::Elapsed, timeout_at},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{
     Preamble,
-    paced::PacedStream,
     preamble::{self, Named},
 };
-use crate::headers::Peer;
+use crate::{headers::Peer, socket::Socket};
 
 /// The first bytes of HTTP/2 (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -38,13 +46,90 @@ pub(super) enum Protocol {
 /// A connection that is ready for HTTP.
 pub(super) struct Arrival {
     pub(super) stream: Stream,
+    /// What was read of it already.
+    pub(super) first: BytesMut,
     pub(super) protocol: Protocol,
     pub(super) peer: Peer,
 }
 
 pub(super) enum Stream {
-    Plain(PacedStream),
-    Tls(Box<TlsStream<PacedStream>>),
+    Plain(Socket),
+    Tls(Box<TlsStream<Early>>),
+}
+
+/// A socket before HTTP: it gives back what was read ahead of its reader, and knows whether anything came at all.
+pub(super) struct Early {
+    socket: Socket,
+    ahead: BytesMut,
+    heard: Heard,
+}
+
+/// Whether anything came.
+#[derive(Clone, Default)]
+pub(super) struct Heard(Arc<AtomicBool>);
+
+impl Heard {
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Early {
+    pub(super) fn new(socket: Socket) -> Self {
+        Self::ahead(socket, BytesMut::new())
+    }
+
+    /// One of which this was read already.
+    pub(super) fn ahead(socket: Socket, ahead: BytesMut) -> Self {
+        Self { socket, ahead, heard: Heard::default() }
+    }
+
+    pub(super) fn heard(&self) -> Heard {
+        self.heard.clone()
+    }
+}
+
+impl AsyncRead for Early {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let count = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead[..count]);
+            self.ahead.advance(count);
+            if self.ahead.is_empty() {
+                self.ahead = BytesMut::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
+        self.heard.0.store(true, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Early {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
 }
 
 /// Why a connection never came to HTTP.
@@ -82,7 +167,7 @@ impl From<Elapsed> for Lost {
 
 /// Receives a connection.
 pub(super) async fn receive(
-    mut stream: PacedStream,
+    mut stream: Early,
     address: Option<IpAddr>,
     preamble: Preamble,
     tls: Option<&Arc<ServerConfig>>,
@@ -96,25 +181,26 @@ pub(super) async fn receive(
         },
     };
     let Some(tls) = tls else {
-        let protocol = told_apart(&mut stream, deadline).await?;
-        return Ok(Arrival { stream: Stream::Plain(stream), protocol, peer: Peer { addr, tls: false } });
+        let (protocol, first) = told_apart(&mut stream, deadline).await?;
+        return Ok(Arrival { stream: Stream::Plain(stream.socket), first, protocol, peer: Peer { addr, tls: false } });
     };
     let stream = timeout_at(deadline, TlsAcceptor::from(Arc::clone(tls)).accept(stream)).await??;
     let protocol = match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
         Some(_) | None => Protocol::Http1,
     };
-    Ok(Arrival { stream: Stream::Tls(Box::new(stream)), protocol, peer: Peer { addr, tls: true } })
+    let stream = Stream::Tls(Box::new(stream));
+    Ok(Arrival { stream, first: BytesMut::new(), protocol, peer: Peer { addr, tls: true } })
 }
 
 /// Reads the PROXY header, and gives back what follows it.
-async fn named(stream: &mut PacedStream) -> Result<Named, Lost> {
+async fn named(stream: &mut Early) -> Result<Named, Lost> {
     let mut read = BytesMut::with_capacity(PIECE);
     loop {
         more(stream, &mut read).await?;
         match preamble::read(&read).map_err(Lost::Preamble)? {
             Some((named, length)) => {
-                stream.give_back(read.split_off(length).freeze());
+                stream.ahead = read.split_off(length);
                 return Ok(named);
             }
             None => read.reserve(PIECE),
@@ -122,9 +208,9 @@ async fn named(stream: &mut PacedStream) -> Result<Named, Lost> {
     }
 }
 
-/// Reads until it is clear which protocol this is, and gives everything back. Whoever has no time left, and has said
+/// Reads until it is clear which protocol this is; with what was read. Whoever has no time left, and has said
 /// nothing that only HTTP/2 begins with, gets the answer of a slow HTTP/1.1 client.
-async fn told_apart(stream: &mut PacedStream, deadline: Instant) -> Result<Protocol, Lost> {
+async fn told_apart(stream: &mut Early, deadline: Instant) -> Result<(Protocol, BytesMut), Lost> {
     let mut read = BytesMut::with_capacity(PIECE);
     let protocol = loop {
         match timeout_at(deadline, more(stream, &mut read)).await {
@@ -139,8 +225,7 @@ async fn told_apart(stream: &mut PacedStream, deadline: Instant) -> Result<Proto
             break Protocol::Http1;
         }
     };
-    stream.give_back(read.freeze());
-    Ok(protocol)
+    Ok((protocol, read))
 }
 
 async fn more<S: AsyncRead + Unpin>(stream: &mut S, read: &mut BytesMut) -> io::Result<()> {

@@ -7,13 +7,16 @@
 mod arrival;
 mod connection;
 mod door;
+mod ending;
+mod farewell;
 mod generation;
+mod http1;
+mod http2;
 mod listeners;
 mod pace;
 mod paced;
 mod place;
 mod preamble;
-mod sentry;
 mod settings;
 mod shard;
 mod tally;
@@ -43,8 +46,8 @@ use crate::{
     telemetry::Process,
     tls::TlsError,
 };
-use connection::Ending;
 use door::Door;
+use ending::{Ending, Stage};
 use generation::Terms;
 pub use listeners::{Listeners, raise_file_limit};
 use place::Places;
@@ -260,11 +263,11 @@ impl Server {
     pub async fn drain(mut self) {
         info!(target: "cloakroom::server", "draining");
         self.draining.store(true, Ordering::Relaxed);
-        self.ending.near.cancel();
+        self.ending.come(Stage::Near);
         tokio::time::sleep(self.settings.drain.delay).await;
         self.closing.cancel();
         while self.acceptors.join_next().await.is_some() {}
-        self.ending.here.cancel();
+        self.ending.come(Stage::Here);
         let door = Arc::into_inner(self.door);
         let workers = door.map(|door| door.workers).unwrap_or_default();
         let limit = self.settings.drain.timeout;

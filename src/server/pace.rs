@@ -1,10 +1,9 @@
-//! How slow a client may be: before its first request, in a request's head, between requests, and in taking responses.
+//! How slow a client may be over HTTP/2: before its first request, between requests, and in taking responses.
 //!
-//! hyper has one timeout for some of these. Here a new connection must come to the end of its first head within
-//! `limits.head_timeout`, whatever stands before it (a PROXY header, a TLS handshake, an HTTP/2 preface); a kept-alive one
-//! may be idle for `limits.idle_timeout`, and from the first byte of a head on HTTP/1.1 to its end it has the time of a
-//! head again. On HTTP/2 bytes are no head (they may be pings), so there a head has what is left of the idle time. While
-//! requests are answered only one thing is timed: that none of the responses is taken by the client.
+//! A new connection must come to the end of its first head within `limits.head_timeout`, whatever stands before it (a PROXY
+//! header, a TLS handshake, the preface); later it may be idle for `limits.idle_timeout`. Bytes are no head (they may be
+//! pings), so a later head has what is left of the idle time. While requests are answered only one thing is timed: that none
+//! of the responses is taken by the client.
 
 use std::{
     future::poll_fn,
@@ -21,23 +20,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::place::Place;
 
-/// A kept-alive connection that was idle for so long is likely to stay so.
-const REST: Duration = Duration::from_secs(2);
-
-/// What time says about a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// The client has used up its time.
-    Over,
-    /// There is nothing to do for a while.
-    Rest,
-}
+/// The alarm is never further off than this, so that it need not be set anew with every request.
+const TICK: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Nothing was received yet.
+    /// No request came yet.
     Fresh,
-    Head,
     Idle,
     Busy,
 }
@@ -56,7 +45,6 @@ struct State {
 /// What a connection is doing, and since when. Holds its place.
 pub(super) struct Pace {
     state: Mutex<State>,
-    multiplexed: AtomicBool,
     overrun: AtomicBool,
     _place: Place,
 }
@@ -65,22 +53,10 @@ pub(super) struct Pace {
 pub(super) struct UnderWay(Arc<Pace>);
 
 impl Pace {
-    /// A new connection: it owes us a request.
-    pub(super) fn new(place: Place) -> Arc<Self> {
-        let now = Instant::now();
-        let state = State { phase: Phase::Fresh, since: now, answering: 0, stalled: 0, moved: now };
-        let no = || AtomicBool::new(false);
-        Arc::new(Self { state: Mutex::new(state), multiplexed: no(), overrun: no(), _place: place })
-    }
-
-    /// It speaks HTTP/2: from now on bytes alone are no request.
-    pub(super) fn multiplex(&self) {
-        self.multiplexed.store(true, Ordering::Relaxed);
-        self.arrived();
-    }
-
-    pub(super) fn is_multiplexed(&self) -> bool {
-        self.multiplexed.load(Ordering::Relaxed)
+    /// A connection that was accepted then: it owes us a request.
+    pub(super) fn new(place: Place, accepted: Instant) -> Arc<Self> {
+        let state = State { phase: Phase::Fresh, since: accepted, answering: 0, stalled: 0, moved: accepted };
+        Arc::new(Self { state: Mutex::new(state), overrun: AtomicBool::new(false), _place: place })
     }
 
     /// A request's head is complete.
@@ -97,12 +73,7 @@ impl Pace {
         self.overrun.store(true, Ordering::Relaxed);
     }
 
-    /// What came before the first request is over: nothing of the request itself is here.
-    pub(super) fn arrived(&self) {
-        self.change(|state| state.phase = Phase::Fresh);
-    }
-
-    /// Nothing of a request was ever received.
+    /// No request ever came.
     pub(super) fn is_unused(&self) -> bool {
         self.change(|state| state.phase == Phase::Fresh)
     }
@@ -112,45 +83,22 @@ impl Pace {
         self.change(|state| state.answering)
     }
 
-    /// Bytes came from the client.
-    pub(super) fn received(&self) {
-        let multiplexed = self.is_multiplexed();
-        self.change(|state| match state.phase {
-            Phase::Fresh if !multiplexed => state.phase = Phase::Head,
-            Phase::Idle if !multiplexed => (state.phase, state.since) = (Phase::Head, Instant::now()),
-            Phase::Fresh | Phase::Idle | Phase::Head | Phase::Busy => {}
-        });
-    }
-
-    /// Resolves when the client has used up its time.
+    /// Resolves when the client has used up its time. Polled whenever the connection is, it notices at once what happened
+    /// on it.
     pub(super) async fn out_of_time(&self, limits: impl Fn() -> (Duration, Duration)) {
-        self.judge(limits, || false).await;
-    }
-
-    /// Resolves when the client has used up its time, or is idle and `may_rest`, which is asked for that alone. Polled
-    /// whenever the connection is, it notices at once what happened on it.
-    pub(super) async fn judge(
-        &self,
-        limits: impl Fn() -> (Duration, Duration),
-        may_rest: impl Fn() -> bool,
-    ) -> Verdict {
         let (mut alarm, mut set) = (pin!(sleep_until(Instant::now())), false);
         poll_fn(|cx| {
             loop {
                 if self.overrun.load(Ordering::Relaxed) {
-                    return Poll::Ready(Verdict::Over);
+                    return Poll::Ready(());
                 }
                 let ((head, idle), now) = (limits(), Instant::now());
-                let (deadline, is_idle) = self.change(|state| (state.deadline(head, idle), state.is_idle(now)));
+                let deadline = self.change(|state| state.deadline(head, idle));
                 if deadline.is_some_and(|deadline| deadline <= now) {
-                    return Poll::Ready(Verdict::Over);
+                    return Poll::Ready(());
                 }
-                if is_idle && may_rest() {
-                    return Poll::Ready(Verdict::Rest);
-                }
-                // With nothing to wait for: look again when the next thing could be over. The alarm is never far, so
-                // that it need not be set anew with every request.
-                let look = deadline.unwrap_or(now + head.min(idle)).min(now + REST);
+                // With nothing to wait for: look again when the next thing could be over.
+                let look = deadline.unwrap_or(now + head.min(idle)).min(now + TICK);
                 if !set || (deadline.is_some() && look < alarm.deadline()) {
                     alarm.as_mut().reset(look);
                     set = true;
@@ -159,7 +107,7 @@ impl Pace {
                 set = false;
             }
         })
-        .await
+        .await;
     }
 
     /// Resolves when a request is being answered; somebody else must have this polled then.
@@ -172,7 +120,7 @@ impl Pace {
         loop {
             let until = self.change(|state| match state.phase {
                 Phase::Fresh | Phase::Idle => state.since + span,
-                Phase::Head | Phase::Busy => Instant::now() + span,
+                Phase::Busy => Instant::now() + span,
             });
             if until <= Instant::now() {
                 return;
@@ -187,13 +135,9 @@ impl Pace {
 }
 
 impl State {
-    fn is_idle(&self, now: Instant) -> bool {
-        self.phase == Phase::Idle && now.saturating_duration_since(self.since) >= REST
-    }
-
     fn deadline(&self, head: Duration, idle: Duration) -> Option<Instant> {
         match self.phase {
-            Phase::Fresh | Phase::Head => Some(self.since + head),
+            Phase::Fresh => Some(self.since + head),
             Phase::Idle => Some(self.since + idle),
             Phase::Busy if self.stalled == self.answering => Some(self.moved + idle),
             Phase::Busy => None,
@@ -233,7 +177,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn pace() -> Arc<Pace> {
-        Pace::new(Places::new(1).take().unwrap())
+        Pace::new(Places::new(1).take().unwrap(), Instant::now())
     }
 
     fn limits() -> (Duration, Duration) {
@@ -256,21 +200,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bytes_of_a_head_buy_no_more_time() {
-        let pace = pace();
-        for _ in 0..9 {
-            advance(SECOND).await;
-            pace.received();
-        }
-        assert!(about(SECOND)(left(&pace).await));
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn a_request_that_is_being_answered_is_not_timed() {
         let pace = pace();
         let _request = pace.begin();
-        assert_eq!(left(&pace).await, None);
-        pace.received();
         assert_eq!(left(&pace).await, None);
     }
 
@@ -283,48 +215,6 @@ mod tests {
         assert_eq!(left(&pace).await, None);
         drop(two);
         assert!(about(IDLE)(left(&pace).await));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_idle_connection_rests_after_a_while_if_it_may() {
-        let pace = pace();
-        drop(pace.begin());
-        let begun = Instant::now();
-        assert_eq!(pace.judge(limits, || true).await, Verdict::Rest);
-        assert!(about(REST)(Some(begun.elapsed())));
-        assert_eq!(pace.judge(limits, || false).await, Verdict::Over);
-        assert!(about(IDLE)(Some(begun.elapsed())));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_new_connection_or_a_busy_one_does_not_rest() {
-        let pace = pace();
-        assert_eq!(pace.judge(limits, || true).await, Verdict::Over);
-        let _request = pace.begin();
-        assert!(timeout(600 * SECOND, pace.judge(limits, || true)).await.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_first_byte_after_that_starts_the_time_of_a_head() {
-        let pace = pace();
-        drop(pace.begin());
-        advance(59 * SECOND).await;
-        pace.received();
-        advance(4 * SECOND).await;
-        pace.received();
-        assert!(about(6 * SECOND)(left(&pace).await));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn on_http_2_bytes_between_requests_buy_no_time() {
-        let pace = pace();
-        pace.multiplex();
-        drop(pace.begin());
-        for _ in 0..59 {
-            advance(SECOND).await;
-            pace.received();
-        }
-        assert!(about(SECOND)(left(&pace).await));
     }
 
     #[tokio::test(start_paused = true)]
@@ -357,10 +247,8 @@ mod tests {
         let request = pace.begin();
         assert!(timeout(39 * SECOND, waiting.as_mut()).await.is_err());
         drop(request);
-        assert!(timeout(SECOND, waiting.as_mut()).await.is_err());
-        pace.received();
         waiting.await;
-        let wanted = begun + 40 * SECOND + HEAD;
+        let wanted = begun + 39 * SECOND + IDLE;
         assert!(
             Instant::now() >= wanted && Instant::now() <= wanted + Duration::from_millis(20),
             "{:?}",

@@ -1,79 +1,15 @@
-//! The two places where a connection's pace shows: its socket, on which bytes arrive, and the bodies of its responses.
+//! The bodies of the responses on an HTTP/2 connection, in which its pace shows.
 
 use std::{
-    io,
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::pace::{Pace, UnderWay};
-use crate::{proxy::Download, socket::Socket};
-
-/// A socket that notes when bytes arrive, and gives back what was read ahead of its reader.
-pub(super) struct PacedStream {
-    socket: Socket,
-    ahead: Bytes,
-    pace: Arc<Pace>,
-}
-
-impl PacedStream {
-    pub(super) fn new(socket: Socket, pace: Arc<Pace>) -> Self {
-        Self { socket, ahead: Bytes::new(), pace }
-    }
-
-    /// These bytes come first, again. Nothing else may have been given back that was not read since.
-    pub(super) fn give_back(&mut self, bytes: Bytes) {
-        self.ahead = bytes;
-    }
-}
-
-impl AsyncRead for PacedStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.ahead.is_empty() {
-            let count = self.ahead.len().min(buffer.remaining());
-            buffer.put_slice(&self.ahead[..count]);
-            self.ahead.advance(count);
-            return Poll::Ready(Ok(()));
-        }
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
-            self.pace.received();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for PacedStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
-    }
-}
+use super::pace::UnderWay;
+use crate::proxy::Download;
 
 /// A response's body. While it is not asked for more after it gave something, the client takes nothing; when it
 /// is gone, so is its request.

@@ -11,7 +11,8 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use super::{
-    connection::{self, Ending},
+    connection,
+    ending::Ending,
     generation::{Generation, Terms},
     place::Place,
 };

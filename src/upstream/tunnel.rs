@@ -62,11 +62,22 @@ impl Flow {
     }
 }
 
-/// Joins the two sides of an upgraded connection. `hold` is dropped when it is over.
-pub async fn tunnel<H>(browser: OnUpgrade, application: OnUpgrade, flow: Flow, end: impl Future<Output = ()>, hold: H) {
+/// Joins the two sides of an upgraded connection, once both are there; a browser that is `None` will not come. `hold` is
+/// dropped when it is over.
+pub async fn tunnel<B, H>(
+    browser: impl Future<Output = Option<B>>,
+    application: OnUpgrade,
+    flow: Flow,
+    end: impl Future<Output = ()>,
+    hold: H,
+) where
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    let browser = async { browser.await.ok_or_else(|| "the browser has left".to_owned()) };
+    let application = async { application.await.map_err(|error| error.to_string()) };
     match tokio::try_join!(browser, application) {
-        Ok((browser, application)) => join(TokioIo::new(browser), TokioIo::new(application), flow, end).await,
-        Err(error) => debug!(target: "cloakroom::upstream", %error, "an upgrade was not carried out"),
+        Ok((browser, application)) => join(browser, TokioIo::new(application), flow, end).await,
+        Err(reason) => debug!(target: "cloakroom::upstream", reason, "an upgrade was not carried out"),
     }
     drop(hold);
 }

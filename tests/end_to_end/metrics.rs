@@ -247,7 +247,7 @@ fn what_is_refused_before_it_has_a_route_is_counted_once() {
             raw.send(b"GET / HTTP/1.1\nHost: localhost\n\n").expect("bytes");
             assert_eq!(raw.reply("GET").expect("an answer").status, 400);
         });
-        // What hyper answers in our stead.
+        // What the parser refuses.
         let before = proxy.settled().value(&format!("cloakroom_{}", rejected("bad-request")));
         counts(&proxy, &nowhere(400, "bad-request"), || {
             let mut raw = TcpStream::connect(proxy.address()).expect("a connection");

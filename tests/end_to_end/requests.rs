@@ -347,3 +347,47 @@ fn what_follows_a_switch_of_protocols_is_passed_as_it_is() {
         served.join().expect("the application");
     });
 }
+
+/// RFC 9112 section 9.6: who sends nothing more may still read.
+#[test]
+fn a_browser_that_closes_its_side_still_gets_its_answers() {
+    world(Store::Memory, |w| {
+        let proxy = w.proxy();
+        let gate = Gate::new();
+        let keys = [w.expect(Answer::ok().body("first").after(&gate)), w.expect(Answer::ok().generated(300_000))];
+        let ask = |key: &String| format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Script: {key}\r\n\r\n");
+        let mut connection = proxy.connect();
+        connection.send(keys.each_ref().map(ask).concat().as_bytes()).expect("sending");
+        connection.finish_sending();
+        gate.arrived();
+        gate.release();
+        assert_eq!(connection.reply("GET").expect("the first answer").passed(200).text(), "first");
+        let last = connection.reply("GET").expect("the second answer").passed(200);
+        assert_eq!((last.body.len(), last.header("connection")), (300_000, Some("close")));
+        assert!(!connection.has_more().expect("an orderly end"));
+    });
+}
+
+/// What has come of a body that nobody wants is skipped; what has not is not waited for.
+#[test]
+fn a_body_that_nobody_wants_does_not_become_the_next_request() {
+    world(Store::Memory, |w| {
+        let proxy = w.proxy_with("routes = [{ path = \"/\", host = \"localhost\", upstream = \"app\" }]");
+        let post = |length: usize, body: &str| {
+            format!("POST / HTTP/1.1\r\nHost: nowhere.test\r\nContent-Length: {length}\r\n\r\n{body}")
+        };
+        let mut connection = proxy.connect();
+        let body = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let key = w.expect(Answer::ok());
+        let next = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Script: {key}\r\n\r\n");
+        connection.send(format!("{}{next}", post(body.len(), body)).as_bytes()).expect("sending");
+        let refused = connection.reply("POST").expect("an answer").refused(404, "no-route");
+        assert_eq!(refused.header("connection"), None);
+        connection.reply("GET").expect("an answer").passed(200);
+        connection.send(post(body.len() + 1, body).as_bytes()).expect("sending");
+        let refused = connection.reply("POST").expect("an answer").refused(404, "no-route");
+        assert_eq!(refused.header("connection"), Some("close"));
+        assert!(connection.head().is_err(), "the connection goes on");
+        assert!(w.upstream.requests().iter().all(|request| request.target == "/"));
+    });
+}

@@ -1,0 +1,281 @@
+//! One request and its answer.
+//!
+//! Beside the wait for an answer, and beside its writing, the request's body is read as it is wanted; where there is none,
+//! whether the browser has gone. Nothing is timed while the application is waited for: only a client that takes nothing of
+//! its answer, or that has closed its side and is sent nothing.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{HeaderMap, StatusCode, Version};
+use http_body::Body;
+use http_body_util::BodyExt;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+use tracing::debug;
+
+use super::{
+    Connection,
+    answer::{self, Framing},
+    body::{self, Coding, End, Feed},
+    head::{Asked, Fault, Head},
+    request::Found,
+};
+use crate::{
+    headers::{self, Announced, Chunks},
+    proxy::{Answer, Download, Inflow, Rejection, Switch, switch},
+    server::{ending::Stage, place::Place},
+};
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+/// A client that has closed its side is sent nothing for longer than this: it is likely to have gone.
+const HALF_CLOSED: Duration = Duration::from_secs(30);
+
+/// What comes after an exchange.
+pub(super) enum Sequel {
+    /// The next request.
+    Next,
+    /// Nothing.
+    Over,
+    Broken(io::Error),
+    /// Another protocol.
+    Switched(Switch),
+}
+
+/// An answer that is being written, with its head on its way already.
+pub(super) struct Delivery {
+    body: Option<Download>,
+    framing: Framing,
+    /// What comes after it, if all goes well.
+    sequel: Sequel,
+    /// Since when nothing moves.
+    stands: Option<Instant>,
+    /// The application broke off: the client must not take it for whole.
+    cut: bool,
+}
+
+/// An answer, and the place that its request has held.
+type Answered = (Answer, Option<Place>);
+
+/// A request that is being answered.
+pub(super) struct UnderWay<F> {
+    answer: F,
+    asked: Asked,
+    switch: Option<Switch>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Has a request answered whose head is this, if it can be read.
+    pub(super) fn ask(
+        &mut self,
+        found: Found,
+        announced: Announced,
+    ) -> Result<UnderWay<impl Future<Output = Answered> + use<S>>, (Fault, Asked)> {
+        let head = match Head::read(&found.bytes, found.lines) {
+            Ok(head) => head,
+            Err(fault) => return Err((fault, Asked::unsoundly(&found.bytes))),
+        };
+        let asked = head.asked();
+        let (inflow, switch) = self.open(&head, announced);
+        let generation = self.client.current.load();
+        self.time.bound_by(&generation.terms.limits);
+        let answer = generation.shard.serve(head.into_request(inflow), self.client.peer, self.place.take());
+        Ok(UnderWay { answer, asked, switch })
+    }
+
+    /// Waits for an answer, and begins to write it.
+    pub(super) async fn answered<F>(&mut self, under_way: UnderWay<F>) -> io::Result<Delivery>
+    where
+        F: Future<Output = Answered>,
+    {
+        let UnderWay { answer, asked, switch } = under_way;
+        let mut answer = pin!(answer);
+        let (answer, place) = poll_fn(|cx| self.poll_answer(cx, answer.as_mut())).await?;
+        self.place = place;
+        Ok(self.begin(answer, asked, switch))
+    }
+
+    /// Begins to answer what is no request; nothing is read after it.
+    pub(super) fn refuse(&mut self, why: impl Into<Rejection>, asked: Asked) -> Delivery {
+        self.lost = true;
+        let answer = self.client.current.load().shard.refuse(why, None);
+        self.begin(answer, asked, None)
+    }
+
+    /// What comes behind a head.
+    fn open(&mut self, head: &Head, announced: Announced) -> (Inflow, Option<Switch>) {
+        let coding = match announced.body {
+            headers::Framing::Nothing if announced.upgrade && head.version == Version::HTTP_11 => {
+                let (giver, taker) = switch();
+                return (Inflow::Switch(taker), Some(giver));
+            }
+            headers::Framing::Nothing => return (Inflow::Nothing, None),
+            headers::Framing::Length(length) => Coding::Length(length),
+            headers::Framing::Chunked => {
+                let bounds = self.scan.bounds;
+                Coding::Chunked(Box::new(Chunks::new(bounds)), bounds)
+            }
+        };
+        let (feed, received) = body::pair(coding, head.holds_its_body());
+        self.feed = Some(feed);
+        (Inflow::Body(received.map_err(Into::into).boxed_unsync()), None)
+    }
+
+    fn poll_answer<F: Future>(&mut self, cx: &mut Context<'_>, answer: Pin<&mut F>) -> Poll<io::Result<F::Output>> {
+        if let Poll::Ready(answer) = answer.poll(cx) {
+            if self.feed.is_some() {
+                let _ = self.poll_beside(cx);
+            }
+            return Poll::Ready(Ok(answer));
+        }
+        if self.feed.as_mut().is_some_and(Feed::must_call) {
+            self.outlet.buffer().extend_from_slice(CONTINUE);
+        }
+        if let Poll::Ready(error) = self.poll_beside(cx) {
+            return Poll::Ready(Err(error));
+        }
+        if !self.outlet.is_empty() {
+            ready!(self.outlet.poll_flush(cx, &mut self.source.stream))?;
+        }
+        Poll::Pending
+    }
+
+    /// Reads of the request's body what is wanted; where there is none, looks whether the browser has gone.
+    fn poll_beside(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if let Some(feed) = &mut self.feed {
+            let Poll::Ready(end) = feed.poll(cx, &mut self.source) else { return Poll::Pending };
+            self.feed = None;
+            self.lost |= end == End::Part;
+        }
+        if self.lost { Poll::Pending } else { self.source.poll_gone(cx) }
+    }
+
+    /// Writes an answer.
+    pub(super) async fn deliver(&mut self, delivery: &mut Delivery) -> Sequel {
+        if let Err(error) = poll_fn(|cx| self.poll_delivery(cx, delivery)).await {
+            return Sequel::Broken(error);
+        }
+        let whole = !delivery.cut && !matches!(delivery.framing, Framing::Length(1..));
+        if whole && self.feed.is_some() {
+            self.read_on().await;
+        }
+        self.time.answered();
+        match std::mem::replace(&mut delivery.sequel, Sequel::Over) {
+            Sequel::Next if !whole || self.lost => Sequel::Over,
+            sequel => sequel,
+        }
+    }
+
+    /// Puts an answer's head on its way.
+    fn begin(&mut self, answer: Answer, mut asked: Asked, switch: Option<Switch>) -> Delivery {
+        asked.stays &= !self.lost && !self.source.is_over() && self.client.ending.stage() == Stage::Far;
+        let (head, body) = answer.into_parts();
+        let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
+        let (framing, stays) = answer::write(self.outlet.buffer(), &head, length, &asked);
+        let sequel = match switch {
+            Some(switch) if head.status == StatusCode::SWITCHING_PROTOCOLS => Sequel::Switched(switch),
+            _ if stays => Sequel::Next,
+            _ => Sequel::Over,
+        };
+        let body = Some(body).filter(|_| framing != Framing::Nothing);
+        Delivery { body, framing, sequel, stands: None, cut: false }
+    }
+
+    /// Writes what there is of an answer, as far as the client takes it.
+    fn poll_delivery(&mut self, cx: &mut Context<'_>, delivery: &mut Delivery) -> Poll<io::Result<()>> {
+        loop {
+            while self.outlet.has_room() && self.gather(cx, delivery) {}
+            if self.outlet.is_empty() {
+                if delivery.body.is_none() {
+                    return Poll::Ready(Ok(()));
+                }
+                if let Poll::Ready(error) = self.poll_beside(cx) {
+                    return Poll::Ready(Err(error));
+                }
+                let patience = if self.source.is_over() { HALF_CLOSED } else { return Poll::Pending };
+                return self.poll_patience(cx, delivery, patience);
+            }
+            match self.outlet.poll_flush(cx, &mut self.source.stream) {
+                Poll::Ready(Ok(())) => delivery.stands = None,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    if self.feed.is_some() {
+                        let _ = self.poll_beside(cx);
+                    }
+                    return self.poll_patience(cx, delivery, self.time.idle());
+                }
+            }
+        }
+    }
+
+    /// Takes the next frame of a body; whether there was one.
+    fn gather(&mut self, cx: &mut Context<'_>, delivery: &mut Delivery) -> bool {
+        let Some(body) = &mut delivery.body else { return false };
+        let is_over = match Pin::new(&mut *body).poll_frame(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => {
+                    let is_last = body.is_end_stream();
+                    self.outlet.put(data, is_last, &mut delivery.framing);
+                    is_last || delivery.framing == Framing::Length(0)
+                }
+                Err(frame) => {
+                    let trailers = frame.into_trailers().unwrap_or_default();
+                    self.outlet.end(&trailers, &delivery.framing);
+                    true
+                }
+            },
+            Poll::Ready(None) => {
+                self.outlet.end(&HeaderMap::new(), &delivery.framing);
+                true
+            }
+            Poll::Ready(Some(Err(error))) => {
+                debug!(target: "cloakroom::server", %error, "an answer broke off");
+                delivery.cut = true;
+                true
+            }
+        };
+        delivery.stands = None;
+        if is_over {
+            delivery.body = None;
+        }
+        !is_over
+    }
+
+    /// Ready with an error when nothing has moved for so long.
+    fn poll_patience(
+        &mut self,
+        cx: &mut Context<'_>,
+        delivery: &mut Delivery,
+        patience: Duration,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.time.poll_patience(cx, &mut delivery.stands, patience));
+        debug!(target: "cloakroom::server", "a client has used up its time");
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Reads the rest of a request's body, which somebody still wants though its answer is written.
+    async fn read_on(&mut self) {
+        let (mut stands, mut total) = (None, self.source.total());
+        poll_fn(|cx| {
+            let _ = self.poll_beside(cx);
+            if self.feed.is_none() {
+                return Poll::Ready(());
+            }
+            if std::mem::replace(&mut total, self.source.total()) != total {
+                stands = None;
+            }
+            ready!(self.time.poll_patience(cx, &mut stands, self.time.idle()));
+            (self.feed, self.lost) = (None, true);
+            Poll::Ready(())
+        })
+        .await;
+    }
+}

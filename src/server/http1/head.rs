@@ -1,0 +1,255 @@
+//! A request's head, found whole by `headers::HeadScan` and judged by `headers::announced_by`: here its fields are read.
+//!
+//! `httparse` reads the lines; values are slices of the head's own bytes. What it refuses is refused in words of our own:
+//! nothing of the client's bytes is in them.
+
+use std::{fmt, mem::MaybeUninit};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
+    header::{CONNECTION, TE},
+};
+
+use crate::{
+    headers::{Expectation, HeadFault, expectation_of},
+    proxy::{Inflow, Rejection},
+};
+
+/// So many fields are read without a place for them on the heap.
+const FEW: usize = 64;
+/// Fields that the line may add: with room for them the map need not grow.
+const ADDED: usize = 8;
+/// `http::Uri` holds no more.
+const LONGEST_TARGET: usize = 65_534;
+
+/// A head that is sound.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) version: Version,
+    pub(super) fields: HeaderMap,
+    said: Said,
+}
+
+/// What its fields say about the connection.
+#[derive(Debug, Clone, Copy, Default)]
+struct Said {
+    close: bool,
+    keep_alive: bool,
+    trailers: bool,
+}
+
+/// Why a head that ends is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    Method,
+    Target,
+    TargetTooLong,
+    Version,
+    Field,
+    TooManyFields,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Method => "invalid HTTP method",
+            Self::Target => "invalid URI",
+            Self::Version => "invalid HTTP version",
+            Self::Field => "invalid HTTP header",
+            Self::TargetTooLong => return HeadFault::TargetTooLong.fmt(out),
+            Self::TooManyFields => return HeadFault::TooManyFields.fmt(out),
+        })
+    }
+}
+
+impl From<Fault> for Rejection {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::TargetTooLong => Self::TargetTooLong,
+            Fault::TooManyFields => Self::HeadTooLarge,
+            Fault::Method | Fault::Target | Fault::Version | Fault::Field => Self::BadRequest(fault.to_string()),
+        }
+    }
+}
+
+/// What an answer must know of its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) version: Version,
+    /// The answer has no body, whatever it says.
+    pub(super) is_head: bool,
+    /// The client would go on with this connection.
+    pub(super) stays: bool,
+    /// The client takes trailers.
+    pub(super) trailers: bool,
+}
+
+impl Asked {
+    /// By a head of which nothing is known but how it begins.
+    pub(super) fn unsoundly(head: &[u8]) -> Self {
+        let is_head = head.starts_with(b"HEAD ");
+        Self { version: Version::HTTP_11, is_head, stays: false, trailers: false }
+    }
+}
+
+impl Head {
+    /// Reads a head of so many field lines.
+    pub(super) fn read(bytes: &Bytes, lines: usize) -> Result<Self, Fault> {
+        if lines <= FEW {
+            Self::read_into(bytes, &mut [const { MaybeUninit::uninit() }; FEW])
+        } else {
+            Self::read_into(bytes, &mut vec![MaybeUninit::uninit(); lines])
+        }
+    }
+
+    fn read_into<'b>(bytes: &'b Bytes, places: &mut [MaybeUninit<httparse::Header<'b>>]) -> Result<Self, Fault> {
+        let mut request = httparse::Request::new(&mut []);
+        match request.parse_with_uninit_headers(bytes, places) {
+            Ok(httparse::Status::Complete(_)) => {}
+            Ok(httparse::Status::Partial) | Err(httparse::Error::NewLine | httparse::Error::Status) => {
+                return Err(Fault::Field);
+            }
+            Err(httparse::Error::Token) if request.method.is_none() => return Err(Fault::Method),
+            Err(httparse::Error::Token) => return Err(Fault::Target),
+            Err(httparse::Error::Version) => return Err(Fault::Version),
+            Err(httparse::Error::TooManyHeaders) => return Err(Fault::TooManyFields),
+            Err(httparse::Error::HeaderName | httparse::Error::HeaderValue) => return Err(Fault::Field),
+        }
+        let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
+            return Err(Fault::Field);
+        };
+        if target.len() > LONGEST_TARGET {
+            return Err(Fault::TargetTooLong);
+        }
+        let target = bytes.slice_ref(target.as_bytes());
+        let (fields, said) = fields(bytes, request.headers)?;
+        Ok(Self {
+            method: Method::from_bytes(method.as_bytes()).map_err(|_| Fault::Method)?,
+            uri: Uri::from_maybe_shared(target).map_err(|_| Fault::Target)?,
+            version: if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 },
+            fields,
+            said,
+        })
+    }
+
+    /// What its answer must know.
+    pub(super) fn asked(&self) -> Asked {
+        Asked {
+            version: self.version,
+            is_head: self.method == Method::HEAD,
+            stays: self.stays(),
+            trailers: self.said.trailers,
+        }
+    }
+
+    /// Whether a body is held back until `100 Continue`.
+    pub(super) fn holds_its_body(&self) -> bool {
+        expectation_of(&self.fields, self.version) == Expectation::Continue
+    }
+
+    /// The request, with what comes behind its head.
+    pub(super) fn into_request(self, inflow: Inflow) -> Request<Inflow> {
+        let mut request = Request::new(inflow);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.version_mut() = self.version;
+        *request.headers_mut() = self.fields;
+        request
+    }
+
+    fn stays(&self) -> bool {
+        !self.said.close && (self.version == Version::HTTP_11 || self.said.keep_alive)
+    }
+}
+
+fn fields(bytes: &Bytes, lines: &[httparse::Header<'_>]) -> Result<(HeaderMap, Said), Fault> {
+    let (mut fields, mut said) = (HeaderMap::with_capacity(lines.len() + ADDED), Said::default());
+    for line in lines {
+        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| Fault::Field)?;
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value)).map_err(|_| Fault::Field)?;
+        if name == CONNECTION {
+            said.close |= lists(&value, b"close");
+            said.keep_alive |= lists(&value, b"keep-alive");
+        } else if name == TE {
+            said.trailers |= lists(&value, b"trailers");
+        }
+        fields.try_append(name, value).map_err(|_| Fault::TooManyFields)?;
+    }
+    Ok((fields, said))
+}
+
+/// Whether a list of tokens has this one.
+pub(super) fn lists(line: &HeaderValue, token: &[u8]) -> bool {
+    line.as_bytes().split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn read(text: &str) -> Result<Head, Fault> {
+        Head::read(&Bytes::copy_from_slice(text.as_bytes()), text.matches("\r\n").count())
+    }
+
+    #[test]
+    fn a_head_is_its_line_and_its_fields_in_order() {
+        let head = read("GET /a?b HTTP/1.1\r\nHost: x\r\nX-Own:  one \r\nx-own:\r\nAccept: */*\r\n\r\n").unwrap();
+        assert_eq!((&head.method, head.version), (&Method::GET, Version::HTTP_11));
+        assert_eq!(head.uri, "/a?b");
+        let lines: Vec<_> = head.fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        assert_eq!(lines, [("host", &b"x"[..]), ("x-own", b"one"), ("x-own", b""), ("accept", b"*/*")]);
+        let many = format!("GET / HTTP/1.0\r\n{}\r\n", "A: b\r\n".repeat(300));
+        assert_eq!(read(&many).unwrap().fields.len(), 300);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(LONGEST_TARGET));
+        for (text, fault) in [
+            ("G(T / HTTP/1.1\r\n\r\n", Fault::Method),
+            ("GET\r\n\r\n", Fault::Method),
+            ("GET /\u{1b} HTTP/1.1\r\n\r\n", Fault::Target),
+            ("GET  / HTTP/1.1\r\n\r\n", Fault::Target),
+            ("GET a:b:c HTTP/1.1\r\n\r\n", Fault::Target),
+            (&long, Fault::TargetTooLong),
+            ("GET / HTTP/3.7\r\n\r\n", Fault::Version),
+            ("GET / HTTP/2.0\r\n\r\n", Fault::Version),
+            ("GET / HTTP/1.1\r\nA : b\r\n\r\n", Fault::Field),
+            ("GET / HTTP/1.1\r\nA: \0\r\n\r\n", Fault::Field),
+            ("GET / HTTP/1.1\r\nA\r\n\r\n", Fault::Field),
+        ] {
+            assert_eq!(read(text).err(), Some(fault), "{:?}", &text[..text.len().min(40)]);
+        }
+    }
+
+    #[test]
+    fn who_stays_says_so_in_the_way_of_its_version() {
+        for (version, lines, stays) in [
+            ("1.1", "", true),
+            ("1.0", "", false),
+            ("1.1", "Connection: close\r\n", false),
+            ("1.1", "Connection: x, CLOSE \r\n", false),
+            ("1.1", "Connection: keep-alive\r\nConnection: close\r\n", false),
+            ("1.1", "Connection: closed\r\n", true),
+            ("1.0", "Connection: Keep-Alive\r\n", true),
+            ("1.0", "Connection: keep-alive, close\r\n", false),
+            ("1.0", "Connection: upgrade\r\n", false),
+        ] {
+            let head = read(&format!("GET / HTTP/{version}\r\n{lines}\r\n")).unwrap();
+            assert_eq!(head.asked().stays, stays, "{version} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_knows_what_its_request_allows() {
+        let asked = read("HEAD / HTTP/1.1\r\nTE: gzip, Trailers\r\n\r\n").unwrap().asked();
+        assert!(asked.is_head && asked.trailers);
+        let asked = read("GET / HTTP/1.1\r\nTE: trailer\r\n\r\n").unwrap().asked();
+        assert!(!asked.is_head && !asked.trailers);
+        assert!(Asked::unsoundly(b"HEAD / ").is_head && !Asked::unsoundly(b"HEADS / ").is_head);
+    }
+}

@@ -1,0 +1,121 @@
+//! HTTP/1.1 with a browser, from its first head to the end of its connection: one task, one buffer for what comes and one
+//! for what goes.
+//!
+//! A head is judged when all of it is there, so that a verdict does not depend on how its bytes were cut; after one that is
+//! not sound, or a body that was not read to its end, nothing is read as a request any more. Requests are answered in their
+//! order, one at a time. A browser that says it will send nothing more still gets its answer; one whose connection breaks is
+//! gone, and its request goes on without it.
+
+mod answer;
+mod body;
+mod date;
+mod exchange;
+mod head;
+mod outlet;
+mod request;
+mod source;
+mod time;
+
+use std::pin::pin;
+
+use bytes::BytesMut;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+use tracing::debug;
+
+use super::{
+    Limits,
+    connection::Client,
+    farewell::{self, FAREWELL, GLANCE},
+    place::Place,
+};
+use crate::headers::HeadBounds;
+use body::Feed;
+use exchange::Sequel;
+use outlet::Outlet;
+use request::{Next, Scan};
+use source::Source;
+use time::Time;
+
+/// A connection.
+struct Connection<S> {
+    client: Client,
+    /// `None` while a request has it.
+    place: Option<Place>,
+    source: Source<S>,
+    outlet: Outlet,
+    scan: Scan,
+    time: Time,
+    /// The body that is being read.
+    feed: Option<Feed>,
+    /// A body was not read to its end: nobody knows where the next request would begin.
+    lost: bool,
+}
+
+/// Serves a connection that was accepted then, and of which this was read. What comes back has the connection once: an
+/// `async fn` would keep room for it twice.
+pub(super) fn serve<S>(
+    stream: S,
+    first: BytesMut,
+    client: Client,
+    limits: &Limits,
+    (place, accepted): (Place, Instant),
+) -> impl Future<Output = ()> + Send + use<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let ending = client.ending.clone();
+    let mut connection = Connection {
+        client,
+        place: Some(place),
+        source: Source::new(stream, first),
+        outlet: Outlet::default(),
+        scan: Scan::new(HeadBounds { bytes: limits.header_bytes, fields: limits.headers }),
+        time: Time::new(accepted, limits),
+        feed: None,
+        lost: false,
+    };
+    async move {
+        let sequel = ending.beside(pin!(connection.run())).await;
+        // Boxed, so that a connection at work does not keep the room for it.
+        Box::pin(connection.part(sequel)).await;
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
+    /// Serves one request after the other; what comes after the last.
+    async fn run(&mut self) -> Sequel {
+        loop {
+            let delivery = match self.next_request().await {
+                Next::Head(found, announced) => match self.ask(found, announced) {
+                    Ok(under_way) => self.answered(under_way).await,
+                    Err((fault, asked)) => Ok(self.refuse(fault, asked)),
+                },
+                Next::Unsound(fault, asked) => Ok(self.refuse(fault, asked)),
+                Next::Nothing => return Sequel::Over,
+                Next::Broken(error) => Err(error),
+            };
+            let sequel = match delivery {
+                Ok(mut delivery) => self.deliver(&mut delivery).await,
+                Err(error) => Sequel::Broken(error),
+            };
+            if !matches!(sequel, Sequel::Next) {
+                return sequel;
+            }
+        }
+    }
+
+    async fn part(self, sequel: Sequel) {
+        // Whoever still reads a body learns that it breaks off.
+        drop(self.feed);
+        let patience = if self.lost { FAREWELL } else { GLANCE };
+        match sequel {
+            Sequel::Switched(switch) => return switch.give(Box::new(self.source.into_wire(self.place))),
+            Sequel::Broken(error) => debug!(target: "cloakroom::server", %error, "a connection broke"),
+            Sequel::Next | Sequel::Over => {}
+        }
+        farewell::say(self.source.stream, patience).await;
+    }
+}

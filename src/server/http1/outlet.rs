@@ -1,0 +1,195 @@
+//! What is on its way to a browser: small things in one buffer, and at most one large piece behind them, written together.
+
+use std::{
+    io::{self, IoSlice, Write},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use http::HeaderMap;
+use tokio::io::AsyncWrite;
+
+use super::answer::{Framing, line};
+
+/// Pieces up to this size are copied.
+const SMALL: usize = 8 * 1024;
+/// The end of a chunked body without trailers.
+const END: &[u8] = b"0\r\n\r\n";
+/// So much is gathered before it is written.
+const ENOUGH: usize = 16 * 1024;
+
+/// Bytes to be written.
+#[derive(Default)]
+pub(super) struct Outlet {
+    buffer: Vec<u8>,
+    /// How much of the buffer is written.
+    written: usize,
+    large: Bytes,
+    /// What comes behind the large piece.
+    suffix: &'static [u8],
+    /// The stream may still hold some of what was written.
+    held: bool,
+}
+
+impl Outlet {
+    /// Where heads are written to. There must be room for more.
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        !self.has_large() && self.buffer.len() < ENOUGH
+    }
+
+    fn has_large(&self) -> bool {
+        !self.large.is_empty() || !self.suffix.is_empty()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.buffer.is_empty() && !self.has_large() && !self.held
+    }
+
+    /// Gives its memory back.
+    pub(super) fn rest(&mut self) {
+        self.buffer = Vec::new();
+    }
+
+    /// Puts a piece of a body behind what is there, and the end of the body if it is the last; what is more than the length
+    /// that was said is left out. There must be room for more.
+    pub(super) fn put(&mut self, mut data: Bytes, is_last: bool, framing: &mut Framing) {
+        let suffix: &'static [u8] = match framing {
+            Framing::Nothing => return,
+            Framing::UntilClose => b"",
+            Framing::Length(left) => {
+                data.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= data.len() as u64;
+                b""
+            }
+            Framing::Chunked(_) if data.is_empty() => {
+                self.buffer.extend_from_slice(if is_last { END } else { b"" });
+                return;
+            }
+            Framing::Chunked(_) => {
+                // Writing to a vector cannot fail.
+                let _ = write!(self.buffer, "{:x}\r\n", data.len());
+                if is_last { b"\r\n0\r\n\r\n" } else { b"\r\n" }
+            }
+        };
+        if data.len() <= SMALL {
+            self.buffer.extend_from_slice(&data);
+            self.buffer.extend_from_slice(suffix);
+        } else {
+            (self.large, self.suffix) = (data, suffix);
+        }
+    }
+
+    /// Puts the end of a body behind what is there: its trailers, of which only those pass that were announced. There must be
+    /// room for more.
+    pub(super) fn end(&mut self, trailers: &HeaderMap, framing: &Framing) {
+        let Framing::Chunked(announced) = framing else { return };
+        self.buffer.extend_from_slice(b"0\r\n");
+        for (name, value) in trailers.iter().filter(|(name, _)| announced.contains(name)) {
+            line(&mut self.buffer, name.as_str().as_bytes(), value.as_bytes());
+        }
+        self.buffer.extend_from_slice(b"\r\n");
+    }
+
+    /// Writes all there is.
+    pub(super) fn poll_flush<S: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+    ) -> Poll<io::Result<()>> {
+        while self.written < self.buffer.len() || self.has_large() {
+            self.held = true;
+            let small = &self.buffer[self.written..];
+            let count = if self.has_large() {
+                let slices = [small, &self.large, self.suffix].map(IoSlice::new);
+                ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices))?
+            } else {
+                ready!(Pin::new(&mut *stream).poll_write(cx, small))?
+            };
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.advance(count);
+        }
+        self.buffer.clear();
+        self.written = 0;
+        if self.held {
+            ready!(Pin::new(stream).poll_flush(cx))?;
+            self.held = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn advance(&mut self, count: usize) {
+        let small = count.min(self.buffer.len() - self.written);
+        self.written += small;
+        let large = (count - small).min(self.large.len());
+        self.large.advance(large);
+        self.suffix = &self.suffix[count - small - large..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+    use tokio::io::{AsyncReadExt, duplex};
+
+    use super::*;
+
+    /// What comes out of an outlet into which these pieces are put, through a pipe that takes little at once.
+    async fn sent(pieces: &[(usize, bool)], framing: Framing, trailers: Option<&HeaderMap>) -> (Vec<u8>, Framing) {
+        let ((mut near, mut far), mut framing) = (duplex(1_000), framing);
+        let (pieces, trailers) = (pieces.to_vec(), trailers.cloned());
+        let writing = tokio::spawn(async move {
+            let mut outlet = Outlet::default();
+            outlet.buffer().extend_from_slice(b"head ");
+            for (length, is_last) in pieces {
+                outlet.put(Bytes::from(vec![b'x'; length]), is_last, &mut framing);
+                std::future::poll_fn(|cx| outlet.poll_flush(cx, &mut near)).await.unwrap();
+                assert!(outlet.is_empty() && outlet.has_room());
+            }
+            if let Some(trailers) = trailers {
+                outlet.end(&trailers, &framing);
+                std::future::poll_fn(|cx| outlet.poll_flush(cx, &mut near)).await.unwrap();
+            }
+            framing
+        });
+        let mut all = Vec::new();
+        far.read_to_end(&mut all).await.unwrap();
+        (all, writing.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_body_of_a_length_is_written_up_to_that_length() {
+        for (pieces, length) in [(&[(3, true)][..], 3), (&[(20_000, false), (5, true)], 20_005), (&[(9_000, true)], 10)]
+        {
+            let (all, framing) = sent(pieces, Framing::Length(length), None).await;
+            assert_eq!((all.len() as u64, framing), (5 + length, Framing::Length(0)));
+        }
+        assert_eq!(sent(&[(3, true)], Framing::Length(5), None).await.1, Framing::Length(2));
+        assert_eq!(sent(&[(3, true)], Framing::UntilClose, None).await.0, b"head xxx");
+        assert_eq!(sent(&[(3, true)], Framing::Nothing, None).await.0, b"head ");
+    }
+
+    #[tokio::test]
+    async fn chunks_are_written_with_their_sizes_and_one_end() {
+        let chunked = || Framing::Chunked(vec![HeaderName::from_static("x-sum")]);
+        let large = [b"head 2710\r\n".to_vec(), vec![b'x'; 10_000], b"\r\n0\r\n\r\n".to_vec()].concat();
+        assert_eq!(sent(&[(10_000, true)], chunked(), None).await.0, large);
+        assert_eq!(
+            sent(&[(3, false), (0, false), (1, true)], chunked(), None).await.0,
+            b"head 3\r\nxxx\r\n1\r\nx\r\n0\r\n\r\n"
+        );
+        assert_eq!(sent(&[(3, false), (0, true)], chunked(), None).await.0, b"head 3\r\nxxx\r\n0\r\n\r\n");
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", HeaderValue::from_static("6"));
+        trailers.insert("x-other", HeaderValue::from_static("7"));
+        let all = sent(&[(3, false)], chunked(), Some(&trailers)).await.0;
+        assert_eq!(all, b"head 3\r\nxxx\r\n0\r\nx-sum: 6\r\n\r\n");
+        assert_eq!(sent(&[], Framing::Length(0), Some(&trailers)).await.0, b"head ");
+    }
+}
