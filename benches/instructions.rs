@@ -196,7 +196,7 @@ fn token_cached(times: usize) {
 
 fn settle_update(times: usize) {
     let (record, ticket, policy) = (record(), ticket(), Policy::default());
-    let stored = Stored::Live(record.clone());
+    let stored = Stored::from(record.clone());
     let fresh = Fresh { locator: Locator::from_random([3; 16]), secret: Secret::from_random([4; 32]), nonce: Nonce(9) };
     let update = Some(vec![Patch::parse(PATCH.as_bytes()).unwrap()]);
     let change = Change { update, control: Control::parse([&b"rotate"[..]]).unwrap(), ..Change::default() };

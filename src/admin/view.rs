@@ -103,7 +103,11 @@ mod tests {
             homes: Homes::default(),
             data: r#"{"canary":1.10}"#.into(),
         };
-        Found { handle: Locator::from_random([7; 16]).handle(), record, expires: Timestamp(expires * 1_000) }
+        Found {
+            handle: Locator::from_random([7; 16]).handle(),
+            record: record.into(),
+            expires: Timestamp(expires * 1_000),
+        }
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl Application {
         Ok(Holder { known, session })
     }
 
-    async fn live(&self, handle: &Handle) -> Result<Record, Refusal> {
+    async fn live(&self, handle: &Handle) -> Result<Arc<Record>, Refusal> {
         let loaded = self.store.load(std::slice::from_ref(handle)).await.map_err(Refusal::Store)?;
         match loaded.into_iter().flatten().next().and_then(|entry| entry.decode(handle)) {
             Some(Stored::Live(record)) if record.deadline > self.store.now() => Ok(record),

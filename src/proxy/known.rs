@@ -125,17 +125,26 @@ impl Guest {
         }
         match found.decode(&self.handle)? {
             Stored::Live(record) => {
-                let record = Arc::new(record);
-                let seen = || Seen { bytes: found.bytes.clone(), record: Arc::clone(&record) };
-                *last = (found.bytes.len() <= LARGEST).then(seen);
+                *last = Seen::of(found.bytes.clone(), &record);
                 Some(Read::Live(record))
             }
             gone @ Stored::Tombstone(_) => Some(Read::Gone(gone)),
         }
     }
+
+    /// A record was written as this text: whoever reads it next need not work it out.
+    pub(super) fn wrote(&self, text: Bytes, stored: &Stored) {
+        if let Stored::Live(record) = stored {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Seen::of(text, record);
+        }
+    }
 }
 
 impl Seen {
+    fn of(bytes: Bytes, record: &Arc<Record>) -> Option<Self> {
+        (bytes.len() <= LARGEST).then(|| Self { bytes, record: Arc::clone(record) })
+    }
+
     /// Whether it was these bytes: the same ones in the same place, or others that say the same.
     fn is(&self, bytes: &Bytes) -> bool {
         std::ptr::eq(&*self.bytes, &**bytes) || self.bytes == bytes
@@ -182,7 +191,7 @@ mod tests {
             homes: Homes::default(),
             data: data.into(),
         };
-        Found { bytes: Stored::Live(record).encode().into(), left: std::time::Duration::from_secs(1) }
+        Found { bytes: Stored::from(record).encode().into(), left: std::time::Duration::from_secs(1) }
     }
 
     fn data(guest: &Guest, found: &Found) -> Option<(String, Arc<Record>)> {
@@ -223,6 +232,17 @@ mod tests {
         assert!(Arc::ptr_eq(&once, &data(&guest, &same).unwrap().1));
         assert_eq!(data(&guest, &other).unwrap().0, "{\"a\":2}", "though its stamp is the same");
         assert_eq!(data(&guest, &first).unwrap().0, "{\"a\":1}");
+    }
+
+    #[test]
+    fn what_was_written_is_known_when_it_is_read_and_nothing_else() {
+        let guest = Guest::new(ticket(1), &Arc::from("a.test"));
+        let (written, other) = (found(2, "{\"a\":2}"), found(2, "{\"a\":3}"));
+        let stored = Stored::decode(&written.bytes).unwrap();
+        guest.wrote(written.bytes.clone(), &stored);
+        let (Stored::Live(record), Some((_, read))) = (stored, data(&guest, &written)) else { panic!("it lives") };
+        assert!(Arc::ptr_eq(&record, &read));
+        assert_eq!(data(&guest, &other).unwrap().0, "{\"a\":3}");
     }
 
     #[test]

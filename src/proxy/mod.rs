@@ -255,8 +255,8 @@ impl Shard {
             SessionUse::On(on_failure) => {
                 *vary = true;
                 let tickets = self.take_tickets(request.headers(), seen, route);
-                let presented = self.timed_load(tickets, on_failure, entry).await?;
-                let visitor = Visitor::new(presented, admitted.reach(&self.line, route), &method);
+                let presented = self.timed_load(&tickets, on_failure, entry).await?;
+                let visitor = Visitor::new(tickets, presented, admitted.reach(&self.line, route), &method);
                 entry.outcome = visitor.outcome().into();
                 entry.session = visitor.handle();
                 let data = self.read_data(route, &visitor);

@@ -1,6 +1,7 @@
 //! The steps of the line, each of which asks one room one thing.
 
 use std::{
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -67,6 +68,7 @@ pub(super) struct Guests {
 
 /// Who the request belongs to, and what its response may do.
 pub(super) struct Visitor {
+    guests: Guests,
     presented: Presented,
     reach: Reach,
     opens: bool,
@@ -171,15 +173,15 @@ impl Shard {
 
     pub(super) async fn timed_load(
         &self,
-        guests: Guests,
+        guests: &Guests,
         on_failure: OnStoreFailure,
         entry: &mut Entry,
     ) -> Result<Presented, Rejection> {
-        let Some(first) = guests.first else { return Ok(Presented::Nobody) };
+        let Some(first) = &guests.first else { return Ok(Presented::Nobody) };
         let begun = Instant::now();
         let loaded = match guests.more.is_empty() {
-            true => self.load(&first).await,
-            false => Box::pin(self.load_all(&first, &guests.more)).await,
+            true => self.load(first).await,
+            false => Box::pin(self.load_all(guests)).await,
         };
         entry.waited_for_store(begun);
         match (loaded, on_failure) {
@@ -205,12 +207,11 @@ impl Shard {
     }
 
     /// Looks several tickets up. Precedence: store error, several live, one live, retired, none.
-    async fn load_all(&self, first: &Guest, more: &[Arc<Guest>]) -> Result<Presented, StoreError> {
-        let guests = || std::iter::once(first).chain(more.iter().map(|guest| &**guest));
-        let handles: Vec<Handle> = guests().map(|guest| guest.handle).collect();
+    async fn load_all(&self, guests: &Guests) -> Result<Presented, StoreError> {
+        let handles: Vec<Handle> = guests.iter().map(|guest| guest.handle).collect();
         let entries = self.store.load(&handles).await?;
         let now = self.store.now();
-        let found = guests().zip(entries);
+        let found = guests.iter().zip(entries);
         Ok(found.fold(Presented::Nobody, |presented, (guest, found)| self.weigh(guest, found, now, presented)))
     }
 
@@ -370,11 +371,16 @@ impl Shard {
             self.revoke(subject, Some(&session.handle)).await?;
         }
         let request = Request { change: &change, policy: &self.line.policy, create, reach: visitor.reach };
-        let saved = commit(&self.store, &self.lanes, &visitor.presented, &request);
+        let saved = pin!(commit(&self.store, &self.lanes, &visitor.presented, &request));
         let Ok(saved) = tokio::time::timeout(self.line.save_timeout, saved).await else {
             return Err(Rejection::StoreUnavailable(StoreError::Timeout));
         };
-        let Saved { plan, owner } = saved?;
+        let Saved { plan, owner, text } = saved?;
+        if let (Presented::Loaded(session), Step::Change(write), Some(text)) = (&visitor.presented, &plan.store, text)
+            && let Some(guest) = visitor.guests.iter().find(|guest| guest.handle == session.handle)
+        {
+            guest.wrote(text, &write.stored);
+        }
         self.tally.carried_out(&plan);
         if let (true, Some((handle, subject))) = (change.control.revoke_others && !everywhere, owner) {
             self.revoke(&subject, Some(&handle)).await?;
@@ -439,6 +445,10 @@ impl Guests {
         }
     }
 
+    fn iter(&self) -> impl Iterator<Item = &Guest> {
+        self.first.iter().chain(&self.more).map(|guest| &**guest)
+    }
+
     fn are_many(&self) -> bool {
         self.more.len() + 1 >= TICKETS
     }
@@ -478,9 +488,9 @@ impl Admitted {
 }
 
 impl Visitor {
-    pub(super) fn new(presented: Presented, reach: Reach, method: &Method) -> Self {
+    pub(super) fn new(guests: Guests, presented: Presented, reach: Reach, method: &Method) -> Self {
         let opens = matches!(presented, Presented::Nobody) && reach == Reach::Browser && method != Method::OPTIONS;
-        Self { presented, reach, opens }
+        Self { guests, presented, reach, opens }
     }
 
     pub(super) fn outcome(&self) -> Outcome {

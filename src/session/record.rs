@@ -26,7 +26,7 @@
 mod codec;
 pub mod parcel;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -99,10 +99,16 @@ pub struct Tombstone {
 /// What a key of the store holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stored {
-    /// A session.
-    Live(Record),
+    /// A session; shared, for whoever carries it about copies none of it.
+    Live(Arc<Record>),
     /// A destroyed one.
     Tombstone(Tombstone),
+}
+
+impl From<Record> for Stored {
+    fn from(record: Record) -> Self {
+        Self::Live(Arc::new(record))
+    }
 }
 
 /// The first bytes of a stored value; equal stamps mean the same write.
@@ -295,27 +301,73 @@ mod tests {
         kept.homes.note(&Served { upstream: "app".into(), server: "unix:/run/\u{e9}.sock".into() });
         let bare = Record { subject: None, retired: vec![], writes: vec![Nonce(0)], data: "{}".into(), ..record() };
         let tombstone = Tombstone { version: 9, writes: vec![Nonce(1), Nonce(2)], retired: record().retired };
-        for stored in [rich, guarded, kept, bare].map(Stored::Live).into_iter().chain([Stored::Tombstone(tombstone)]) {
+        for stored in [rich, guarded, kept, bare].map(Stored::from).into_iter().chain([Stored::Tombstone(tombstone)]) {
             assert_eq!(Stored::decode(&stored.encode()).unwrap(), stored);
             assert_eq!(Stamp::of(&stored.encode()), Some(stored.stamp()));
         }
     }
 
+    /// What other versions and other programs read: not a byte of it changes by accident.
+    #[test]
+    fn a_record_is_written_as_it_always_was() {
+        let mut rich = Record { idle: Some(Duration::from_millis(1500)), persistent: true, ..record() };
+        rich.homes.note(&Served { upstream: "app".into(), server: "a:1".into() });
+        rich.vault.take(&Offer {
+            upstream: "app".into(),
+            name: b"id"[..].into(),
+            path: b"/"[..].into(),
+            value: Some(b"1"[..].into()),
+            expires: None,
+            renewal: Renewal::Ignored,
+        });
+        let (one, two) = ("AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI");
+        let data = record().data;
+        let written = |stored: Stored| String::from_utf8(stored.encode()).unwrap();
+        assert_eq!(
+            written(rich.into()),
+            format!(
+                "1L00000000000000030000000000000005={{\"secret\":\"{one}\",\"retired\":[[\"{two}\",1000]],\
+                 \"writes\":[\"ffffffffffffffff\"],\"created\":100,\"written\":100,\"deadline\":86400000,\"idle\":1500,\
+                 \"persistent\":true,\"subject\":\"ada \u{1f980}\",\"vault\":[[\"app\",\"id\",\"/\",\"1\",null]],\"homes\":{{\"app\":\"a:1\"}},\
+                 \"data\":{data}}}"
+            )
+        );
+        let bare = Record { subject: None, retired: vec![], writes: vec![Nonce(0)], data: "{}".into(), ..record() };
+        assert_eq!(
+            written(bare.into()),
+            format!(
+                "1L00000000000000030000000000000000={{\"secret\":\"{one}\",\"created\":100,\"written\":100,\
+                 \"deadline\":86400000,\"data\":{{}}}}"
+            )
+        );
+        let writes = vec![Nonce(1), Nonce(2), Nonce(3)];
+        let tombstone = Tombstone { version: 9, writes, retired: record().retired };
+        assert_eq!(
+            written(Stored::Tombstone(tombstone)),
+            format!(
+                "1T00000000000000090000000000000001={{\"retired\":[[\"{two}\",1000]],\
+                 \"writes\":[\"0000000000000002\",\"0000000000000003\"]}}"
+            )
+        );
+        let tombstone = Tombstone { version: 9, writes: vec![Nonce(1)], retired: vec![] };
+        assert_eq!(written(Stored::Tombstone(tombstone)), "1T00000000000000090000000000000001={\"retired\":[]}");
+    }
+
     /// Records of versions before `affinity` have none, and one that needs none is as they wrote it.
     #[test]
     fn a_record_without_homes_is_as_it_always_was() {
-        let text = Stored::Live(record()).encode();
+        let text = Stored::from(record()).encode();
         assert!(!text.windows(7).any(|part| part == b"\"homes\""));
-        assert_eq!(Stored::decode(&text).unwrap(), Stored::Live(record()));
+        assert_eq!(Stored::decode(&text).unwrap(), Stored::from(record()));
     }
 
     #[test]
     fn the_stamp_changes_with_version_nonce_and_state() {
-        let base = Stored::Live(record()).encode();
+        let base = Stored::from(record()).encode();
         let other = |change: fn(&mut Record)| {
             let mut record = record();
             change(&mut record);
-            Stored::Live(record).encode()
+            Stored::from(record).encode()
         };
         assert_eq!(Stamp::of(&base), Stamp::of(&other(|r| r.data = "{}".into())));
         assert_ne!(Stamp::of(&base), Stamp::of(&other(|r| r.version += 1)));
@@ -327,7 +379,7 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_an_error_and_never_a_panic() {
-        let good = Stored::Live(record()).encode();
+        let good = Stored::from(record()).encode();
         for cut in 0..good.len() {
             assert!(Stored::decode(&good[..cut]).is_err(), "cut at {cut}");
         }
@@ -352,7 +404,7 @@ mod tests {
     #[test]
     fn a_secret_stands_as_the_record_says() {
         let (now, other) = (Timestamp(500), SecretHash([9; 32]));
-        let live = Stored::Live(record());
+        let live = Stored::from(record());
         assert_eq!(live.standing(&SecretHash([1; 32]), now), Standing::Live);
         assert_eq!(live.standing(&SecretHash([2; 32]), now), Standing::Retired(Duration::from_millis(500)));
         assert_eq!(live.standing(&SecretHash([2; 32]), Timestamp(1_000)), Standing::Unknown);

@@ -129,7 +129,7 @@ pub fn settle_held(stored: Option<&Stored>, change: &Change, context: &Context<'
     check_version(base.version, change)?;
     let (next, fits) = applied(base, change, context);
     fits?;
-    if next == *base {
+    if next == **base {
         return Ok(UNCHANGED);
     }
     Ok(Plan { store: Step::Change(saved(next, change, context)), cookie: CookieStep::Keep, outcome: Outcome::Updated })
@@ -288,7 +288,7 @@ fn saved(mut next: Record, change: &Change, context: &Context<'_>) -> Write {
     next.retired.retain(|retired| retired.1 > context.now);
     next.vault.sweep(context.now);
     let ttl = next.time_to_live(context.now, context.now, context.policy).max(SHORTEST);
-    Write { stored: Stored::Live(next), ttl }
+    Write { stored: next.into(), ttl }
 }
 
 fn buried(record: &Record, context: &Context<'_>) -> Write {

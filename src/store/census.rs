@@ -4,7 +4,7 @@
 //! bounded amount of work, so it may be short, or empty, and not be the last. Of a session that is ended nothing is left:
 //! its ticket is unknown from then on.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Entry, Store, StoreError, Swap,
@@ -27,7 +27,7 @@ pub struct Found {
     /// Its name.
     pub handle: Handle,
     /// Everything of it.
-    pub record: Record,
+    pub record: Arc<Record>,
     /// When it ends if nobody comes.
     pub expires: Timestamp,
 }

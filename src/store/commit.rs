@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use rand::RngExt as _;
 
 use super::{Store, StoreError, Swap, index, lane::Lanes};
@@ -66,6 +67,8 @@ pub struct Saved {
     /// The session and the subject that it has afterwards, or had until it was destroyed: whose other sessions
     /// `revoke-others` ends.
     pub owner: Option<(Handle, String)>,
+    /// What the store was given for the presented session, unless there is doubt.
+    pub text: Option<Bytes>,
 }
 
 impl Saved {
@@ -80,7 +83,7 @@ impl Saved {
             Step::Keep => (own, record),
         };
         let owner = handle.zip(record.and_then(|record| record.subject.clone()));
-        Self { plan, owner }
+        Self { plan, owner, text: None }
     }
 }
 
@@ -161,7 +164,7 @@ async fn commit_loaded(
 ) -> Result<Saved, CommitError> {
     let decide =
         |stored: Option<&Stored>, context: &Context<'_>| settle(&session.before(stored), request.change, context);
-    let given = Stored::Live((*session.record).clone());
+    let given = Stored::Live(Arc::clone(&session.record));
     Save { store, handle: &session.handle, request, fresh: mint(), decide }.run(lanes, Some(given)).await
 }
 
@@ -169,6 +172,8 @@ async fn commit_loaded(
 struct Current {
     stored: Option<Stored>,
     proven: bool,
+    /// Its text, if it was written during this save.
+    text: Option<Bytes>,
 }
 
 /// One save of one session that exists.
@@ -185,8 +190,8 @@ impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> 
     async fn run(&self, lanes: &Arc<Lanes>, given: Option<Stored>) -> Result<Saved, CommitError> {
         let mut lane = lanes.enter(*self.handle).await?;
         let mut current = match lane.take_stored() {
-            Some(stored) => Current { stored, proven: true },
-            None => Current { stored: given, proven: false },
+            Some(stored) => Current { stored, proven: true, text: None },
+            None => Current { stored: given, proven: false, text: None },
         };
         let result = self.save(&mut current).await;
         match &result {
@@ -212,15 +217,16 @@ impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> 
                     continue;
                 }
             };
-            let base = current.live().cloned();
-            if !self.write(current, base.as_ref(), &write).await? {
+            let base = current.stored.clone();
+            let base = base.as_ref().and_then(Stored::live);
+            if !self.write(current, base, &write).await? {
                 continue;
             }
             let plan = decision?;
             if let Step::Recreate(_, ticket, write) = &plan.store {
                 create(self.store, ticket, write).await?;
             }
-            return Ok(Saved::new(plan, Some((*self.handle, base.as_ref()))));
+            return Ok(Saved { text: current.text.take(), ..Saved::new(plan, Some((*self.handle, base))) });
         }
     }
 
@@ -245,9 +251,11 @@ impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> 
 
     async fn swap(&self, current: &mut Current, write: &Write) -> Result<bool, CommitError> {
         let stamp = current.stored.as_ref().map(Stored::stamp);
-        match self.store.swap(self.handle, stamp.as_ref(), &write.stored, write.ttl).await? {
+        let text = write.stored.encode().into();
+        match self.store.swap_text(self.handle, stamp.as_ref(), &text, write.ttl).await? {
             Swap::Done => {
                 current.see(Some(write.stored.clone()));
+                current.text = Some(text);
                 Ok(true)
             }
             Swap::Conflict(found) => {
@@ -265,7 +273,7 @@ impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> 
 
 impl Current {
     fn see(&mut self, stored: Option<Stored>) {
-        *self = Self { stored, proven: true };
+        *self = Self { stored, proven: true, text: None };
     }
 
     fn live(&self) -> Option<&Record> {

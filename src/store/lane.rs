@@ -7,13 +7,14 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, RandomState},
+    hash::BuildHasher,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use foldhash::fast::RandomState;
 use tokio::sync::{Mutex as Queue, OwnedMutexGuard};
 
 use super::StoreError;
@@ -21,7 +22,8 @@ use crate::session::{Handle, record::Stored};
 
 const MAPS: usize = 64;
 
-type Map = HashMap<Handle, Arc<Track>>;
+/// Handles are digests, and no one has a place here without a ticket that we made: nobody can choose them to collide.
+type Map = HashMap<Handle, Arc<Track>, RandomState>;
 
 /// One session's queue.
 #[derive(Default)]
@@ -45,7 +47,7 @@ pub struct Lanes {
 
 impl Default for Lanes {
     fn default() -> Self {
-        Self { maps: (0..MAPS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
+        Self { maps: (0..MAPS).map(|_| Mutex::default()).collect(), hasher: RandomState::default() }
     }
 }
 

@@ -290,7 +290,18 @@ impl Store {
         value: &Stored,
         ttl: Duration,
     ) -> Result<Swap, StoreError> {
-        let value = self.seals.load().seal(handle, value)?;
+        self.swap_text(handle, expected, &value.encode().into(), ttl).await
+    }
+
+    /// As [`Store::swap`], of a record's text: for whoever goes on with it.
+    async fn swap_text(
+        &self,
+        handle: &Handle,
+        expected: Option<&Stamp>,
+        text: &Bytes,
+        ttl: Duration,
+    ) -> Result<Swap, StoreError> {
+        let value = self.seals.load().seal(handle, text)?;
         let swap = self.shelf.swap(handle, expected, value, ttl).await;
         let swap = self.tally.swapped(Operation::Swap, swap)?;
         self.opened_swap(handle, swap)

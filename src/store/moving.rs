@@ -232,7 +232,7 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_000_000_000);
 
     fn live(deadline: Timestamp) -> Stored {
-        Stored::Live(Record {
+        Stored::from(Record {
             version: 1,
             writes: vec![Nonce(1)],
             secret: SecretHash([1; 32]),

@@ -118,7 +118,7 @@ async fn swap(store: &Store, handle: &Handle, there: Option<&Stored>, next: &Sto
 /// Nobody's: no ticket has this secret.
 fn session(store: &Store, version: u64, subject: &str) -> Stored {
     let now = store.now();
-    Stored::Live(Record {
+    Stored::from(Record {
         version,
         writes: vec![Nonce(rand::random())],
         secret: SecretHash(rand::random()),

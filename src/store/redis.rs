@@ -6,13 +6,17 @@
 
 mod clock;
 mod complaints;
+mod dial;
 mod health;
-mod meter;
+mod mover;
 mod probe;
 mod reason;
 mod refusal;
+mod reply;
+mod request;
 mod scan;
 mod subjects;
+mod talk;
 mod target;
 mod wire;
 
@@ -20,13 +24,14 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 pub(super) use probe::cure_of;
-use redis::{Cmd, Pipeline, Script, Value};
-use tokio::time::{Instant, timeout_at};
+use redis::{Cmd, Script, Value};
+use tokio::time::Instant;
 use tracing::debug;
 
 pub(super) use complaints::Complaints;
+pub(super) use dial::Dialer;
 pub use target::{Password, Target, Unfit};
-pub(super) use wire::{Dialer, Wire};
+pub(super) use wire::Wire;
 
 use super::{
     Entry, Settings, StoreError, Swap,
@@ -39,7 +44,10 @@ use crate::session::{
     time::millis,
 };
 use clock::{Clock, time_of};
-use refusal::{code, refusal, refused};
+use refusal::{code, refused};
+use request::{END, command, word};
+use talk::{Expected, Silence};
+use wire::write;
 
 /// A connection that is found in the last fifth of a question's time would come too late for the answer: whoever waits
 /// for one gives up before, so that the browser has the error within the time that was promised.
@@ -55,6 +63,8 @@ pub struct Server {
     /// What a reply to one command may measure.
     largest: u64,
     complaints: Complaints,
+    /// `GET` and `PTTL` of a session, up to its handle.
+    reads: [Vec<u8>; 2],
     swap: Program,
     touch: Program,
     remove: Program,
@@ -84,6 +94,7 @@ impl Server {
             reach: Arc::new(Reach::new(Dialer::new(target.clone(), settings.timeout)?)),
             largest: settings.value_bytes as u64 + BESIDE_DATA,
             complaints: Complaints::default(),
+            reads: ["GET", "PTTL"].map(|verb| request::front(verb, &settings.prefix)),
             prefix: settings.prefix.clone(),
             timeout: settings.timeout,
             swap: Program::new(SWAP.replace("STAMP_LEN", &STAMP_LEN.to_string())),
@@ -150,20 +161,23 @@ impl Redis {
     }
 
     pub(super) async fn load(&self, handles: &[Handle]) -> Result<Vec<Option<Entry>>, StoreError> {
-        let mut commands = Vec::with_capacity(2 * handles.len() + 1);
-        for handle in handles {
-            let key = self.key(handle);
-            commands.push(Cmd::get(&key));
-            commands.push(Cmd::pttl(&key));
-        }
-        let asks_time = self.clock.is_stale();
-        if asks_time {
-            commands.push(redis::cmd("TIME"));
-        }
-        if commands.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut replies = self.ask(&commands, self.deadline()).await?.replies;
+        let now = Instant::now();
+        let asks_time = self.clock.is_stale(now);
+        let count = 2 * handles.len() + usize::from(asks_time);
+        let questions = |out: &mut Vec<u8>| {
+            for handle in handles {
+                for read in &self.server.reads {
+                    out.extend_from_slice(read);
+                    out.extend_from_slice(handle.as_str().as_bytes());
+                    out.extend_from_slice(END);
+                }
+            }
+            if asks_time {
+                command(out, 1);
+                word(out, [b"TIME"]);
+            }
+        };
+        let mut replies = self.put(questions, count, now + self.server.timeout).await?.replies;
         if asks_time {
             let time = value_of(replies.pop().ok_or(StoreError::Nonsense)?)?;
             self.clock.set(time_of(time).ok_or(StoreError::Nonsense)?);
@@ -180,20 +194,21 @@ impl Redis {
         ttl: Duration,
     ) -> Result<Swap, StoreError> {
         let expected = expected.map_or(&[][..], |stamp| &stamp.0);
-        let life = millis(ttl).max(1).to_string();
-        let arguments = [expected, bytes, life.as_bytes()];
-        let answer = self.script(&self.server.swap, &[&self.key(handle)], &arguments).await?;
+        let mut life = itoa::Buffer::new();
+        let arguments = [expected, bytes, life.format(millis(ttl).max(1)).as_bytes()];
+        let answer = self.of_session(&self.server.swap, handle, &arguments).await?;
         answer.swapped(|found| Stamp::of(&found.bytes) == Stamp::of(bytes))
     }
 
     pub(super) async fn remove(&self, handle: &Handle, expected: &Stamp) -> Result<Swap, StoreError> {
-        let answer = self.script(&self.server.remove, &[&self.key(handle)], &[&expected.0]).await?;
+        let answer = self.of_session(&self.server.remove, handle, &[&expected.0]).await?;
         answer.swapped(|_| false)
     }
 
     pub(super) async fn touch(&self, handle: &Handle, expected: &Stamp, ttl: Duration) -> Result<(), StoreError> {
-        let life = millis(ttl).max(1).to_string();
-        self.script(&self.server.touch, &[&self.key(handle)], &[&expected.0, life.as_bytes()]).await.map(drop)
+        let mut life = itoa::Buffer::new();
+        let arguments = [&expected.0, life.format(millis(ttl).max(1)).as_bytes()];
+        self.of_session(&self.server.touch, handle, &arguments).await.map(drop)
     }
 
     fn key(&self, handle: &Handle) -> String {
@@ -204,23 +219,50 @@ impl Redis {
         Instant::now() + self.server.timeout
     }
 
-    /// Runs a script by its digest; sends its text if the server does not know it (any more).
+    fn write_key(&self, out: &mut Vec<u8>, handle: &Handle) {
+        word(out, [self.server.prefix.as_bytes(), b"s:", handle.as_str().as_bytes()]);
+    }
+
+    /// Runs a script on one session.
+    async fn of_session(&self, program: &Program, handle: &Handle, arguments: &[&[u8]]) -> Result<Answer, StoreError> {
+        self.run(program, 1, arguments.len(), |out| {
+            self.write_key(out, handle);
+            arguments.iter().for_each(|argument| word(out, [argument]));
+        })
+        .await
+    }
+
+    /// Runs a script.
     async fn script(&self, program: &Program, keys: &[&str], arguments: &[&[u8]]) -> Result<Answer, StoreError> {
+        self.run(program, keys.len(), arguments.len(), |out| {
+            keys.iter().for_each(|key| word(out, [key.as_bytes()]));
+            arguments.iter().for_each(|argument| word(out, [argument]));
+        })
+        .await
+    }
+
+    /// Runs a script by its digest; sends its text if the server does not know it (any more).
+    async fn run(
+        &self,
+        program: &Program,
+        keys: usize,
+        arguments: usize,
+        write: impl Fn(&mut Vec<u8>),
+    ) -> Result<Answer, StoreError> {
         let deadline = self.deadline();
-        let call = |verb: &str, what: &str| {
-            let mut command = redis::cmd(verb);
-            command.arg(what).arg(keys.len()).arg(keys);
-            arguments.iter().for_each(|argument| {
-                command.arg(*argument);
-            });
-            command
+        let call = |out: &mut Vec<u8>, verb: &[u8], what: &str| {
+            command(out, 3 + keys + arguments);
+            word(out, [verb]);
+            word(out, [what.as_bytes()]);
+            word(out, [itoa::Buffer::new().format(keys).as_bytes()]);
+            write(out);
         };
-        let mut answer = self.ask(&[call("EVALSHA", &program.digest)], deadline).await?;
+        let mut answer = self.put(|out: &mut Vec<u8>| call(out, b"EVALSHA", &program.digest), 1, deadline).await?;
         if answer.is_error("NOSCRIPT") {
             // A server that has forgotten its scripts may still have carried out what was sent before.
             let repeated = answer.repeated;
             self.tally.again.count(Again::Script);
-            answer = self.ask(&[call("EVAL", &program.text)], deadline).await?;
+            answer = self.put(|out: &mut Vec<u8>| call(out, b"EVAL", &program.text), 1, deadline).await?;
             answer.repeated |= repeated;
         }
         match answer.replies.first() {
@@ -229,29 +271,33 @@ impl Redis {
         }
     }
 
-    /// One round trip. A connection that turns out to be broken is replaced and the commands are sent again, all
-    /// before `deadline`; after a timeout nothing is repeated.
+    /// One round trip for some commands that are asked seldom.
     async fn ask(&self, commands: &[Cmd], deadline: Instant) -> Result<Answer, StoreError> {
-        let mut pipeline = Pipeline::with_capacity(commands.len());
-        commands.iter().for_each(|command| {
-            pipeline.add_command(command.clone());
-        });
-        let largest = commands.len() as u64 * self.server.largest;
+        self.put(|out: &mut Vec<u8>| write(commands, out), commands.len(), deadline).await
+    }
+
+    /// One round trip. A connection that turns out to be broken is replaced and the `count` commands are sent again, all
+    /// before `deadline`; after a timeout nothing is repeated.
+    async fn put(
+        &self,
+        commands: impl Fn(&mut Vec<u8>),
+        count: usize,
+        deadline: Instant,
+    ) -> Result<Answer, StoreError> {
+        if count == 0 {
+            return Ok(Answer { replies: Vec::new(), repeated: false });
+        }
+        let expected = Expected { replies: count, bytes: count as u64 * self.server.largest, deadline };
         let mut repeated = false;
         loop {
-            let mut connection = self.link.connection(deadline - self.server.timeout / LAST_PART).await?;
-            let asked = connection.wire.ask(&pipeline, commands.len(), largest);
-            let error = match timeout_at(deadline, asked).await {
-                Ok(Ok(replies)) if replies.len() == commands.len() => {
+            let connection = self.link.connection(deadline - self.server.timeout / LAST_PART).await?;
+            let error = match connection.wire.ask(&commands, expected).await {
+                Ok(replies) => {
                     self.look_at(&replies, &connection);
                     return Ok(Answer { replies, repeated });
                 }
-                Ok(Ok(_)) => StoreError::Nonsense,
-                Ok(Err(error)) => match refusal(&error) {
-                    Some(refused) => return Err(refused),
-                    None => StoreError::Disconnected,
-                },
-                Err(_) => StoreError::Timeout,
+                Err(Silence::Late) => StoreError::Timeout,
+                Err(Silence::Broken) => StoreError::Disconnected,
             };
             debug!(target: "cloakroom::store", %error, "the connection to the store is given up");
             self.link.broken(&connection);

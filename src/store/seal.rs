@@ -31,7 +31,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::{StoreError, index::Label};
 use crate::session::{
     Handle,
-    record::{PLAIN, SEALED, STAMP_LEN, Stored},
+    record::{PLAIN, SEALED, STAMP_LEN},
     root::derive,
     ticket::HANDLE_LEN,
 };
@@ -91,14 +91,14 @@ impl Seals {
         }
     }
 
-    /// The value to store.
+    /// The value to store, of a record's text.
     ///
     /// # Errors
     /// It cannot be sealed.
-    pub(super) fn seal(&self, handle: &Handle, value: &Stored) -> Result<Bytes, StoreError> {
+    pub(super) fn seal(&self, handle: &Handle, text: &Bytes) -> Result<Bytes, StoreError> {
         match self.keys.first() {
-            Some(key) if self.encrypts => sealed(key, handle, value),
-            Some(_) | None => Ok(value.encode().into()),
+            Some(key) if self.encrypts => sealed(key, handle, text),
+            Some(_) | None => Ok(text.clone()),
         }
     }
 
@@ -156,12 +156,13 @@ impl Labels {
     }
 }
 
-fn sealed(key: &Key, handle: &Handle, value: &Stored) -> Result<Bytes, StoreError> {
+fn sealed(key: &Key, handle: &Handle, text: &[u8]) -> Result<Bytes, StoreError> {
     let nonce: [u8; NONCE_LEN] = rand::random();
-    let mut mark = [SEALED; 1 + ID_LEN + NONCE_LEN];
-    mark[1..=ID_LEN].copy_from_slice(&key.id);
-    mark[1 + ID_LEN..].copy_from_slice(&nonce);
-    let mut out = value.encode_behind(&mark);
+    let (stamp, body) = text.split_at_checked(STAMP_LEN + 1).ok_or(StoreError::Unsealed)?;
+    let mut out = Vec::with_capacity(BODY_AT + body.len() + TAG_LEN);
+    for part in [&stamp[..STAMP_LEN], &[SEALED], &key.id, &nonce, body] {
+        out.extend_from_slice(part);
+    }
     let bound = bound(handle, &out);
     let nonce = Nonce::assume_unique_for_key(nonce);
     let tag = key.record.seal_in_place_separate_tag(nonce, Aad::from(bound), &mut out[BODY_AT..]);

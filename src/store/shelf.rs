@@ -101,7 +101,7 @@ impl Shelf {
     pub(super) async fn learn_time(&self) -> Result<bool, StoreError> {
         match self {
             Self::Memory(_) | Self::File(_) => Ok(false),
-            Self::Redis(redis) => redis.learn_time().await,
+            Self::Redis(redis) => Box::pin(redis.learn_time()).await,
         }
     }
 
@@ -109,7 +109,8 @@ impl Shelf {
         match self {
             Self::Memory(memory) => Ok(memory.load(handles)),
             Self::File(file) => file.load(handles),
-            // Boxed, so that requests which need no server do not carry the room that asking one takes.
+            // Boxed, here and below, so that whoever waits does not carry the room that asking a server takes: every
+            // future that holds another one moves it.
             Self::Redis(redis) => Box::pin(redis.load(handles)).await,
         }
     }
@@ -134,7 +135,7 @@ impl Shelf {
         match self {
             Self::Memory(memory) => memory.swap(handle, expected, value, ttl),
             Self::File(file) => file.swap(handle, expected, value, ttl).await,
-            Self::Redis(redis) => redis.swap(handle, expected, &value, ttl).await,
+            Self::Redis(redis) => Box::pin(redis.swap(handle, expected, &value, ttl)).await,
         }
     }
 
@@ -145,7 +146,7 @@ impl Shelf {
                 Ok(())
             }
             Self::File(file) => file.touch(handle, expected, ttl).await,
-            Self::Redis(redis) => redis.touch(handle, expected, ttl).await,
+            Self::Redis(redis) => Box::pin(redis.touch(handle, expected, ttl)).await,
         }
     }
 
@@ -153,7 +154,7 @@ impl Shelf {
         match self {
             Self::Memory(memory) => Ok(memory.remove(handle, expected)),
             Self::File(file) => file.remove(handle, expected).await,
-            Self::Redis(redis) => redis.remove(handle, expected).await,
+            Self::Redis(redis) => Box::pin(redis.remove(handle, expected)).await,
         }
     }
 
@@ -161,7 +162,7 @@ impl Shelf {
         match self {
             Self::Memory(memory) => Ok(memory.scan(cursor, limit)),
             Self::File(file) => file.scan(cursor, limit),
-            Self::Redis(redis) => redis.scan(cursor, limit).await,
+            Self::Redis(redis) => Box::pin(redis.scan(cursor, limit)).await,
         }
     }
 
@@ -174,7 +175,7 @@ impl Shelf {
         let page = match self {
             Self::Memory(memory) => memory.scan(cursor, limit),
             Self::File(file) => file.scan(cursor, limit)?,
-            Self::Redis(redis) => return redis.living(cursor, limit).await,
+            Self::Redis(redis) => return Box::pin(redis.living(cursor, limit)).await,
         };
         let lives = |entry: &Entry| Stamp::of(&entry.bytes).is_some_and(|stamp| stamp.is_live());
         Ok((page.entries.iter().filter(|(_, entry)| lives(entry)).count(), page.next))
@@ -190,7 +191,7 @@ impl Shelf {
         match self {
             Self::Memory(memory) => Ok(memory.enter_index(labels, handle, deadline)),
             Self::File(file) => file.enter_index(labels, handle, deadline).await,
-            Self::Redis(redis) => redis.enter_index(labels, handle, deadline).await,
+            Self::Redis(redis) => Box::pin(redis.enter_index(labels, handle, deadline)).await,
         }
     }
 
@@ -201,7 +202,7 @@ impl Shelf {
                 Ok(())
             }
             Self::File(file) => file.leave_index(labels, handle).await,
-            Self::Redis(redis) => redis.leave_index(labels, handle).await,
+            Self::Redis(redis) => Box::pin(redis.leave_index(labels, handle)).await,
         }
     }
 
@@ -209,7 +210,7 @@ impl Shelf {
         match self {
             Self::Memory(memory) => Ok(memory.epochs(labels)),
             Self::File(file) => file.epochs(labels),
-            Self::Redis(redis) => redis.epochs(labels).await,
+            Self::Redis(redis) => Box::pin(redis.epochs(labels)).await,
         }
     }
 
@@ -218,7 +219,7 @@ impl Shelf {
         match self {
             Self::Memory(memory) => Ok(memory.raise_epoch(labels, epoch)),
             Self::File(file) => file.raise_epoch(labels, epoch).await,
-            Self::Redis(redis) => redis.raise_epoch(labels, epoch).await,
+            Self::Redis(redis) => Box::pin(redis.raise_epoch(labels, epoch)).await,
         }
     }
 
@@ -227,7 +228,7 @@ impl Shelf {
         match self {
             Self::Memory(memory) => Ok(memory.list_index(labels)),
             Self::File(file) => file.list_index(labels),
-            Self::Redis(redis) => redis.list_index(labels).await,
+            Self::Redis(redis) => Box::pin(redis.list_index(labels)).await,
         }
     }
 
@@ -235,7 +236,7 @@ impl Shelf {
     pub(super) async fn health(&self) -> Result<Vec<Finding>, StoreError> {
         match self {
             Self::Memory(_) | Self::File(_) => Ok(Vec::new()),
-            Self::Redis(redis) => redis.health().await,
+            Self::Redis(redis) => Box::pin(redis.health()).await,
         }
     }
 
@@ -243,7 +244,7 @@ impl Shelf {
         match self {
             Self::Memory(_) => Ok(()),
             Self::File(file) => file.ping(),
-            Self::Redis(redis) => redis.ping().await,
+            Self::Redis(redis) => Box::pin(redis.ping()).await,
         }
     }
 }

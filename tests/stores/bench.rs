@@ -254,7 +254,7 @@ impl Process {
         let Some(stored) = self.stored(&handle).await else { return Presented::Nobody };
         match (stored.standing(&ticket.secret.hash(), self.store.now()), stored) {
             (Standing::Live, Stored::Live(record)) => {
-                Presented::Loaded(Box::new(Session { ticket: ticket.clone().into(), handle, record: record.into() }))
+                Presented::Loaded(Box::new(Session { ticket: ticket.clone().into(), handle, record }))
             }
             (Standing::Retired(left), _) => Presented::Retired(left),
             (Standing::Destroyed(left), _) => Presented::Destroyed(left),
@@ -274,7 +274,7 @@ impl Process {
         let stored = self.store.load(&[handle]).await.map_err(CommitError::Store)?.pop().flatten();
         match stored.and_then(|entry| entry.decode(&handle)) {
             Some(Stored::Live(record)) => {
-                Ok(Presented::Loaded(Box::new(Session { ticket: ticket.into(), handle, record: record.into() })))
+                Ok(Presented::Loaded(Box::new(Session { ticket: ticket.into(), handle, record })))
             }
             Some(Stored::Tombstone(_)) | None => Ok(Presented::Nobody),
         }
@@ -288,7 +288,7 @@ impl Process {
     /// The live record.
     pub(crate) async fn record(&self, handle: &Handle) -> Record {
         match self.stored(handle).await {
-            Some(Stored::Live(record)) => record,
+            Some(Stored::Live(record)) => Record::clone(&record),
             other => panic!("no live session but {other:?}"),
         }
     }
@@ -340,7 +340,7 @@ pub(crate) fn handle() -> Handle {
 
 /// A live session of this version and data; each call is another write.
 pub(crate) fn live(version: u64, data: &str) -> Stored {
-    Stored::Live(Record {
+    Stored::from(Record {
         version,
         writes: vec![Nonce(rand::random())],
         secret: Secret::from_random(rand::random()).hash(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cloakroom::{
     session::{
-        record::{Nonce, Stored},
+        record::{Nonce, Record, Stored},
         settle::{CookieStep, Outcome, Plan},
     },
     store::commit::Presented,
@@ -79,11 +79,12 @@ every_store! {
         let slow = process.visit(r#"{"a":1}"#).await;
         // Somebody made the key live on; the deadline in the record counts.
         let handle = handle_of(&slow);
-        let Some(Stored::Live(mut record)) = process.stored(&handle).await else { panic!("a session") };
-        let stamp = Stored::Live(record.clone()).stamp();
+        let Some(Stored::Live(record)) = process.stored(&handle).await else { panic!("a session") };
+        let stamp = record.stamp();
+        let mut record = Record::clone(&record);
         record.deadline = process.store.now();
         record.writes.insert(0, Nonce(rand::random()));
-        process.store.swap(&handle, Some(&stamp), &Stored::Live(record), LONG).await.unwrap();
+        process.store.swap(&handle, Some(&stamp), &record.into(), LONG).await.unwrap();
         assert_no_write_passes(&process, &slow).await;
         assert_eq!(process.save(&slow, "", "destroy").await.unwrap().cookie, CookieStep::Keep);
     }

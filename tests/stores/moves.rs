@@ -46,10 +46,11 @@ async fn coming(store: &Store, parcels: &[Parcel], older: Older) -> Vec<Fate> {
 async fn session(process: &Process, change: impl FnOnce(&mut Record)) -> Parcel {
     process.store.learn_time().await.expect("the time");
     let now = process.store.now();
-    let Stored::Live(mut record) = live(1, r#"{"a":1}"#) else { unreachable!() };
+    let Stored::Live(record) = live(1, r#"{"a":1}"#) else { unreachable!() };
+    let mut record = Record::clone(&record);
     record.deadline = now.after(DAY);
     change(&mut record);
-    Parcel { handle: handle(), stored: Stored::Live(record), expires: now.after(Duration::from_secs(600)) }
+    Parcel { handle: handle(), stored: record.into(), expires: now.after(Duration::from_secs(600)) }
 }
 
 #[tokio::test]

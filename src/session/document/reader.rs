@@ -2,13 +2,13 @@
 //!
 //! The parser is serde_json's; this drives it. serde asks *before* a value what kind it is to be, and to ask
 //! serde_json would turn numbers into floats; so the reader keeps its own place in the text, looks at a value's first
-//! byte, and takes scalars as raw text. A wrong place can only lead to an error, never to other data: serde_json
+//! byte, and takes numbers as raw text. A wrong place can only lead to an error, never to other data: serde_json
 //! checks every byte. Nothing here recurses deeper than [`MAX_DEPTH`].
 
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::json::Json;
@@ -47,6 +47,21 @@ impl<'de> Reader<'de> {
         self.place += length;
     }
 
+    /// Moves past the string that comes next, in which there are escapes.
+    fn pass_escaped(&mut self) {
+        self.peek();
+        let rest = self.text.as_bytes().get(self.place + 1..).unwrap_or_default();
+        let (mut length, mut escaped) = (0, false);
+        for byte in rest {
+            length += 1;
+            match byte {
+                b'"' if !escaped => break,
+                byte => escaped = *byte == b'\\' && !escaped,
+            }
+        }
+        self.place += 1 + length;
+    }
+
     fn fail<E: serde::de::Error>(&mut self, fault: DocumentError) -> E {
         let error = E::custom(&fault);
         self.fault = Some(fault);
@@ -80,11 +95,11 @@ impl<'de> DeserializeSeed<'de> for Value<'_, 'de> {
         match reader.peek() {
             Some(b'{') => reader.container(|inner| parser.deserialize_map(Members(inner))).map(Json::Object),
             Some(b'[') => reader.container(|inner| parser.deserialize_seq(Elements(inner))).map(Json::Array),
+            Some(b'"') => Text(reader).deserialize(parser).map(Json::String),
             first => {
                 let raw = <&RawValue>::deserialize(parser)?.get();
                 reader.pass(raw.len());
                 Ok(match first {
-                    Some(b'"') => Json::String(string(raw).map_err(D::Error::custom)?),
                     Some(b't') => Json::Bool(true),
                     Some(b'f') => Json::Bool(false),
                     Some(b'n') => Json::Null,
@@ -107,9 +122,7 @@ impl<'de> Visitor<'de> for Members<'_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
         let mut members = Vec::new();
-        while let Some(raw) = map.next_key::<&RawValue>()? {
-            self.0.pass(raw.get().len());
-            let key = string(raw.get()).map_err(A::Error::custom)?;
+        while let Some(key) = map.next_key_seed(Text(self.0))? {
             members.push((key, map.next_value_seed(Value(self.0))?));
         }
         Object::from_members(members).ok_or_else(|| self.0.fail(DocumentError::DuplicateKey))
@@ -135,11 +148,32 @@ impl<'de> Visitor<'de> for Elements<'_, 'de> {
     }
 }
 
-/// The content of a string literal that the parser has passed. Only escapes need it a second time (lone surrogates
-/// are found there).
-fn string(raw: &str) -> Result<Box<str>, serde_json::Error> {
-    match raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-        Some(content) if !content.contains('\\') => Ok(content.into()),
-        _ => serde_json::from_str(raw),
+/// Reads the content of a string.
+struct Text<'r, 'de>(&'r mut Reader<'de>);
+
+impl<'de> DeserializeSeed<'de> for Text<'_, 'de> {
+    type Value = Box<str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, parser: D) -> Result<Box<str>, D::Error> {
+        parser.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Text<'_, 'de> {
+    type Value = Box<str>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a string")
+    }
+
+    /// It stands in the text as it is.
+    fn visit_borrowed_str<E>(self, content: &'de str) -> Result<Box<str>, E> {
+        self.0.pass(content.len() + 2);
+        Ok(content.into())
+    }
+
+    fn visit_str<E>(self, content: &str) -> Result<Box<str>, E> {
+        self.0.pass_escaped();
+        Ok(content.into())
     }
 }

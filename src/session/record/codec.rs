@@ -86,34 +86,34 @@ impl From<serde_json::Error> for RecordError {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct LiveBody<'a> {
     secret: SecretHash,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     retired: Vec<Retired>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     writes: Vec<Nonce>,
     created: Timestamp,
     written: Timestamp,
     deadline: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     idle: Option<u64>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     persistent: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     subject: Option<String>,
-    #[serde(default, skip_serializing_if = "Jar::is_empty")]
+    #[serde(default)]
     vault: Jar,
-    #[serde(default, skip_serializing_if = "Homes::is_empty")]
+    #[serde(default)]
     homes: Homes,
-    #[serde(borrow, default, skip_serializing)]
+    #[serde(borrow, default)]
     data: Option<&'a RawValue>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct TombstoneBody {
     retired: Vec<Retired>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     writes: Vec<Nonce>,
 }
 
@@ -135,7 +135,7 @@ impl Stored {
             None => return Err(RecordError::Stamp),
         };
         match stamp.0[1] {
-            LIVE => Record::from_body(version, nonce, serde_json::from_slice(body)?).map(Self::Live),
+            LIVE => Record::from_body(version, nonce, serde_json::from_slice(body)?).map(Self::from),
             TOMBSTONE => Ok(Self::Tombstone(Tombstone::from_body(version, nonce, serde_json::from_slice(body)?))),
             _ => Err(RecordError::Stamp),
         }
@@ -143,17 +143,9 @@ impl Stored {
 
     /// The value to store.
     pub fn encode(&self) -> Vec<u8> {
-        self.encode_behind(&[PLAIN])
-    }
-
-    /// The stamp, then `mark`, then the plain body: for whoever is about to seal it where it stands.
-    pub fn encode_behind(&self, mark: &[u8]) -> Vec<u8> {
         match self {
-            Self::Live(record) => record.encode(mark),
-            Self::Tombstone(tombstone) => {
-                let body = TombstoneBody { retired: tombstone.retired.clone(), writes: older(&tombstone.writes) };
-                encode(&stamp(TOMBSTONE, tombstone.version, &tombstone.writes), mark, &body, 0)
-            }
+            Self::Live(record) => record.encode(),
+            Self::Tombstone(tombstone) => tombstone.encode(),
         }
     }
 }
@@ -179,25 +171,35 @@ impl Record {
         })
     }
 
-    /// The data is the exact text, so it is written behind the rest and not through a serializer.
-    fn encode(&self, mark: &[u8]) -> Vec<u8> {
-        let body = LiveBody {
-            secret: self.secret,
-            retired: self.retired.clone(),
-            writes: older(&self.writes),
-            created: self.created,
-            written: self.written,
-            deadline: self.deadline,
-            idle: self.idle.map(millis),
-            persistent: self.persistent,
-            subject: self.subject.clone(),
-            vault: self.vault.clone(),
-            homes: self.homes.clone(),
-            data: None,
-        };
-        let mut out = encode(&self.stamp(), mark, &body, self.data.len());
-        out.pop();
-        out.extend_from_slice(b",\"data\":");
+    /// Written by hand, for this happens with every save: names and order are those of [`LiveBody`]. What an application
+    /// can say goes through a serializer, but for the data, which is the exact text.
+    fn encode(&self) -> Vec<u8> {
+        let mut out = begun(&self.stamp(), 512 + self.data.len());
+        out.extend_from_slice(b"{\"secret\":");
+        write_secret(&mut out, &self.secret);
+        write_lists(&mut out, &self.retired, &self.writes);
+        for (name, time) in [("created", self.created.0), ("written", self.written.0), ("deadline", self.deadline.0)] {
+            write_name(&mut out, name);
+            out.extend_from_slice(itoa::Buffer::new().format(time).as_bytes());
+        }
+        if let Some(idle) = self.idle {
+            write_name(&mut out, "idle");
+            out.extend_from_slice(itoa::Buffer::new().format(millis(idle)).as_bytes());
+        }
+        if self.persistent {
+            write_name(&mut out, "persistent");
+            out.extend_from_slice(b"true");
+        }
+        if let Some(subject) = &self.subject {
+            write_json(&mut out, "subject", subject);
+        }
+        if !self.vault.is_empty() {
+            write_json(&mut out, "vault", &self.vault);
+        }
+        if !self.homes.is_empty() {
+            write_json(&mut out, "homes", &self.homes);
+        }
+        write_name(&mut out, "data");
         out.extend_from_slice(self.data.as_bytes());
         out.push(b'}');
         out
@@ -208,20 +210,80 @@ impl Tombstone {
     fn from_body(version: u64, nonce: Nonce, body: TombstoneBody) -> Self {
         Self { version, writes: joined(nonce, body.writes), retired: body.retired }
     }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = begun(&stamp(TOMBSTONE, self.version, &self.writes), 512);
+        out.extend_from_slice(b"{\"retired\":");
+        write_retired(&mut out, &self.retired);
+        write_lists(&mut out, &[], &self.writes);
+        out.push(b'}');
+        out
+    }
 }
 
-fn older(writes: &[Nonce]) -> Vec<Nonce> {
-    writes.iter().skip(1).copied().collect()
-}
-
-/// `more`: how many bytes will follow.
-fn encode(stamp: &Stamp, mark: &[u8], body: &impl Serialize, more: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(512 + more);
+fn begun(stamp: &Stamp, room: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(room);
     out.extend_from_slice(&stamp.0);
-    out.extend_from_slice(mark);
-    let written = serde_json::to_writer(&mut out, body);
-    debug_assert!(written.is_ok(), "a record serialises");
+    out.push(PLAIN);
     out
+}
+
+fn write_name(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn write_json(out: &mut Vec<u8>, name: &str, value: &impl Serialize) {
+    write_name(out, name);
+    let written = serde_json::to_writer(out, value);
+    debug_assert!(written.is_ok(), "it serialises");
+}
+
+/// Both only if there is something in them; the last write's nonce is in the stamp.
+fn write_lists(out: &mut Vec<u8>, retired: &[Retired], writes: &[Nonce]) {
+    if !retired.is_empty() {
+        write_name(out, "retired");
+        write_retired(out, retired);
+    }
+    if let Some((_, older @ [_, ..])) = writes.split_first() {
+        write_name(out, "writes");
+        write_list(out, older, |out, nonce| {
+            out.push(b'"');
+            out.extend_from_slice(&digits(nonce.0));
+            out.push(b'"');
+        });
+    }
+}
+
+fn write_retired(out: &mut Vec<u8>, retired: &[Retired]) {
+    write_list(out, retired, |out, Retired(secret, until)| {
+        out.push(b'[');
+        write_secret(out, secret);
+        out.push(b',');
+        out.extend_from_slice(itoa::Buffer::new().format(until.0).as_bytes());
+        out.push(b']');
+    });
+}
+
+fn write_list<T>(out: &mut Vec<u8>, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) {
+    out.push(b'[');
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    out.push(b']');
+}
+
+fn write_secret(out: &mut Vec<u8>, secret: &SecretHash) {
+    let mut text = [0; 43];
+    let written = URL_SAFE_NO_PAD.encode_slice(secret.0, &mut text);
+    debug_assert!(written == Ok(text.len()), "32 bytes are 43 characters");
+    out.push(b'"');
+    out.extend_from_slice(&text);
+    out.push(b'"');
 }
 
 pub(super) fn stamp(state: u8, version: u64, writes: &[Nonce]) -> Stamp {
@@ -235,7 +297,11 @@ pub(super) fn stamp(state: u8, version: u64, writes: &[Nonce]) -> Stamp {
 
 /// Sixteen lower-case hexadecimal digits. Every request has some, so they go without the formatter.
 fn digits(number: u64) -> [u8; 16] {
-    std::array::from_fn(|at| b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 15])
+    let mut digits = [0; 16];
+    for (at, digit) in digits.iter_mut().enumerate() {
+        *digit = b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 15];
+    }
+    digits
 }
 
 fn hex(digits: &[u8]) -> Result<u64, RecordError> {

@@ -250,7 +250,7 @@ impl Live<'_> {
             homes: self.homes,
             data: document(self.data.get())?.into(),
         };
-        Ok(Parcel { handle: handle(&self.handle)?, stored: Stored::Live(record), expires: self.expires })
+        Ok(Parcel { handle: handle(&self.handle)?, stored: record.into(), expires: self.expires })
     }
 }
 
@@ -338,7 +338,7 @@ mod tests {
     }
 
     fn line() -> String {
-        parcel(Stored::Live(record())).to_line().unwrap()
+        parcel(record().into()).to_line().unwrap()
     }
 
     #[test]
@@ -347,7 +347,7 @@ mod tests {
             Record { subject: None, idle: None, retired: vec![], vault: Jar::default(), data: "{}".into(), ..record() };
         let bare = Record { homes: Homes::default(), ..bare };
         let tombstone = Tombstone { version: 9, writes: vec![Nonce(1)], retired: record().retired };
-        for stored in [Stored::Live(record()), Stored::Live(bare), Stored::Tombstone(tombstone)] {
+        for stored in [record().into(), bare.into(), Stored::Tombstone(tombstone)] {
             let parcel = parcel(stored);
             let line = parcel.to_line().unwrap();
             assert_eq!(line.lines().count(), 1, "{line}");
@@ -362,7 +362,7 @@ mod tests {
         assert_eq!(opening(Timestamp(99)), r#"{"format":"cloakroom-sessions","version":1,"time":99}"#);
         assert_eq!(closing(2), r#"{"end":{"sessions":2}}"#);
         let plain = Record { subject: Some("ada".into()), data: r#"{"a":1}"#.into(), ..record() };
-        let line = parcel(Stored::Live(plain)).to_line().unwrap();
+        let line = parcel(plain.into()).to_line().unwrap();
         let handle = Locator::from_random([7; 16]).handle();
         let (secret, retired) = ("AQEB".repeat(10) + "AQE", "AgIC".repeat(10) + "AgI");
         let wanted = format!(
@@ -379,7 +379,7 @@ mod tests {
     #[test]
     fn data_with_line_breaks_between_its_tokens_still_is_one_line() {
         let loose = Record { data: "{\n \"a\" :\r\n 1 }".into(), ..record() };
-        let line = parcel(Stored::Live(loose)).to_line().unwrap();
+        let line = parcel(loose.into()).to_line().unwrap();
         assert!(line.ends_with(r#""data":{"a":1}}}"#), "{line}");
     }
 
@@ -436,7 +436,7 @@ mod tests {
             assert!(!error.contains("ada") && !error.contains("1.10") && !error.contains("luggage"), "{error}");
         }
         let nested = Record { data: format!("{{\"a\":{}1{}}}", "[".repeat(200), "]".repeat(200)).into(), ..record() };
-        assert_eq!(parcel(Stored::Live(nested)).to_line(), Err(NO_DOCUMENT));
+        assert_eq!(parcel(nested.into()).to_line(), Err(NO_DOCUMENT));
     }
 
     #[test]

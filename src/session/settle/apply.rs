@@ -10,6 +10,9 @@ use crate::session::{
     record::Record,
 };
 
+/// Most changes make the data no longer than by this.
+const MORE: usize = 64;
+
 /// Steps 7 and 8: `base` with the change applied, but for data and cookies if those do not fit. Secret, version and times
 /// of the write are still `base`'s. The order is the contract's: `clear`, captures, update lines, vault, control
 /// attributes.
@@ -85,7 +88,12 @@ fn patched(data: &str, change: &Change, max_bytes: usize) -> Result<Box<str>, Re
     for patch in change.patches() {
         patch.apply(&mut document, max_bytes)?;
     }
-    if document.is_object() { Ok(document.to_text().into()) } else { Err(Refusal::NotAnObject) }
+    if !document.is_object() {
+        return Err(Refusal::NotAnObject);
+    }
+    let mut text = String::with_capacity(data.len() + MORE);
+    document.write_to(&mut text);
+    Ok(text.into())
 }
 
 fn set_timers(next: &mut Record, control: &Control, context: &Context<'_>) {

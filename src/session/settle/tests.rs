@@ -107,7 +107,7 @@ impl Scene {
         Self {
             kind,
             given: record(),
-            stored: Some(Stored::Live(record())),
+            stored: Some(record().into()),
             policy: Policy::default(),
             create: Create::OnWrite,
             reach: Reach::Browser,
@@ -126,7 +126,7 @@ impl Scene {
     fn with(change: impl Fn(&mut Record)) -> Self {
         let mut scene = Self::live();
         change(&mut scene.given);
-        scene.stored = Some(Stored::Live(scene.given.clone()));
+        scene.stored = Some(scene.given.clone().into());
         scene
     }
 
@@ -135,7 +135,7 @@ impl Scene {
         let mut scene = Self::live();
         let mut stored = Record { version: 4, writes: vec![Nonce(4), Nonce(3), Nonce(2)], ..record() };
         change(&mut stored);
-        scene.stored = Some(Stored::Live(stored));
+        scene.stored = Some(stored.into());
         scene
     }
 
@@ -199,7 +199,7 @@ impl Scene {
         match self.settle(&change(update, control)).unwrap().store {
             Step::Change(Write { stored: Stored::Live(record), .. })
             | Step::Create(_, Write { stored: Stored::Live(record), .. })
-            | Step::Recreate(_, _, Write { stored: Stored::Live(record), .. }) => record,
+            | Step::Recreate(_, _, Write { stored: Stored::Live(record), .. }) => Record::clone(&record),
             step => panic!("no record in {step:?}"),
         }
     }

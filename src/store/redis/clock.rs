@@ -38,9 +38,9 @@ impl Clock {
         self.asked.load(Ordering::Relaxed) != 0
     }
 
-    pub(super) fn is_stale(&self) -> bool {
+    pub(super) fn is_stale(&self, now: Instant) -> bool {
         let asked = self.asked.load(Ordering::Relaxed);
-        asked == 0 || self.elapsed() > asked + millis(CLOCK_AGE)
+        asked == 0 || millis(now.duration_since(self.base)) > asked + millis(CLOCK_AGE)
     }
 
     pub(super) fn set(&self, store: Timestamp) {

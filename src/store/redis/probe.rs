@@ -6,10 +6,18 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use redis::{Cmd, Pipeline, Value};
-use tokio::time::{Instant, timeout};
+use redis::{Cmd, Value};
+use tokio::time::Instant;
 
-use super::{Redis, Server, health::Health, reason::SILENT, refusal::code, time_of, wire::Wire};
+use super::{
+    Redis, Server,
+    health::Health,
+    reason::SILENT,
+    refusal::code,
+    talk::Expected,
+    time_of,
+    wire::{Wire, write},
+};
 use crate::{
     session::time::millis,
     store::{
@@ -34,8 +42,8 @@ struct Trial {
 impl Server {
     /// A connection of its own, on which the server has answered.
     pub(in crate::store) async fn connect(&self) -> Result<Wire, String> {
-        let mut wire = self.reach.connect().await?;
-        match self.tell(&mut wire, &[redis::cmd("PING")]).await.as_deref() {
+        let wire = self.reach.connect().await?;
+        match self.tell(&wire, &[redis::cmd("PING")]).await.as_deref() {
             Ok([Value::ServerError(error)]) => {
                 Err(format!("it refuses PING ({}); permit +ping in its ACL", code(error)))
             }
@@ -46,7 +54,7 @@ impl Server {
 
     /// Everything about the server that is worth knowing.
     pub(in crate::store) async fn look_over(&self) -> Vec<Finding> {
-        let mut wire = match self.connect().await {
+        let wire = match self.connect().await {
             Ok(wire) => wire,
             Err(reason) => {
                 let unknown = (reason.as_str(), "see store.url, and whether a firewall stands between");
@@ -55,7 +63,7 @@ impl Server {
             }
         };
         let begun = Instant::now();
-        let pinged = self.tell(&mut wire, &[redis::cmd("PING")]).await;
+        let pinged = self.tell(&wire, &[redis::cmd("PING")]).await;
         let took = begun.elapsed();
         if pinged.is_err() {
             return vec![Finding::fault("it went away", "look into its log")];
@@ -63,14 +71,14 @@ impl Server {
         let (took, limit) = (1000.0 * took.as_secs_f64(), millis(self.timeout));
         let mut findings = vec![Finding::good(format!("it answers in {took:.1} ms (store.timeout is {limit} ms)"))];
         let health = [redis::cmd("INFO"), snapshots()];
-        if let Ok(replies) = self.tell(&mut wire, &health).await {
+        if let Ok(replies) = self.tell(&wire, &health).await {
             findings.extend(health_of(replies).findings());
         }
-        findings.extend(self.trials(&mut wire).await);
+        findings.extend(self.trials(&wire).await);
         findings
     }
 
-    async fn trials(&self, wire: &mut Wire) -> Vec<Finding> {
+    async fn trials(&self, wire: &Wire) -> Vec<Finding> {
         let trials = self.all_trials();
         let commands: Vec<Cmd> = trials.iter().map(|trial| trial.command.clone()).collect();
         let Ok(replies) = self.tell(wire, &commands).await else {
@@ -121,17 +129,10 @@ impl Server {
     }
 
     /// One round trip; refusals are replies like any other.
-    async fn tell(&self, wire: &mut Wire, commands: &[Cmd]) -> Result<Vec<Value>, ()> {
-        let mut pipeline = Pipeline::with_capacity(commands.len());
-        commands.iter().for_each(|command| {
-            pipeline.add_command(command.clone());
-        });
-        let largest = commands.len() as u64 * self.largest;
-        let asked = wire.ask(&pipeline, commands.len(), largest);
-        match timeout(self.timeout.max(Duration::from_secs(2)), asked).await {
-            Ok(Ok(replies)) if replies.len() == commands.len() => Ok(replies),
-            Ok(_) | Err(_) => Err(()),
-        }
+    async fn tell(&self, wire: &Wire, commands: &[Cmd]) -> Result<Vec<Value>, ()> {
+        let deadline = Instant::now() + self.timeout.max(Duration::from_secs(2));
+        let (replies, bytes) = (commands.len(), commands.len() as u64 * self.largest);
+        wire.ask(|out| write(commands, out), Expected { replies, bytes, deadline }).await.map_err(drop)
     }
 }
 

@@ -3,9 +3,9 @@
 
 use std::io;
 
-use redis::{RedisError, ServerError};
+use redis::ServerError;
 
-use super::refusal::code;
+use super::{mover::End, refusal::code, talk::Fault};
 
 pub(super) const SILENT: &str = "no answer within store.timeout";
 
@@ -34,8 +34,13 @@ pub(super) fn unencrypted(error: io::Error) -> String {
 }
 
 /// The connection broke, or what came is no RESP.
-pub(super) fn speechless(error: &RedisError) -> String {
-    let why = if error.is_io_error() { error.to_string() } else { error.category().to_owned() };
+pub(super) fn speechless(end: &End) -> String {
+    let why = match end {
+        End::Broken(error) => error.to_string(),
+        End::Useless(Fault::Nonsense) => "what came is no answer".to_owned(),
+        End::Useless(Fault::TooLarge) => "its answer is too large".to_owned(),
+        End::Useless(Fault::Stuck) => SILENT.to_owned(),
+    };
     format!(
         "the connection broke while it was opened: {why}; is it a Redis server, does it want TLS (rediss:// in \
          store.url) or a certificate of ours (store.tls)?"

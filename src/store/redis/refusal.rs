@@ -1,23 +1,13 @@
 //! The server's own "no", as opposed to a connection that failed: its first word, and nothing else of it. A server may
 //! say anything, and repeats what it was sent.
 
-use redis::{ErrorKind, RedisError, ServerError};
+use redis::ServerError;
 
 use crate::store::StoreError;
 
 /// The error that a reply is.
 pub(super) fn refused(error: &ServerError) -> StoreError {
     StoreError::Refused(code(error).to_owned())
-}
-
-/// The server's refusal that redis-rs made an error of, if it is one.
-pub(super) fn refusal(error: &RedisError) -> Option<StoreError> {
-    match error.kind() {
-        ErrorKind::Server(_) | ErrorKind::Extension | ErrorKind::AuthenticationFailed => {
-            Some(StoreError::Refused(word(error.code().unwrap_or("ERR")).to_owned()))
-        }
-        _ => None,
-    }
 }
 
 /// `READONLY`, `OOM` ...

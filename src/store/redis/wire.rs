@@ -1,215 +1,258 @@
-//! The way to the server, from its name to a connection that has been let in: look-up, socket, TLS, log-in, database.
-//!
-//! The stream is made here and metered; redis-rs speaks RESP over it. What fails says which setting to look at, in our
-//! own words: a server's may repeat what it was sent.
+//! A connection on which questions can be asked. What it carries is a [`Talk`]; a task of its own moves the bytes.
 
 use std::{
-    io,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
 };
 
-use redis::{
-    AsyncConnectionConfig, Pipeline, RedisConnectionInfo, RedisError, ServerError, Value, aio::MultiplexedConnection,
-};
-use rustls::pki_types::ServerName;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream, lookup_host},
-    time::{Instant, timeout},
-};
-use tokio_rustls::TlsConnector;
+use redis::Cmd;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    meter::{Meter, Metered},
-    reason,
-    target::{Password, Place, Target},
+    mover::{End, Mover, locked},
+    talk::{Answer, Expected, Silence, Talk},
 };
 
-/// A name may take longer to look up than a connection to make: resolvers ask again after seconds.
-const LOOK_UP: Duration = Duration::from_secs(10);
-/// Requests that may wait in a connection's queue; the library's 50 is less than one shard has in flight.
-const QUEUE: usize = 4096;
-/// What the server shows for us in `CLIENT LIST`.
-const NAME: &str = "cloakroom";
-
-/// A connection on which questions can be asked. The last clone closes it, whatever is still under way.
+/// A connection that is let in. The last clone closes it, whatever is still under way.
 #[derive(Clone)]
 pub(in crate::store) struct Wire {
-    connection: MultiplexedConnection,
-    meter: Arc<Meter>,
-    _driver: Arc<AbortOnDropHandle<()>>,
+    talk: Arc<Mutex<Talk>>,
+    _mover: Arc<AbortOnDropHandle<()>>,
 }
 
 impl Wire {
-    /// Sends these commands at once, which are answered with so many bytes at most, and waits for as many replies.
-    pub(super) async fn ask(
-        &mut self,
-        commands: &Pipeline,
-        count: usize,
-        bytes: u64,
-    ) -> Result<Vec<Value>, RedisError> {
-        self.meter.ask(bytes);
-        let answer = self.connection.send_packed_commands(commands, 0, count).await;
-        self.meter.hear(bytes);
-        answer
-    }
-}
-
-/// Makes connections to one server.
-pub(in crate::store) struct Dialer {
-    target: Target,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
-    patience: Duration,
-    /// How often a server turned out to be the wrong one.
-    turns: AtomicUsize,
-}
-
-impl Dialer {
-    /// Prepares to connect, each time within `patience`.
-    ///
-    /// # Errors
-    /// TLS cannot be spoken like this.
-    pub(in crate::store) fn new(target: Target, patience: Duration) -> Result<Self, String> {
-        let tls = match (&target.tls, &target.place) {
-            (Some(client), Place::Tcp { host, .. }) => {
-                let configuration = client.configuration(&[]).map_err(|error| format!("store.tls: {error}"))?;
-                let name = ServerName::try_from(host.clone());
-                let name =
-                    name.map_err(|_| "store.url: the host is no name that a certificate could have".to_owned())?;
-                Some((TlsConnector::from(configuration), name))
-            }
-            (Some(_), Place::Unix(_)) | (None, _) => None,
-        };
-        Ok(Self { target, tls, patience, turns: AtomicUsize::new(0) })
-    }
-
-    /// Connects. A name is looked up before the connection's time begins to count, and not given up half-way: an
-    /// abandoned look-up would go on in a thread of its own, and the next one beside it.
-    ///
-    /// # Errors
-    /// What failed, and which setting to look at.
-    pub(in crate::store) async fn dial(&self) -> Result<Wire, String> {
-        match &self.target.place {
-            Place::Unix(path) => {
-                self.in_time(async { self.greet(UnixStream::connect(path).await.map_err(reason::unreachable)?).await })
-                    .await
-            }
-            Place::Tcp { host, port } => {
-                let mut addresses = look_up(host, *port).await?;
-                let turns = self.turns.load(Ordering::Relaxed) % addresses.len().max(1);
-                addresses.rotate_left(turns);
-                self.in_time(async {
-                    let stream = self.connect(&addresses).await?;
-                    match &self.tls {
-                        None => self.greet(stream).await,
-                        Some((connector, name)) => {
-                            self.greet(connector.connect(name.clone(), stream).await.map_err(reason::unencrypted)?)
-                                .await
-                        }
-                    }
-                })
-                .await
-            }
-        }
-    }
-
-    /// The server behind the first address is the wrong one: the next connection begins with another address, if the
-    /// name has several.
-    pub(in crate::store) fn turn_elsewhere(&self) {
-        self.turns.fetch_add(1, Ordering::Relaxed);
-    }
-
-    async fn in_time(&self, work: impl Future<Output = Result<Wire, String>>) -> Result<Wire, String> {
-        timeout(self.patience, work).await.unwrap_or_else(|_| Err(reason::silent(self.tls.is_some())))
-    }
-
-    /// Tries the addresses of a name one after the other; each gets its share of the time.
-    async fn connect(&self, addresses: &[SocketAddr]) -> Result<TcpStream, String> {
-        let mut failure = "the store's name has no address".to_owned();
-        let end = Instant::now() + self.patience;
-        for (tried, address) in addresses.iter().enumerate() {
-            let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
-            let share = end.saturating_duration_since(Instant::now()) / left;
-            match timeout(share, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return settle(stream).map_err(reason::unreachable),
-                Ok(Err(error)) => failure = reason::unreachable(error),
-                Err(_) => failure = reason::SILENT.to_owned(),
-            }
-        }
-        Err(failure)
-    }
-
-    async fn greet<S>(&self, stream: S) -> Result<Wire, String>
+    /// A connection over this stream, on which the server has answered a first question. That is asked before a byte is
+    /// read, for a server may say why it does not let anybody in.
+    pub(super) async fn open<S>(stream: S, greeting: &[Cmd], expected: Expected) -> Result<(Self, Answer), End>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let meter = Arc::new(Meter::new());
-        let stream = Metered::new(stream, Arc::clone(&meter));
-        let settings = RedisConnectionInfo::default().set_skip_set_lib_name();
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(QUEUE);
-        let made = MultiplexedConnection::new_with_config(&settings, stream, config).await;
-        let (connection, driver) = made.map_err(|error| reason::speechless(&error))?;
-        let driver = Arc::new(AbortOnDropHandle::new(tokio::spawn(driver)));
-        let mut wire = Wire { connection, meter, _driver: driver };
-        self.introduce(&mut wire).await?;
-        Ok(wire)
-    }
-
-    /// Logs in, chooses the database and gives the connection a name: one round trip.
-    async fn introduce(&self, wire: &mut Wire) -> Result<(), String> {
-        let mut greeting = Pipeline::new();
-        let mut judges: Vec<fn(&ServerError) -> Option<String>> = Vec::new();
-        if let Some(password) = &self.target.password {
-            greeting.add_command(log_in(self.target.user.as_deref(), password));
-            judges.push(|error| Some(reason::not_let_in(error)));
-        }
-        if self.target.database != 0 {
-            greeting.cmd("SELECT").arg(self.target.database);
-            judges.push(|error| Some(reason::no_database(error)));
-        }
-        greeting.cmd("CLIENT").arg("SETNAME").arg(NAME);
-        judges.push(reason::nameless);
-        let replies = wire.ask(&greeting, judges.len(), 0).await.map_err(|error| reason::speechless(&error))?;
-        let failure = replies.iter().zip(judges).find_map(|(reply, judge)| match reply {
-            Value::ServerError(error) => judge(error),
-            _ => None,
+        let talk = Arc::new(Mutex::new(Talk::default()));
+        let mut mover = Mover::new(stream, Arc::clone(&talk));
+        let asking = Asking::new(&talk, |out: &mut Vec<u8>| write(greeting, out), expected);
+        let answer = tokio::select! {
+            biased;
+            answer = asking => answer,
+            end = &mut mover => return Err(end),
+        };
+        let mover = tokio::spawn(async move {
+            mover.await;
         });
-        failure.map_or(Ok(()), Err)
+        Ok((Self { talk, _mover: Arc::new(AbortOnDropHandle::new(mover)) }, answer))
+    }
+
+    /// Asks what `write` writes down, and waits for the replies.
+    pub(super) fn ask<W>(&self, write: W, expected: Expected) -> impl Future<Output = Answer> + use<'_, W>
+    where
+        W: FnOnce(&mut Vec<u8>) + Unpin,
+    {
+        Asking::new(&self.talk, write, expected)
     }
 }
 
-async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
-    match timeout(LOOK_UP, lookup_host((host, port))).await {
-        Ok(Ok(found)) => Ok(found.collect()),
-        Ok(Err(error)) => Err(format!("the store's name cannot be looked up: {error}")),
-        Err(_) => Err("the store's name cannot be looked up in time".to_owned()),
+/// Writes down what redis-rs put together.
+pub(super) fn write(commands: &[Cmd], out: &mut Vec<u8>) {
+    commands.iter().for_each(|command| command.write_packed_command(out));
+}
+
+/// A question that is asked when it is first polled.
+struct Asking<'a, W> {
+    talk: &'a Mutex<Talk>,
+    write: Option<W>,
+    expected: Expected,
+    place: Option<usize>,
+}
+
+impl<'a, W> Asking<'a, W> {
+    fn new(talk: &'a Mutex<Talk>, write: W, expected: Expected) -> Self {
+        Self { talk, write: Some(write), expected, place: None }
     }
 }
 
-/// Small packets leave at once, and a peer that vanished is noticed also while nobody asks.
-fn settle(stream: TcpStream) -> io::Result<TcpStream> {
-    stream.set_nodelay(true)?;
-    let probes =
-        TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(Duration::from_secs(3)).with_retries(3);
-    SockRef::from(&stream).set_tcp_keepalive(&probes)?;
-    Ok(stream)
+impl<W: FnOnce(&mut Vec<u8>) + Unpin> Future for Asking<'_, W> {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        let mut talk = locked(self.talk);
+        let answer = match (self.write.take(), self.place) {
+            (Some(write), _) => {
+                self.place = talk.ask(write, self.expected, cx.waker());
+                if self.place.is_some() {
+                    return Poll::Pending;
+                }
+                Err(Silence::Broken)
+            }
+            (None, Some(place)) => match talk.take(place, cx.waker()) {
+                Some(answer) => answer,
+                None => return Poll::Pending,
+            },
+            (None, None) => Err(Silence::Broken),
+        };
+        self.place = None;
+        Poll::Ready(answer)
+    }
 }
 
-fn log_in(user: Option<&str>, password: &Password) -> redis::Cmd {
-    let mut command = redis::cmd("AUTH");
-    if let Some(user) = user {
-        command.arg(user);
+impl<W> Drop for Asking<'_, W> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            locked(self.talk).give_up(place);
+        }
     }
-    command.arg(password.reveal());
-    command
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use redis::Value;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        task::yield_now,
+        time::{Instant, advance},
+    };
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(250);
+
+    fn expected(replies: usize) -> Expected {
+        Expected { replies, bytes: 100, deadline: Instant::now() + PATIENCE }
+    }
+
+    /// A connection, and the other end of it.
+    async fn connected() -> (Wire, DuplexStream) {
+        let (ours, mut theirs) = duplex(1024 * 1024);
+        theirs.write_all(b"+OK\r\n").await.unwrap();
+        let (wire, greeted) = Wire::open(ours, &[redis::cmd("HI")], expected(1)).await.unwrap();
+        assert_eq!(greeted, Ok(vec![Value::Okay]));
+        assert_eq!(heard(&mut theirs).await, "*1\r\n$2\r\nHI\r\n");
+        (wire, theirs)
+    }
+
+    /// What has arrived so far.
+    async fn heard(theirs: &mut DuplexStream) -> String {
+        let mut text = vec![0; 4096];
+        let length = theirs.read(&mut text).await.unwrap();
+        String::from_utf8(text[..length].to_vec()).unwrap()
+    }
+
+    /// Asks in a task of its own, which has asked when this returns.
+    async fn ask(wire: &Wire, word: &'static [u8], replies: usize) -> AbortOnDropHandle<Answer> {
+        let (wire, expected) = (wire.clone(), expected(replies));
+        let asking =
+            tokio::spawn(async move { wire.ask(|out: &mut Vec<u8>| out.extend_from_slice(word), expected).await });
+        yield_now().await;
+        AbortOnDropHandle::new(asking)
+    }
+
+    fn number(number: i64) -> Answer {
+        Ok(vec![Value::Int(number)])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_banner_that_nobody_asked_for_is_the_answer_to_the_greeting_and_the_rest_is_the_end() {
+        let (ours, mut theirs) = duplex(1024);
+        theirs.write_all(b"-ERR max number of clients reached\r\n").await.unwrap();
+        let (wire, greeted) = Wire::open(ours, &[redis::cmd("HI")], expected(1)).await.unwrap();
+        assert!(matches!(&greeted.unwrap()[..], [Value::ServerError(_)]));
+        theirs.write_all(b":1\r\n").await.unwrap();
+        yield_now().await;
+        assert_eq!(ask(&wire, b"", 1).await.await.unwrap(), Err(Silence::Broken));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn replies_that_come_byte_by_byte_reach_those_who_asked_and_none_who_did_not() {
+        let (wire, mut theirs) = connected().await;
+        let (one, two, three) = (ask(&wire, b"a", 1).await, ask(&wire, b"b", 2).await, ask(&wire, b"c", 1).await);
+        drop(two);
+        let four = ask(&wire, b"d", 1).await;
+        assert_eq!(heard(&mut theirs).await, "abcd");
+        for byte in b":1\r\n$4\r\n:2\r\n\r\n:22\r\n:3\r\n:4\r\n" {
+            theirs.write_all(&[*byte]).await.unwrap();
+            yield_now().await;
+        }
+        assert_eq!((one.await.unwrap(), three.await.unwrap(), four.await.unwrap()), (number(1), number(3), number(4)));
+    }
+
+    /// Many times what is read at once, and some replies larger than that.
+    #[tokio::test(start_paused = true)]
+    async fn replies_of_every_size_reach_those_who_asked() {
+        let (wire, mut theirs) = connected().await;
+        let text = |n: usize| n.to_string().into_bytes().repeat(if n.is_multiple_of(17) { 20_000 } else { 500 + n });
+        let mut asking = Vec::new();
+        for _ in 0..100 {
+            asking.push(ask(&wire, b"", 1).await);
+        }
+        let reply = |n| [format!("${}\r\n", text(n).len()).into_bytes(), text(n), b"\r\n".to_vec()].concat();
+        let replies = (0..100).map(reply).collect::<Vec<_>>().concat();
+        let server = tokio::spawn(async move { theirs.write_all(&replies).await.map(|()| theirs) });
+        for (n, asking) in asking.into_iter().enumerate() {
+            assert!(asking.await.unwrap() == Ok(vec![Value::BulkString(text(n))]), "{n}");
+        }
+        server.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_while_the_server_is_slow_to_read_is_sent_behind_it() {
+        static LARGE: [u8; 3 * 1024 * 1024] = [b'a'; 3 * 1024 * 1024];
+        let (wire, mut theirs) = connected().await;
+        let (one, two) = (ask(&wire, &LARGE, 1).await, ask(&wire, b"b", 1).await);
+        let mut all = vec![0; LARGE.len() + 1];
+        theirs.read_exact(&mut all).await.unwrap();
+        assert!(all.starts_with(&LARGE) && all.ends_with(b"b"));
+        theirs.write_all(b":1\r\n:2\r\n").await.unwrap();
+        assert_eq!((one.await.unwrap(), two.await.unwrap()), (number(1), number(2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_is_not_answered_in_time_is_late_and_the_next_one_is_not() {
+        let (wire, mut theirs) = connected().await;
+        let begun = Instant::now();
+        let one = ask(&wire, b"", 1).await;
+        advance(PATIENCE / 2).await;
+        let two = ask(&wire, b"", 1).await;
+        assert_eq!(one.await.unwrap(), Err(Silence::Late));
+        assert!(begun.elapsed() < PATIENCE + Duration::from_millis(5), "{:?}", begun.elapsed());
+        theirs.write_all(b":1\r\n:2\r\n").await.unwrap();
+        assert_eq!(two.await.unwrap(), number(2));
+        let three = ask(&wire, b"", 1).await;
+        assert_eq!(three.await.unwrap(), Err(Silence::Late));
+        assert!(begun.elapsed() < 3 * PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_breaks_or_talks_nonsense_or_without_end_is_the_end_of_all_questions() {
+        let endless = [&b"$536870912\r\n"[..], &vec![b'x'; 9 * 1024 * 1024]].concat();
+        for said in [Vec::new(), b"?\r\n".to_vec(), b":1\r\n:2\r\n:3\r\n?".to_vec(), endless] {
+            let (wire, mut theirs) = connected().await;
+            let (one, two) = (ask(&wire, b"", 2).await, ask(&wire, b"", 2).await);
+            let begun = Instant::now();
+            // What is not listened to any more cannot be said to its end.
+            let server = tokio::spawn(async move { drop(theirs.write_all(&said).await) });
+            let is_told = said_first(&one.await.unwrap());
+            assert_eq!(two.await.unwrap(), Err(Silence::Broken));
+            server.await.unwrap();
+            assert!(begun.elapsed() < PATIENCE && is_told);
+            assert_eq!(ask(&wire, b"", 1).await.await.unwrap(), Err(Silence::Broken));
+        }
+    }
+
+    /// What came before the nonsense is an answer all the same.
+    fn said_first(answer: &Answer) -> bool {
+        matches!(answer, Err(Silence::Broken)) || *answer == Ok(vec![Value::Int(1), Value::Int(2)])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_one_out_closes_the_connection() {
+        let (wire, mut theirs) = connected().await;
+        let asking = ask(&wire, b"a", 1).await;
+        drop(wire);
+        assert_eq!(heard(&mut theirs).await, "a");
+        theirs.write_all(b":1\r\n").await.unwrap();
+        assert_eq!(asking.await.unwrap(), number(1));
+        assert_eq!(heard(&mut theirs).await, "", "nobody is there any more");
+    }
 }

@@ -1,5 +1,7 @@
 //! The sentences of the contract's section 6: what an unmodified application says without knowing it.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::session::vault::{Offer, Renewal};
 
@@ -171,7 +173,7 @@ fn the_vault_is_part_of_the_session() {
         ("the same value writes nothing", || holding(&["id=1@/"]), || set(&["id=1@/"], None, ""), "live"),
         ("it is taken by what is stored at that moment",
             || { let mut scene = Scene::meanwhile(|_| {}); if let Some(Stored::Live(now)) = &mut scene.stored {
-                offers(&["one=1@/"]).iter().for_each(|offer| now.vault.take(offer)); } scene },
+                offers(&["one=1@/"]).iter().for_each(|offer| Arc::make_mut(now).vault.take(offer)); } scene },
             || set(&["~two=2@/"], None, ""), "updated; change v5 ttl=1860 vault=[one=1@/ two=2@/]"),
         ("with an update it is one write", || holding(&["id=1@/"]), || set(&["~id=2@/", "~b=3@/x"], Some(r#"{"b":2}"#), ""),
             r#"updated; change v4 ttl=1860 vault=[id=2@/ b=3@/x] data={"a":1,"b":2}"#),

@@ -119,7 +119,7 @@ prop_compose! {
 fn stored() -> impl Strategy<Value = Option<Stored>> {
     let tombstone = (any::<u64>(), nonces(), retired())
         .prop_map(|(version, writes, retired)| Stored::Tombstone(Tombstone { version, writes, retired }));
-    prop_oneof![6 => records().prop_map(Stored::Live).prop_map(Some), 1 => tombstone.prop_map(Some), 1 => Just(None)]
+    prop_oneof![6 => records().prop_map(Stored::from).prop_map(Some), 1 => tombstone.prop_map(Some), 1 => Just(None)]
 }
 
 prop_compose! {
@@ -321,7 +321,7 @@ proptest! {
             let data = [first, second].into_iter().fold(record.clone(), |base, update| {
                 let scene = Scene::with(|record| *record = base.clone());
                 match scene.settle(&change(Some(update), "")).unwrap().store {
-                    Step::Change(Write { stored: Stored::Live(next), .. }) => next,
+                    Step::Change(Write { stored: Stored::Live(next), .. }) => Record::clone(&next),
                     Step::Keep => base,
                     step => panic!("{step:?}"),
                 }
