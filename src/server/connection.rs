@@ -20,7 +20,6 @@ use crate::{headers::Peer, socket::Accepted};
 pub(super) const LINGER: Duration = Duration::from_millis(100);
 
 /// What the requests of a connection have in common.
-#[derive(Clone)]
 pub(super) struct Client {
     pub(super) peer: Peer,
     pub(super) current: Arc<ArcSwap<Generation>>,
