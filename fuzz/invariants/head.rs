@@ -1,8 +1,8 @@
 //! Heads: found at the same place however they are cut, framed as a strict reader would, and stripped of what is ours.
 
 use cloakroom::headers::{
-    Framing, Guarded, HeadBounds, HeadScan, Inbound, Peer, SchemePolicy, Trust, announced_by, rewrite_forwarding,
-    strip_request_hop_by_hop,
+    Framing, Guarded, HeadBounds, HeadScan, Inbound, Mark, Peer, SchemePolicy, Seen, Trust, announced_by,
+    rewrite_forwarding, strip_request_hop_by_hop,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -49,8 +49,11 @@ pub(crate) fn check(input: &[u8]) {
 
 fn admitted(mut headers: HeaderMap) {
     let guarded = Guarded::new(["x-session", "x-session-update", "x-session-control"].map(HeaderName::from_static));
-    guarded.strip(&mut headers);
-    strip_request_hop_by_hop(&mut headers, &guarded);
+    let seen = Seen::of(&headers, &guarded);
+    if seen.has(Mark::Ours) {
+        guarded.strip(&mut headers);
+    }
+    strip_request_hop_by_hop(&mut headers, &guarded, seen);
     let (peer, trust) = (Peer { addr: Some([192, 0, 2, 1].into()), tls: false }, Trust::default());
     let host = HeaderValue::from_static("a");
     let inbound = Inbound { peer: &peer, trust: &trust, policy: SchemePolicy::Auto, host: &host };

@@ -4,7 +4,7 @@
 //! Unicode white space, and compared exactly. Values are as sent: no dequoting, no percent-decoding. A foreign cookie
 //! is never read, and reaches the upstream byte for byte.
 
-use http::header::{COOKIE, SET_COOKIE};
+use http::header::{COOKIE, Entry, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 use memchr::{memchr, memchr_iter};
 
@@ -22,10 +22,17 @@ pub fn names(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 
 /// Removes every cookie of that name. A line left empty is removed; a line without our cookie is not touched.
 pub fn strip(headers: &mut HeaderMap, name: &str) {
-    if tickets(headers, name).next().is_none() {
-        return;
+    let is_ours = |piece: &[u8]| value_of(piece, name).is_some();
+    let Entry::Occupied(mut lines) = headers.entry(COOKIE) else { return };
+    if lines.iter().nth(1).is_some() {
+        return strip_pieces(headers, is_ours);
     }
-    strip_pieces(headers, |piece| value_of(piece, name).is_some());
+    // Nearly always there is one line, and often there is nothing but our cookie in it.
+    match without(lines.get(), is_ours) {
+        Left::All => {}
+        Left::Some(left) => drop(lines.insert(left)),
+        Left::Nothing => drop(lines.remove()),
+    }
 }
 
 /// Removes every cookie that some server could read as one of the `unwanted`: old ones (servlets, CGI.pm) split at commas
@@ -70,10 +77,16 @@ pub fn keep_back(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderValue) -> boo
 }
 
 fn strip_pieces(headers: &mut HeaderMap, unwanted: impl Fn(&[u8]) -> bool) {
-    let lines = headers.get_all(COOKIE).into_iter();
-    let left: Vec<HeaderValue> = lines.filter_map(|line| without(line, &unwanted)).collect();
+    let mut kept = Vec::new();
+    for line in headers.get_all(COOKIE) {
+        match without(line, &unwanted) {
+            Left::All => kept.push(line.clone()),
+            Left::Some(left) => kept.push(left),
+            Left::Nothing => {}
+        }
+    }
     headers.remove(COOKIE);
-    for line in left {
+    for line in kept {
         headers.append(COOKIE, line);
     }
 }
@@ -102,22 +115,32 @@ pub fn covers_set_cookie(line: &HeaderValue, name: &str) -> bool {
     }
 }
 
+/// What is left of a line.
+enum Left {
+    All,
+    Some(HeaderValue),
+    Nothing,
+}
+
 /// What is left of a line: the other pieces as they were. The separator before a piece of ours goes with it; where ours
 /// stood first, so does the white space before the next.
-fn without(line: &HeaderValue, is_ours: impl Fn(&[u8]) -> bool) -> Option<HeaderValue> {
+fn without(line: &HeaderValue, is_ours: impl Fn(&[u8]) -> bool) -> Left {
+    if memchr(b';', line.as_bytes()).is_none() {
+        return if is_ours(line.as_bytes()) { Left::Nothing } else { Left::All };
+    }
     if !pieces(line.as_bytes()).any(&is_ours) {
-        return Some(line.clone());
+        return Left::All;
     }
     let mut kept: Vec<&[u8]> = pieces(line.as_bytes()).filter(|piece| !is_ours(piece)).collect();
     if kept.iter().all(|piece| trim(piece).is_empty()) {
-        return None;
+        return Left::Nothing;
     }
     if let (true, Some(first)) = (pieces(line.as_bytes()).next().is_some_and(is_ours), kept.first_mut()) {
         *first = trim_start(first);
     }
-    let mut left = HeaderValue::from_bytes(&kept.join(&b";"[..])).ok()?;
+    let Ok(mut left) = HeaderValue::from_bytes(&kept.join(&b";"[..])) else { return Left::Nothing };
     left.set_sensitive(line.is_sensitive());
-    Some(left)
+    Left::Some(left)
 }
 
 pub(super) fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -129,9 +152,11 @@ pub(super) fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// The value, if the piece is of this name, in which there is no `=`. Says what [`split_pair`] says, without looking at
+/// more of a foreign piece than at its first characters.
 fn value_of<'a>(piece: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let (found, value) = split_pair(piece)?;
-    (found == name.as_bytes()).then_some(value)
+    let rest = trim_start(piece).strip_prefix(name.as_bytes())?;
+    trim_start(rest).strip_prefix(b"=").map(trim_end)
 }
 
 /// Name and value of a piece, up to the first `=`; the name trimmed, the value trimmed at its end only.
@@ -142,7 +167,10 @@ pub(super) fn split_pair(piece: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 pub(super) fn trim(text: &[u8]) -> &[u8] {
-    let mut text = trim_start(text);
+    trim_end(trim_start(text))
+}
+
+fn trim_end(mut text: &[u8]) -> &[u8] {
     while let [rest @ .., b' ' | b'\t'] = text {
         text = rest;
     }
@@ -180,6 +208,22 @@ mod tests {
         let mut headers = map(lines);
         strip(&mut headers, name);
         headers.get_all(COOKIE).into_iter().map(|line| line.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn a_value_is_that_of_the_pair_however_the_piece_is_written() {
+        let marks = [" ", "\t", "=", "s", "ss", ",", "\"", "\u{a0}"];
+        let mut pieces = vec![String::new()];
+        for _ in 0..4 {
+            let longer = pieces.iter().flat_map(|piece| marks.iter().map(move |mark| format!("{piece}{mark}")));
+            let longer: Vec<String> = longer.collect();
+            pieces.extend(longer);
+        }
+        for piece in pieces {
+            let bytes = piece.as_bytes();
+            let pair = split_pair(bytes).filter(|(name, _)| *name == b"s").map(|(_, value)| value);
+            assert_eq!(value_of(bytes, "s"), pair, "{piece:?}");
+        }
     }
 
     #[test]

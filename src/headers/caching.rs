@@ -3,7 +3,7 @@
 //! A response that needs no change keeps its fields byte for byte. Directives are split outside quoted strings only, and
 //! those that stay keep their bytes.
 
-use http::header::{CACHE_CONTROL, VARY};
+use http::header::{CACHE_CONTROL, Entry, VARY};
 use http::{HeaderMap, HeaderValue};
 
 use super::names::{CDN_CACHE_CONTROL, SURROGATE_CONTROL};
@@ -11,10 +11,14 @@ use super::{list_of, remove_where, trim};
 
 /// Says that the response depends on the request's `Cookie`: merged into `Vary`, unless it or `*` is there.
 pub fn vary_on_cookie(headers: &mut HeaderMap) {
+    let ours = HeaderValue::from_static("Cookie");
+    if let Entry::Vacant(place) = headers.entry(VARY) {
+        place.insert(ours);
+        return;
+    }
     if list_of(headers, &VARY).any(|name| name == b"*" || name.eq_ignore_ascii_case(b"cookie")) {
         return;
     }
-    let ours = HeaderValue::from_static("Cookie");
     let mut lines = headers.get_all(VARY).into_iter();
     let merged = match (lines.next(), lines.next()) {
         (Some(_), Some(_)) => {

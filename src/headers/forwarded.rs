@@ -82,8 +82,8 @@ pub struct Inbound<'a> {
 pub fn rewrite_forwarding(headers: &mut HeaderMap, inbound: Inbound<'_>) -> Scheme {
     let scheme = scheme_of(headers, inbound.peer, inbound.trust, inbound.policy);
     if !inbound.trust.covers(inbound.peer) {
-        remove_where(headers, is_claim);
-        introduce(headers, inbound, scheme);
+        strip_claims(headers);
+        introduce(headers, inbound.peer, inbound.host, scheme);
         return scheme;
     }
     remove_where(headers, is_claim_lookalike);
@@ -109,20 +109,26 @@ pub fn rewrite_forwarding(headers: &mut HeaderMap, inbound: Inbound<'_>) -> Sche
     scheme
 }
 
-/// Writes what we know of a client that has said nothing (that counts) itself.
-fn introduce(headers: &mut HeaderMap, inbound: Inbound<'_>, scheme: Scheme) {
-    let address = inbound.peer.address();
+/// Removes what a client claims about itself, in any spelling.
+pub fn strip_claims(headers: &mut HeaderMap) {
+    remove_where(headers, is_claim);
+}
+
+/// Writes what we know of a client that has said nothing (that counts) itself; `host` may be empty. It is the same for
+/// every request of a connection that names the same host.
+pub fn introduce(headers: &mut HeaderMap, peer: &Peer, host: &HeaderValue, scheme: Scheme) {
+    let address = peer.address();
     let mut value = Vec::with_capacity(ROOM);
     if let Some(ip) = address {
         write_address(ip, &mut value);
         set(headers, X_FORWARDED_FOR, &value);
         value.clear();
     }
-    write(address, inbound.host.as_bytes(), scheme.as_str(), &mut value);
+    write(address, host.as_bytes(), scheme.as_str(), &mut value);
     set(headers, FORWARDED, &value);
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
-    if !inbound.host.is_empty() {
-        headers.insert(X_FORWARDED_HOST, inbound.host.clone());
+    if !host.is_empty() {
+        headers.insert(X_FORWARDED_HOST, host.clone());
     }
 }
 

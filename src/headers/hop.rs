@@ -9,13 +9,13 @@
 //! §11.7), we do not ask, and an application must not see them.
 
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, SET_COOKIE,
-    TE, TRANSFER_ENCODING, VARY, VIA,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, Entry, HOST,
+    SET_COOKIE, TE, TRANSFER_ENCODING, VARY, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::names::{X_REQUEST_ID, is_claim, is_framing_lookalike};
-use super::{Guarded, list_of, remove_where};
+use super::{Guarded, Mark, Seen, list_of, remove_where};
 
 /// What `Connection` cannot remove, besides claims about the client and our own names.
 const END_TO_END: [HeaderName; 12] = [
@@ -34,12 +34,14 @@ const END_TO_END: [HeaderName; 12] = [
 ];
 
 /// Removes from a request what must not reach the upstream, `Proxy` (httpoxy) and look-alikes of framing fields
-/// (`Content_Length`) included. Take [`upgrade_of`](super::upgrade_of) first: the wish is gone afterwards.
-pub fn strip_request_hop_by_hop(headers: &mut HeaderMap, guarded: &Guarded) {
-    let trailers =
-        headers.contains_key(TE) && list_of(headers, &TE).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
-    strip_named(headers, guarded);
-    strip_framing(headers);
+/// (`Content_Length`) included. Take [`upgrade_of`](super::upgrade_of) first: the wish is gone afterwards. `seen`: of
+/// these headers.
+pub fn strip_request_hop_by_hop(headers: &mut HeaderMap, guarded: &Guarded, seen: Seen) {
+    strip_connection(headers, guarded, seen);
+    if !seen.has(Mark::Hop) {
+        return;
+    }
+    let trailers = list_of(headers, &TE).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
     remove_where(headers, |name| {
         is_of_one_connection(name)
             || matches!(name.as_str(), "proxy-authorization" | "http2-settings" | "proxy")
@@ -51,10 +53,12 @@ pub fn strip_request_hop_by_hop(headers: &mut HeaderMap, guarded: &Guarded) {
 }
 
 /// Removes from a response what must not reach the browser. On a 101 that is passed on, put `Connection` and `Upgrade`
-/// back afterwards.
-pub fn strip_response_hop_by_hop(headers: &mut HeaderMap, guarded: &Guarded) {
-    strip_named(headers, guarded);
-    strip_framing(headers);
+/// back afterwards. `seen`: of these headers.
+pub fn strip_response_hop_by_hop(headers: &mut HeaderMap, guarded: &Guarded, seen: Seen) {
+    strip_connection(headers, guarded, seen);
+    if !seen.has(Mark::Hop) {
+        return;
+    }
     remove_where(headers, |name| {
         is_of_one_connection(name) || matches!(name.as_str(), "proxy-authenticate" | "proxy-authentication-info")
     });
@@ -69,28 +73,44 @@ pub fn frame_unknown_length(headers: &mut HeaderMap) {
     }
 }
 
-fn strip_framing(headers: &mut HeaderMap) {
-    if headers.remove(TRANSFER_ENCODING).is_some() {
+/// Removes `Connection` with what it names, and the framing.
+fn strip_connection(headers: &mut HeaderMap, guarded: &Guarded, seen: Seen) {
+    if seen.has(Mark::Connection)
+        && let Entry::Occupied(lines) = headers.entry(CONNECTION)
+    {
+        // Nearly always there is one token in one line.
+        if lines.iter().all(|line| names_nothing(line.as_bytes())) {
+            lines.remove();
+        } else {
+            strip_named(headers, guarded);
+            headers.remove(CONNECTION);
+        }
+    }
+    if seen.has(Mark::Coding) && headers.remove(TRANSFER_ENCODING).is_some() {
         headers.remove(CONTENT_LENGTH);
     }
 }
 
 fn is_of_one_connection(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "connection" | "keep-alive" | "proxy-connection" | "te" | "upgrade")
+    matches!(name.as_str(), "keep-alive" | "proxy-connection" | "te" | "upgrade")
 }
 
-/// Removes what `Connection` names. The tokens that everybody sends name nothing, or something that goes anyway.
+/// Removes what `Connection` names.
 fn strip_named(headers: &mut HeaderMap, guarded: &Guarded) {
     let named: Vec<HeaderName> = list_of(headers, &CONNECTION)
-        .filter(|token| {
-            !["keep-alive", "close", "upgrade", "te"].iter().any(|t| token.eq_ignore_ascii_case(t.as_bytes()))
-        })
+        .filter(|token| !names_nothing(token))
         .filter_map(|token| HeaderName::from_bytes(token).ok())
         .filter(|name| headers.contains_key(name) && !is_protected(name, guarded))
         .collect();
     for name in named {
         headers.remove(name);
     }
+}
+
+/// The tokens that everybody sends name nothing, or something that goes anyway.
+fn names_nothing(token: &[u8]) -> bool {
+    token == b"keep-alive"
+        || ["keep-alive", "close", "upgrade", "te"].iter().any(|usual| token.eq_ignore_ascii_case(usual.as_bytes()))
 }
 
 fn is_protected(name: &HeaderName, guarded: &Guarded) -> bool {
@@ -108,13 +128,15 @@ mod tests {
 
     fn request(sent: &[(&str, &str)]) -> HeaderMap {
         let mut headers = map(sent);
-        strip_request_hop_by_hop(&mut headers, &ours());
+        let seen = Seen::of(&headers, &ours());
+        strip_request_hop_by_hop(&mut headers, &ours(), seen);
         headers
     }
 
     fn response(sent: &[(&str, &str)]) -> HeaderMap {
         let mut headers = map(sent);
-        strip_response_hop_by_hop(&mut headers, &ours());
+        let seen = Seen::of(&headers, &ours());
+        strip_response_hop_by_hop(&mut headers, &ours(), seen);
         headers
     }
 
@@ -190,7 +212,8 @@ mod tests {
     fn eight_bit_bytes_in_connection_hide_no_other_token() {
         let mut headers = map(&[("x-hop", "1"), ("x-end", "2")]);
         headers.insert(CONNECTION, HeaderValue::from_bytes(b"\xff\xfe, x-hop, \xff").unwrap());
-        strip_request_hop_by_hop(&mut headers, &ours());
+        let seen = Seen::of(&headers, &ours());
+        strip_request_hop_by_hop(&mut headers, &ours(), seen);
         assert_eq!(names(&headers), ["x-end"]);
     }
 

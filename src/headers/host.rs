@@ -26,6 +26,22 @@ impl Authority {
     pub fn header(&self) -> &HeaderValue {
         &self.text
     }
+
+    /// Whether [`authority_of`] would find this very host again. May say no where it would.
+    pub fn is_of(&self, target: &Uri, version: Version, headers: &HeaderMap) -> bool {
+        let mut lines = headers.get_all(HOST).into_iter();
+        let named = match (target.authority(), lines.next(), lines.next()) {
+            (None, Some(line), None) if target.scheme().is_none() => line.as_bytes(),
+            (Some(named), None, None) if version == Version::HTTP_2 && is_http(target) => named.as_str().as_bytes(),
+            _ => return false,
+        };
+        !named.is_empty() && named == self.text.as_bytes()
+    }
+
+    /// The same, with nothing of the request's bytes, to be kept for longer than that.
+    pub fn detached(self) -> Self {
+        Self { text: HeaderValue::from_bytes(self.text.as_bytes()).unwrap_or(self.text), host: self.host }
+    }
 }
 
 /// Why a request has no host that all servers would agree on.
@@ -79,7 +95,7 @@ impl std::error::Error for HostFault {}
 pub fn authority_of(target: &Uri, version: Version, headers: &HeaderMap) -> Result<Authority, HostFault> {
     match (target.scheme_str(), target.authority()) {
         (None, Some(_)) => return Err(HostFault::Target),
-        (Some(scheme), _) if scheme != "http" && scheme != "https" => return Err(HostFault::Target),
+        (Some(_), _) if !is_http(target) => return Err(HostFault::Target),
         (None | Some(_), _) => {}
     }
     let mut lines = headers.get_all(HOST).into_iter();
@@ -97,6 +113,10 @@ pub fn authority_of(target: &Uri, version: Version, headers: &HeaderMap) -> Resu
         }
         (None, None) => Err(HostFault::Missing),
     }
+}
+
+fn is_http(target: &Uri) -> bool {
+    matches!(target.scheme_str(), Some("http" | "https"))
 }
 
 fn from_target(named: &str, version: Version, has_line: bool, line: Option<Authority>) -> Result<Authority, HostFault> {
@@ -192,6 +212,35 @@ mod tests {
         ] {
             assert_eq!(of("/p", Version::HTTP_11, &[("host", text)]), pair(host, text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_host_is_known_again_only_where_it_would_be_found_again() {
+        let known = authority_of(&"/".parse().unwrap(), Version::HTTP_11, &map(&[("host", "A.test:8080")])).unwrap();
+        let known = known.detached();
+        for (target, version, lines) in [
+            ("/", Version::HTTP_11, &[("host", "A.test:8080")][..]),
+            ("/other", Version::HTTP_10, &[("host", "A.test:8080"), ("cookie", "a=1")]),
+            ("https://A.test:8080/", Version::HTTP_2, &[]),
+        ] {
+            assert!(known.is_of(&target.parse().unwrap(), version, &map(lines)), "{target} {lines:?}");
+            assert_eq!(authority_of(&target.parse().unwrap(), version, &map(lines)).as_ref(), Ok(&known));
+        }
+        for (target, version, lines) in [
+            ("/", Version::HTTP_11, &[][..]),
+            ("/", Version::HTTP_11, &[("host", "a.test:8080")]),
+            ("/", Version::HTTP_11, &[("host", "A.test:8080"), ("host", "A.test:8080")]),
+            ("http://other.test/", Version::HTTP_11, &[("host", "A.test:8080")]),
+            ("http://A.test:8080/", Version::HTTP_11, &[]),
+            ("ftp://A.test:8080/", Version::HTTP_2, &[]),
+            ("A.test:8080", Version::HTTP_2, &[]),
+            ("https://A.test:8080/", Version::HTTP_2, &[("host", "other.test")]),
+        ] {
+            assert!(!known.is_of(&target.parse().unwrap(), version, &map(lines)), "{target} {lines:?}");
+        }
+        let nameless = authority_of(&"/".parse().unwrap(), Version::HTTP_10, &map(&[])).unwrap();
+        assert!(!nameless.is_of(&"/".parse().unwrap(), Version::HTTP_11, &map(&[])));
+        assert!(!nameless.is_of(&"/".parse().unwrap(), Version::HTTP_11, &map(&[("host", "")])));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! clock or writes a log, and none imports another room. The order on the way in is fixed (threats, section 1): refuse
 //! bytes that servers read in different ways ([`HeadScan`], [`Chunks`]), refuse a bad host ([`authority_of`]), remove our own names ([`Guarded::strip`]), note the upgrade ([`upgrade_of`]),
 //! remove hop-by-hop fields ([`strip_request_hop_by_hop`]), rewrite the forwarding fields ([`rewrite_forwarding`]), and
-//! only then inject. Removing a field may reorder *different* names; lines of one name keep their order.
+//! only then inject. What a head lacks is known from one look at its names ([`Seen`]). Removing a field may reorder *different* names; lines of one name keep their order.
 
 mod accept;
 mod caching;
@@ -21,6 +21,7 @@ mod names;
 mod navigation;
 mod request_id;
 mod scheme;
+mod seen;
 mod trailer;
 mod upgrade;
 mod via;
@@ -30,15 +31,16 @@ pub use caching::{forbid_shared_caching, vary_on_cookie};
 pub use chunks::{ChunkFault, Chunks, Piece};
 pub use expect::{Expectation, expectation_of};
 pub use fold::Guarded;
-pub use forwarded::{Inbound, Peer, Trust, rewrite_forwarding};
+pub use forwarded::{Inbound, Peer, Trust, introduce, rewrite_forwarding, strip_claims};
 pub use head::{Announced, Framing, HeadBounds, HeadFault, HeadScan, announced_by};
 pub use hop::{frame_unknown_length, strip_request_hop_by_hop, strip_response_hop_by_hop};
 pub use host::{Authority, HostFault, authority_of};
 pub use max_forwards::{Reach, count_forward};
 pub use names::is_claim;
 pub use navigation::is_navigation;
-pub use request_id::{accepted_request_id, set_request_id};
-pub use scheme::{Scheme, SchemePolicy, is_loopback_host, scheme_of};
+pub use request_id::{accepted_request_id, set_request_id, strip_request_id};
+pub use scheme::{Scheme, SchemePolicy, is_loopback_host, scheme_of, unclaimed_scheme};
+pub use seen::{Mark, Seen};
 pub use trailer::{strip_announcements, strip_trailers};
 pub use upgrade::upgrade_of;
 pub use via::{append_via, passes_through_us};
@@ -80,7 +82,12 @@ fn joined(headers: &http::HeaderMap, name: &http::HeaderName) -> Option<Vec<u8>>
 
 /// Removes every field that `unwanted` picks; allocates nothing if there is none.
 fn remove_where(headers: &mut http::HeaderMap, unwanted: impl Fn(&http::HeaderName) -> bool) -> bool {
-    let found: Vec<http::HeaderName> = headers.keys().filter(|name| unwanted(name)).cloned().collect();
+    let mut found = Vec::new();
+    for name in headers.keys() {
+        if unwanted(name) {
+            found.push(name.clone());
+        }
+    }
     for name in &found {
         headers.remove(name);
     }

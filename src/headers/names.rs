@@ -24,8 +24,11 @@ names! {
     SURROGATE_CONTROL = "surrogate-control";
 }
 
+/// Every name that begins like this is a claim.
+pub(super) const FORWARDED_PREFIX: &str = "x-forwarded-";
+
 /// Claims about where a request came from, or what it asked for, which applications believe. `x-forwarded-*` besides.
-const CLAIMS: [&str; 12] = [
+pub(super) const CLAIMS: [&str; 12] = [
     "forwarded",
     "x-forwarded",
     "x-real-ip",
@@ -41,7 +44,7 @@ const CLAIMS: [&str; 12] = [
 ];
 
 /// Framing and hop-by-hop names that have a look-alike: one that CGI, WSGI and PHP read as the name itself.
-const FRAMING: [&str; 6] =
+pub(super) const FRAMING: [&str; 6] =
     ["transfer-encoding", "content-length", "keep-alive", "proxy-connection", "proxy-authorization", "x-request-id"];
 
 /// Whether `name`, folded, is a claim about the client (threats S-15).
@@ -51,7 +54,7 @@ pub fn is_claim(name: &HeaderName) -> bool {
         Some(b'x' | b'f' | b't') => {}
         _ => return false,
     }
-    fold::starts_with(name, "x-forwarded-") || CLAIMS.iter().any(|claim| fold::same(name, claim))
+    fold::starts_with(name, FORWARDED_PREFIX) || CLAIMS.iter().any(|claim| fold::same(name, claim))
 }
 
 /// Whether `name` is not a framing or hop-by-hop name but folds to one, like `transfer_encoding` (threats F-06).

@@ -47,11 +47,19 @@ pub enum SchemePolicy {
 /// `X-Forwarded-Proto` wins over `Forwarded`, which many proxies pass on as the client sent it. Ask before
 /// [`rewrite_forwarding`](super::rewrite_forwarding).
 pub fn scheme_of(headers: &HeaderMap, peer: &Peer, trust: &Trust, policy: SchemePolicy) -> Scheme {
-    if policy == SchemePolicy::Https {
-        return Scheme::Https;
+    let claimed = match policy {
+        SchemePolicy::Auto if trust.covers(peer) => claimed_scheme(headers, trust),
+        SchemePolicy::Auto | SchemePolicy::Https => None,
+    };
+    claimed.unwrap_or(unclaimed_scheme(peer, policy))
+}
+
+/// The scheme of the browser's connection where nobody who is believed says anything.
+pub fn unclaimed_scheme(peer: &Peer, policy: SchemePolicy) -> Scheme {
+    match policy {
+        SchemePolicy::Https => Scheme::Https,
+        SchemePolicy::Auto => peer.scheme(),
     }
-    let claimed = if trust.covers(peer) { claimed_scheme(headers, trust) } else { None };
-    claimed.unwrap_or(peer.scheme())
 }
 
 fn claimed_scheme(headers: &HeaderMap, trust: &Trust) -> Option<Scheme> {

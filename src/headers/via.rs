@@ -2,7 +2,7 @@
 //!
 //! Our pseudonym is `cloakroom`. Counting refuses nothing: how many passes are a loop is the line's decision.
 
-use http::header::VIA;
+use http::header::{Entry, VIA};
 use http::{HeaderMap, HeaderValue, Version};
 
 use super::{joined, list_of};
@@ -16,13 +16,17 @@ pub fn append_via(headers: &mut HeaderMap, received: Version) {
         Version::HTTP_2 => "2.0 cloakroom",
         _ => "1.1 cloakroom",
     };
-    let earlier = if headers.contains_key(VIA) { joined(headers, &VIA) } else { None };
-    let value = match earlier {
-        None => HeaderValue::from_static(ours),
+    let ours = HeaderValue::from_static(ours);
+    if let Entry::Vacant(place) = headers.entry(VIA) {
+        place.insert(ours);
+        return;
+    }
+    let value = match joined(headers, &VIA) {
+        None => ours,
         Some(mut earlier) => {
             earlier.extend_from_slice(b", ");
             earlier.extend_from_slice(ours.as_bytes());
-            HeaderValue::from_bytes(&earlier).unwrap_or(HeaderValue::from_static(ours))
+            HeaderValue::from_bytes(&earlier).unwrap_or(ours)
         }
     };
     headers.insert(VIA, value);

@@ -63,6 +63,12 @@ impl Entry {
         self.store = Some(self.store.unwrap_or_default() + since.elapsed());
     }
 
+    /// From when the application is waited for. To let a request in that needs no store takes too little time to read the
+    /// clock for.
+    pub(super) fn asks_upstream(&self) -> Instant {
+        if self.store.is_some() { Instant::now() } else { self.begun }
+    }
+
     /// The application was asked, since then.
     pub(super) fn waited_for_upstream(&mut self, since: Instant) {
         self.upstream = Some(since.elapsed());

@@ -5,10 +5,13 @@
 //! request still reads it, and a record that differs in a single byte is read anew. Each shard has its own; secrets are
 //! wiped when they are forgotten.
 
-use std::sync::Arc;
+use std::{
+    hash::{Hash, Hasher},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
-use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, sync::Cache};
 use zeroize::Zeroize;
 
 use crate::{
@@ -27,19 +30,44 @@ const LARGEST: usize = 4096;
 
 /// An authentic ticket, and what is known with it.
 pub(super) struct Guest {
-    pub(super) ticket: Ticket,
+    pub(super) ticket: Arc<Ticket>,
     pub(super) handle: Handle,
     secret: SecretHash,
     realm: Arc<str>,
+    /// What was stored when it came last.
+    last: Mutex<Option<Seen>>,
 }
 
 /// A cookie's value.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq)]
 struct Text([u8; TICKET_LEN]);
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Sought(&self.0).hash(state);
+    }
+}
 
 impl Drop for Text {
     fn drop(&mut self) {
         self.0.zeroize();
+    }
+}
+
+/// A cookie's value where it stands: nothing of it is left behind that would have to be wiped.
+struct Sought<'a>(&'a [u8; TICKET_LEN]);
+
+impl Hash for Sought<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // The end of the MAC, which nobody else can choose for a ticket that is authentic: only such are kept.
+        let [.., a, b, c, d, e, f, g, h] = *self.0;
+        state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+    }
+}
+
+impl Equivalent<Text> for Sought<'_> {
+    fn equivalent(&self, text: &Text) -> bool {
+        *self.0 == text.0
     }
 }
 
@@ -57,12 +85,11 @@ pub(super) enum Read {
 /// One shard's visitors.
 pub(super) struct Known {
     guests: Cache<Text, Arc<Guest>>,
-    records: Cache<Handle, Arc<Seen>>,
 }
 
 impl Known {
     pub(super) fn new() -> Self {
-        Self { guests: Cache::new(KEPT), records: Cache::new(KEPT) }
+        Self { guests: Cache::new(KEPT) }
     }
 
     /// The guest with this cookie.
@@ -70,39 +97,48 @@ impl Known {
     /// # Errors
     /// It is not authentic in this realm.
     pub(super) fn guest(&self, value: &[u8], realm: &Arc<str>, keyring: &Keyring) -> Result<Arc<Guest>, Fault> {
-        let text = value.try_into().ok().map(Text);
-        if let Some(guest) = text.as_ref().and_then(|text| self.guests.get(text))
-            && guest.realm == *realm
+        let text: Option<&[u8; TICKET_LEN]> = value.try_into().ok();
+        if let Some(guest) = text.and_then(|text| self.guests.get(&Sought(text)))
+            && (Arc::ptr_eq(&guest.realm, realm) || guest.realm == *realm)
         {
             return Ok(guest);
         }
-        let ticket = keyring.open(value, realm)?;
-        let (handle, secret) = (ticket.locator.handle(), ticket.secret.hash());
-        let guest = Arc::new(Guest { ticket, handle, secret, realm: Arc::clone(realm) });
+        let guest = Arc::new(Guest::new(keyring.open(value, realm)?, realm));
         if let Some(text) = text {
-            self.guests.insert(text, Arc::clone(&guest));
+            self.guests.insert(Text(*text), Arc::clone(&guest));
         }
         Ok(guest)
     }
+}
 
-    /// What these bytes say.
-    pub(super) fn read(&self, handle: &Handle, found: &Found) -> Option<Read> {
-        if let Some(seen) = self.records.get(handle)
-            && seen.bytes == found.bytes
-        {
+impl Guest {
+    fn new(ticket: Ticket, realm: &Arc<str>) -> Self {
+        let (handle, secret) = (ticket.locator.handle(), ticket.secret.hash());
+        Self { ticket: Arc::new(ticket), handle, secret, realm: Arc::clone(realm), last: Mutex::default() }
+    }
+
+    /// What these bytes say, which are stored under its handle.
+    pub(super) fn read(&self, found: &Found) -> Option<Read> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seen) = last.as_ref().filter(|seen| seen.is(&found.bytes)) {
             return Some(Read::Live(Arc::clone(&seen.record)));
         }
-        match found.decode(handle)? {
+        match found.decode(&self.handle)? {
             Stored::Live(record) => {
                 let record = Arc::new(record);
-                if found.bytes.len() <= LARGEST {
-                    let seen = Seen { bytes: found.bytes.clone(), record: Arc::clone(&record) };
-                    self.records.insert(*handle, Arc::new(seen));
-                }
+                let seen = || Seen { bytes: found.bytes.clone(), record: Arc::clone(&record) };
+                *last = (found.bytes.len() <= LARGEST).then(seen);
                 Some(Read::Live(record))
             }
             gone @ Stored::Tombstone(_) => Some(Read::Gone(gone)),
         }
+    }
+}
+
+impl Seen {
+    /// Whether it was these bytes: the same ones in the same place, or others that say the same.
+    fn is(&self, bytes: &Bytes) -> bool {
+        std::ptr::eq(&*self.bytes, &**bytes) || self.bytes == bytes
     }
 }
 
@@ -149,8 +185,8 @@ mod tests {
         Found { bytes: Stored::Live(record).encode().into(), left: std::time::Duration::from_secs(1) }
     }
 
-    fn data(known: &Known, found: &Found) -> Option<(String, Arc<Record>)> {
-        match known.read(&ticket(1).locator.handle(), found)? {
+    fn data(guest: &Guest, found: &Found) -> Option<(String, Arc<Record>)> {
+        match guest.read(found)? {
             Read::Live(record) => Some((record.data.to_string(), record)),
             Read::Gone(_) => None,
         }
@@ -163,7 +199,7 @@ mod tests {
         let text = keyring.seal(&ticket(1), &here);
         for _ in 0..2 {
             let Ok(guest) = known.guest(text.as_bytes(), &here, &keyring) else { panic!("it is authentic") };
-            assert!(guest.ticket == ticket(1) && guest.handle == ticket(1).locator.handle());
+            assert!(*guest.ticket == ticket(1) && guest.handle == ticket(1).locator.handle());
             assert!(known.guest(text.as_bytes(), &there, &keyring).is_err());
         }
     }
@@ -181,20 +217,20 @@ mod tests {
 
     #[test]
     fn the_same_bytes_are_read_once_and_others_anew() {
-        let known = Known::new();
+        let guest = Guest::new(ticket(1), &Arc::from("a.test"));
         let (first, same, other) = (found(1, "{\"a\":1}"), found(1, "{\"a\":1}"), found(1, "{\"a\":2}"));
-        let (_, once) = data(&known, &first).unwrap();
-        assert!(Arc::ptr_eq(&once, &data(&known, &same).unwrap().1));
-        assert_eq!(data(&known, &other).unwrap().0, "{\"a\":2}", "though its stamp is the same");
-        assert_eq!(data(&known, &first).unwrap().0, "{\"a\":1}");
+        let (_, once) = data(&guest, &first).unwrap();
+        assert!(Arc::ptr_eq(&once, &data(&guest, &same).unwrap().1));
+        assert_eq!(data(&guest, &other).unwrap().0, "{\"a\":2}", "though its stamp is the same");
+        assert_eq!(data(&guest, &first).unwrap().0, "{\"a\":1}");
     }
 
     #[test]
     fn what_cannot_be_read_is_not_what_was_there_before() {
-        let known = Known::new();
+        let guest = Guest::new(ticket(1), &Arc::from("a.test"));
         let sound = found(1, "{}");
-        assert!(data(&known, &sound).is_some());
+        assert!(data(&guest, &sound).is_some());
         let damaged = Found { bytes: sound.bytes.slice(..sound.bytes.len() - 1), left: sound.left };
-        assert!(data(&known, &damaged).is_none());
+        assert!(data(&guest, &damaged).is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! What a route does for an application that stays unmodified (contract section 6): its settings, and the steps of the
 //! line that carry them out. What the values are is decided in `envelope`; here the request's head is dressed.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::SET_COOKIE, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header::SET_COOKIE};
 use tracing::{debug, warn};
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     cookie::{self, Life, SetCookie},
     envelope::{self, Captured, Injection, Unfit},
-    headers::{forbid_shared_caching, is_navigation},
+    headers::{Mark, Seen, forbid_shared_caching, is_navigation},
     route::{PathPrefix, Redirect},
     session::{
         change::Change,
@@ -74,11 +74,17 @@ impl Legacy {
     }
 
     /// Keeps of a request what its answer is judged by.
-    pub(super) fn note(&self, head: &Parts) -> Asked {
+    pub(super) fn note<B>(&self, request: &Request<B>) -> Asked {
+        let path = request.uri().path();
         // `OPTIONS` asks what is possible and does nothing.
-        let ends = head.method != Method::OPTIONS && self.end_on.iter().any(|path| path.is(head.uri.path()));
-        let folder = self.vault.as_ref().map_or("", |_| default_path(head.uri.path()));
+        let ends = request.method() != Method::OPTIONS && self.end_on.iter().any(|end| end.is(path));
+        let folder = self.vault.as_ref().map_or("", |_| default_path(path));
         Asked { ends, folder: folder.into() }
+    }
+
+    /// Whether an answer with these marks may say anything that only this route listens to.
+    pub(super) fn may_hear(&self, seen: Seen) -> bool {
+        !self.capture.is_empty() || (self.vault.is_some() && seen.has(Mark::SetCookie))
     }
 
     /// Whether an answer says anything that only this route listens to.
@@ -128,16 +134,16 @@ pub(super) struct Asked {
 
 impl Gate {
     /// Lets a request in whose session has what is required.
-    fn check(&self, head: &Parts, data: Option<&Document>) -> Result<(), Rejection> {
+    fn check<B>(&self, request: &Request<B>, data: Option<&Document>) -> Result<(), Rejection> {
         match data.and_then(|data| data.get(&self.pointer)) {
-            Some(Json::Null | Json::Bool(false)) | None => Err(self.refusal(head)),
+            Some(Json::Null | Json::Bool(false)) | None => Err(self.refusal(request)),
             Some(_) => Ok(()),
         }
     }
 
-    fn refusal(&self, head: &Parts) -> Rejection {
-        let redirect = self.redirect.as_ref().filter(|_| is_navigation(&head.method, &head.headers));
-        let asked = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    fn refusal<B>(&self, request: &Request<B>) -> Rejection {
+        let redirect = self.redirect.as_ref().filter(|_| is_navigation(request.method(), request.headers()));
+        let asked = request.uri().path_and_query().map_or("/", |path| path.as_str());
         match redirect.and_then(|redirect| HeaderValue::try_from(redirect.target(asked)).ok()) {
             Some(target) => Rejection::SignIn(target),
             None => Rejection::SessionRequired(self.status),
@@ -154,9 +160,9 @@ impl Shard {
 
     /// Ends the line for visitors whose session lacks what the route requires. While the store is away nobody knows: the
     /// gate stays closed, and to send anybody to the log-in would be a lie.
-    pub(super) fn check_gate(
+    pub(super) fn check_gate<B>(
         &self,
-        head: &Parts,
+        request: &Request<B>,
         route: &Route,
         visitor: &Visitor,
         data: Option<&Document>,
@@ -164,7 +170,7 @@ impl Shard {
         match &route.legacy.require {
             None => Ok(()),
             Some(_) if visitor.is_unknown() => Err(Rejection::StoreUnavailable(StoreError::Disconnected)),
-            Some(gate) => gate.check(head, data),
+            Some(gate) => gate.check(request, data),
         }
     }
 
@@ -184,24 +190,24 @@ impl Shard {
 
     /// Takes from the browser what looks like a vaulted cookie, on every route of the application, and adds those of the
     /// session where the route has a vault.
-    pub(super) fn exchange_cookies(
+    pub(super) fn exchange_cookies<B>(
         &self,
-        head: &mut Parts,
+        request: &mut Request<B>,
         route: &Route,
         application: &Application,
         visitor: Option<&Visitor>,
     ) {
         let own = self.line.cookie.name().as_bytes();
         let vaulted = |name: &[u8]| name != own && application.vaulted.iter().any(|names| names.covers(name));
-        sightings::sent(&head.headers, route, self.line.cookie.name(), vaulted);
+        sightings::sent(request.headers(), route, self.line.cookie.name(), vaulted);
         if !application.vaulted.is_empty() {
-            cookie::take_back(&mut head.headers, vaulted);
+            cookie::take_back(request.headers_mut(), vaulted);
         }
         let record = visitor.and_then(Visitor::record).filter(|record| !record.vault.is_empty());
         if let (Some(names), Some(record)) = (&route.legacy.vault, record) {
-            let path = head.uri.path().as_bytes();
+            let path = request.uri().path().as_bytes();
             let cookies = record.vault.cookies(application.audience.name(), path, names, self.store.now());
-            cookie::hand_out(&mut head.headers, &cookies);
+            cookie::hand_out(request.headers_mut(), &cookies);
         }
     }
 
@@ -209,10 +215,13 @@ impl Shard {
     pub(super) fn overhear(
         &self,
         change: Change,
-        lines: &HeaderMap,
+        (lines, seen): (&HeaderMap, Seen),
         (route, application): (&Route, &Application),
         asked: &Asked,
     ) -> Result<Change, envelope::OpenError> {
+        if !route.legacy.may_hear(seen) {
+            return Ok(change);
+        }
         let captures = envelope::captured(lines, &route.legacy.capture)?;
         let (now, own, upstream) = (self.store.now(), self.line.cookie.name(), application.audience.name());
         let vaulted = lines.get_all(SET_COOKIE).iter().filter_map(|line| route.legacy.vaulted(line, own));

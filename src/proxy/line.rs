@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     cookie, envelope,
-    headers::{Guarded, Scheme, SchemePolicy, Trust, is_loopback_host},
+    headers::{Guarded, SchemePolicy, Trust},
     route::{Table, realm},
     session::{Policy, rights::Rights, settle::Reach, ticket::Keyring, vault::Names},
 };
@@ -119,9 +119,10 @@ impl Line {
         self.save_timeout
     }
 
-    /// Whether a cookie set on this route would be kept by a browser that asked for `host` over `scheme`.
-    pub(super) fn reach(&self, route: &Route, host: &str, scheme: Scheme) -> Reach {
-        let secure = scheme == Scheme::Https || is_loopback_host(host) || !self.cookie.scope().is_secure();
+    /// Whether a cookie set on this route would be kept by a browser that asked for `host`. `takes_secure`: it takes
+    /// `Secure` cookies there, over HTTPS or from its own machine.
+    pub(super) fn reach(&self, route: &Route, host: &str, takes_secure: bool) -> Reach {
+        let secure = takes_secure || !self.cookie.scope().is_secure();
         let domain = self.cookie.scope().domain().filter(|_| route.domain_applies);
         let covered = domain.is_none_or(|domain| {
             host.strip_suffix(domain).is_some_and(|labels| labels.is_empty() || labels.ends_with('.'))
@@ -182,6 +183,7 @@ fn applications(settings: &Settings) -> Vec<Application> {
 mod tests {
     use super::*;
     use crate::{
+        headers::{Scheme, is_loopback_host},
         proxy::{OnStoreFailure, SessionUse},
         route::{HostPattern, PathPrefix},
         store,
@@ -223,7 +225,7 @@ mod tests {
 
     fn arrives(line: &Line, host: &str, scheme: Scheme) -> bool {
         let route = line.routes.iter().next().unwrap();
-        line.reach(route, host, scheme) == Reach::Browser
+        line.reach(route, host, scheme == Scheme::Https || is_loopback_host(host)) == Reach::Browser
     }
 
     fn named(name: &str, domain: Option<&str>, secure: bool) -> cookie::Parts {

@@ -6,6 +6,7 @@
 
 mod access;
 mod body;
+mod caller;
 mod detach;
 mod inflow;
 mod known;
@@ -21,18 +22,19 @@ mod tokens;
 mod upload;
 mod watch;
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{ALLOW, CONNECTION, UPGRADE},
 };
 use hyper::upgrade::OnUpgrade;
-use tokio_util::{sync::DropGuard, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
 use access::Entry;
 pub use body::Download;
+pub use caller::Caller;
 pub use inflow::{Incoming, Inflow, OnSwitch, Switch, Wire, switch};
 use known::Known;
 pub use legacy::{Gate, Legacy, Shown};
@@ -40,18 +42,18 @@ use line::Route;
 pub use line::{Application, Line};
 pub use rejection::{Form, Rejection};
 pub use settings::{OnStoreFailure, RouteSettings, SessionUse, Settings, UpstreamSettings};
-use steps::Visitor;
 pub use steps::unix_now;
+use steps::{Admitted, Visitor};
 use tally::{Outcome, RouteTally};
 pub use tally::{Tallies, Tally, Unsaved};
 pub use tokens::Tokens;
 pub use upload::UploadLimits;
 
 use crate::{
-    headers::{self, Peer},
+    headers::{self, Mark, Seen},
     session::Handle,
     store::{Store, lane::Lanes},
-    upstream::{Fleet, Flow, Pool, ResponseBody, SendError, Ties, tunnel},
+    upstream::{Fleet, Flow, Pool, ResponseBody, tunnel},
 };
 
 /// What the shards of one process share.
@@ -120,6 +122,16 @@ pub struct Shard {
     nowhere: Arc<RouteTally>,
 }
 
+/// A request that was let in; boxed, for it is handed on many times.
+struct Call {
+    request: Box<Request<upload::Upload>>,
+    /// What its head had when it came.
+    seen: Seen,
+    admitted: Admitted,
+    switch: Option<OnSwitch>,
+    starter: Option<upload::Starter>,
+}
+
 /// What the application answers.
 type Sent = Response<ResponseBody<upload::Upload>>;
 
@@ -160,27 +172,28 @@ impl Shard {
     pub fn serve<H: Send + 'static>(
         self: &Arc<Self>,
         request: Request<Inflow>,
-        peer: Peer,
+        caller: &Caller,
         held: H,
     ) -> impl Future<Output = (Answer, H)> + Send + use<H> {
-        let shard = Arc::clone(self);
-        let tasks = self.tasks.clone();
-        let answer = async move { (shard.answer(request, peer).await, held) };
-        detach::Detachable::new(answer, tasks, |(answer, _)| answer.into_body().forsake())
-    }
-
-    async fn answer(self: Arc<Self>, request: Request<Inflow>, peer: Peer) -> Answer {
         let mut entry = self.begin(request.method().clone(), request.uri().path());
-        let form = Form::wanted(request.headers());
-        let mut vary = false;
-        let mut response = match self.run(request, &peer, &mut entry, &mut vary).await {
-            Ok(response) => response,
-            Err(rejection) => self.reject(&rejection, form, &mut entry),
+        let seen = Seen::of(request.headers(), &self.line.guarded);
+        let form = if seen.has(Mark::Accept) { Form::wanted(request.headers()) } else { Form::Problem };
+        // What needs no waiting is done before there is a future that would have to carry it.
+        let call = self.receive(request, seen, caller, &mut entry);
+        let (shard, tasks) = (Arc::clone(self), self.tasks.clone());
+        let answer = async move {
+            let mut vary = false;
+            let result = match call {
+                Ok(call) => shard.run(call, &mut entry, &mut vary).await,
+                Err(rejection) => Err(rejection),
+            };
+            let mut response = result.unwrap_or_else(|rejection| shard.reject(&rejection, form, &mut entry));
+            if vary {
+                headers::vary_on_cookie(response.headers_mut());
+            }
+            (shard.enter(response, entry), held)
         };
-        if vary {
-            headers::vary_on_cookie(response.headers_mut());
-        }
-        self.enter(response, entry)
+        detach::Detachable::new(answer, tasks, |(answer, _)| answer.into_body().forsake())
     }
 
     /// Answers a request that does not come to the line; of one whose head is not sound nothing is known.
@@ -211,21 +224,29 @@ impl Shard {
         response.map(|body| body.with_entry(entry))
     }
 
-    /// admit → find route → take ticket → load → seal token → send upstream → open update → settle → save → put ticket
-    /// → release response.
-    async fn run(
+    /// The first step of the line: admit.
+    fn receive(
         &self,
         request: Request<Inflow>,
-        peer: &Peer,
+        seen: Seen,
+        caller: &Caller,
         entry: &mut Entry,
-        vary: &mut bool,
-    ) -> Result<Answer, Rejection> {
+    ) -> Result<Call, Rejection> {
         let (mut head, inflow) = request.into_parts();
-        let admitted = self.admit(&mut head, peer, entry)?;
-        let (upload, switch, starter) = upload::accept(&mut head, inflow, &self.line)?;
-        let route = self.find_route(&head, &admitted)?;
+        let mut admitted = self.admit(&mut head, seen, caller, entry)?;
+        let (upload, switch, starter) = upload::accept(&mut head, seen, inflow, &self.line)?;
+        let upload = upload.introduced_by(admitted.preface.take());
+        Ok(Call { request: Box::new(Request::from_parts(head, upload)), seen, admitted, switch, starter })
+    }
+
+    /// (admit →) find route → take ticket → load → seal token → send upstream → open update → settle → save → put ticket
+    /// → release response.
+    async fn run(&self, call: Call, entry: &mut Entry, vary: &mut bool) -> Result<Answer, Rejection> {
+        let Call { mut request, seen, admitted, switch, starter } = call;
+        let route = self.find_route(request.uri(), &admitted)?;
         entry.route = Arc::clone(&self.routes[route.index]);
-        if headers::count_forward(&head.method, &mut head.headers) == headers::Reach::Here {
+        let method = request.method().clone();
+        if headers::count_forward(&method, request.headers_mut()) == headers::Reach::Here {
             return Ok(self.answer_options());
         }
         let application = &self.line.applications[route.upstream];
@@ -233,42 +254,50 @@ impl Shard {
             SessionUse::Off => None,
             SessionUse::On(on_failure) => {
                 *vary = true;
-                let tickets = self.take_tickets(&head.headers, route);
+                let tickets = self.take_tickets(request.headers(), seen, route);
                 let presented = self.timed_load(tickets, on_failure, entry).await?;
-                let visitor =
-                    Visitor::new(presented, self.line.reach(route, admitted.host(), admitted.scheme), &head.method);
+                let visitor = Visitor::new(presented, admitted.reach(&self.line, route), &method);
                 entry.outcome = visitor.outcome().into();
                 entry.session = visitor.handle();
                 let data = self.read_data(route, &visitor);
-                self.check_gate(&head, route, &visitor, data.as_ref())?;
+                self.check_gate(&request, route, &visitor, data.as_ref())?;
                 let token = self.seal_token(route.upstream, application, &visitor)?;
-                head.headers.insert(&self.line.envelope.header, token);
-                self.inject(&mut head.headers, route, data.as_ref());
+                request.headers_mut().insert(&self.line.envelope.header, token);
+                self.inject(request.headers_mut(), route, data.as_ref());
                 Some(visitor)
             }
         };
-        if self.line.cookie.strip() {
-            crate::cookie::strip(&mut head.headers, self.line.cookie.name());
+        if self.line.cookie.strip() && seen.has(Mark::Cookie) {
+            crate::cookie::strip(request.headers_mut(), self.line.cookie.name());
         }
-        self.exchange_cookies(&mut head, route, application, visitor.as_ref());
-        let noted = route.legacy.note(&head);
-        let upgrade = admitted.address(&mut head, switch);
+        self.exchange_cookies(&mut request, route, application, visitor.as_ref());
+        let noted = route.legacy.note(&request);
+        let upgrade = admitted.address(&mut request, switch);
         let ties = visitor.as_ref().and_then(|visitor| visitor.ties(application.audience.name()));
-        let request = Request::from_parts(head, upload);
-        let (mut response, unread) = self.send(request, starter, (route.upstream, ties), entry).await?;
+        let begun = entry.asks_upstream();
+        let fate = request.body().fate();
+        if let Some(starter) = &starter {
+            starter.hold(&mut request);
+        }
+        let sent = self.pools[route.upstream].send(request, ties).await;
+        entry.waited_for_upstream(begun);
+        let mut response = sent.map_err(|error| upload::blamed(error, &fate))?;
+        let unread = starter.map(upload::Starter::answered);
         let switching = steps::take_upgrade(&mut response, upgrade)?;
+        let said = Seen::of(response.headers(), &route.hidden);
         let plan = match visitor {
             None => None,
+            Some(visitor) if self.stays(&visitor, &response, said, route, &noted) => None,
             Some(visitor) => {
-                let change = self.open(&response, application, route, &noted);
-                let plan = match change {
-                    Ok(change) => self.save(&visitor, change, response.status(), entry).await,
+                // Boxed, so that answers which change nothing do not carry the room for a change.
+                let plan = match self.open(&response, said, application, route, &noted) {
+                    Ok(change) => Box::pin(self.save(&visitor, change, response.status(), entry)).await,
                     Err(rejection) => Err(rejection),
                 };
                 Some(plan.inspect_err(|rejection| self.note_loss(rejection))?)
             }
         };
-        self.clean(&mut response, route);
+        self.clean(&mut response, said, route);
         if let Some(plan) = plan {
             entry.outcome = plan.outcome.into();
             entry.session = steps::handle_of(&plan).or(entry.session);
@@ -318,27 +347,6 @@ impl Shard {
     fn note_loss(&self, rejection: &Rejection) {
         if let Some(lost) = Unsaved::by(rejection.kind()) {
             self.tally.not_saved(lost);
-        }
-    }
-
-    async fn send(
-        &self,
-        mut request: Request<upload::Upload>,
-        starter: Option<upload::Starter>,
-        (upstream, ties): (usize, Option<Ties<'_>>),
-        entry: &mut Entry,
-    ) -> Result<(Sent, Option<DropGuard>), Rejection> {
-        let fate = request.body().fate();
-        if let Some(starter) = &starter {
-            starter.hold(&mut request);
-        }
-        let begun = Instant::now();
-        let sent = self.pools[upstream].send(request, ties).await;
-        entry.waited_for_upstream(begun);
-        match (sent, fate.fault()) {
-            (Ok(response), _) => Ok((response, starter.map(upload::Starter::answered))),
-            (Err(SendError::RequestBody), Some(fault)) => Err(fault.into()),
-            (Err(error), _) => Err(error.into()),
         }
     }
 

@@ -11,7 +11,7 @@ use quick_cache::sync::Cache;
 use super::tally::{Signing, Tally};
 use crate::{
     envelope::Claims,
-    session::{Handle, record::Stamp},
+    session::{Handle, record::Nonce},
     store::commit::Session,
 };
 
@@ -21,7 +21,7 @@ const KEPT: usize = 4096;
 #[derive(Clone)]
 struct Signed {
     second: u64,
-    stamp: Stamp,
+    write: (u64, Option<Nonce>),
     token: HeaderValue,
 }
 
@@ -71,16 +71,18 @@ impl Tokens {
         second: u64,
         seal: impl FnOnce(Claims<'_>) -> Result<HeaderValue, E>,
     ) -> Result<HeaderValue, E> {
-        let (key, stamp) = ((upstream, session.handle), session.record.stamp());
+        // What the stamp is made of.
+        let write = (session.record.version, session.record.writes.first().copied());
+        let key = (upstream, session.handle);
         if let Some(kept) = self.sessions.get(&key)
-            && (kept.second, kept.stamp) == (second, stamp)
+            && (kept.second, kept.write) == (second, write)
         {
             self.tally.signed.count(Signing::Kept);
             return Ok(kept.token);
         }
         self.tally.signed.count(Signing::Fresh);
         let token = seal(Claims::Session(&session.handle, &session.record))?;
-        self.sessions.insert(key, Signed { second, stamp, token: token.clone() });
+        self.sessions.insert(key, Signed { second, write, token: token.clone() });
         Ok(token)
     }
 }

@@ -25,8 +25,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Incoming, Inflow, OnSwitch, Rejection, body::clean, line::Line};
 use crate::{
-    headers::{self, Expectation},
-    upstream::{Payload, Progress},
+    headers::{self, Expectation, Mark, Seen},
+    upstream::{Payload, Preface, Progress, SendError},
 };
 
 /// A browser that expects `100 Continue` gets it after this time at the latest.
@@ -81,22 +81,32 @@ pub(super) struct Fate(Option<Arc<OnceLock<Fault>>>);
 
 impl Fate {
     /// The fault that ended it.
-    pub(super) fn fault(&self) -> Option<Fault> {
+    fn fault(&self) -> Option<Fault> {
         self.0.as_ref()?.get().copied()
     }
 }
 
+/// Why there is no answer: the body's own fault, if that is why.
+pub(super) fn blamed(error: SendError, fate: &Fate) -> Rejection {
+    match (error, fate.fault()) {
+        (SendError::RequestBody, Some(fault)) => fault.into(),
+        (error, _) => error.into(),
+    }
+}
+
 /// Takes in what comes behind a request's head, and what holds a body back if its browser waits for `100 Continue`. Call it
-/// while the head is still as the browser sent it, but for the hop-by-hop fields.
+/// while the head is still as the browser sent it, but for the hop-by-hop fields. `seen`: of that head.
 ///
 /// # Errors
 /// The request expects something else, or says itself that its body is too large.
 pub(super) fn accept(
     head: &mut Parts,
+    seen: Seen,
     inflow: Inflow,
     line: &Arc<Line>,
 ) -> Result<(Upload, Option<OnSwitch>, Option<Starter>), Rejection> {
-    let expectation = headers::expectation_of(&head.headers, head.version);
+    let expects = seen.has(Mark::Expect);
+    let expectation = if expects { headers::expectation_of(&head.headers, head.version) } else { Expectation::Nothing };
     if expectation == Expectation::Unknown {
         return Err(Rejection::Expectation);
     }
@@ -120,7 +130,9 @@ pub(super) fn accept(
             return Ok((upload, switch, Some(Starter::default())));
         }
     }
-    head.headers.remove(EXPECT);
+    if expects {
+        head.headers.remove(EXPECT);
+    }
     Ok((upload, switch, None))
 }
 
@@ -179,6 +191,7 @@ pub(super) struct Upload {
     idle: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
     start: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
+    preface: Option<Arc<Preface>>,
 }
 
 impl Upload {
@@ -186,7 +199,13 @@ impl Upload {
         let fate = Fate(incoming.as_ref().map(|_| Arc::default()));
         let progress = if incoming.is_some() { Progress::default() } else { Progress::of_nothing() };
         let left = line.uploads.bytes;
-        Self { incoming, line, progress, fate, left, idle: None, is_waiting: false, start: None }
+        Self { incoming, line, progress, fate, left, idle: None, is_waiting: false, start: None, preface: None }
+    }
+
+    /// Header lines that go out with it.
+    pub(super) fn introduced_by(mut self, preface: Option<Arc<Preface>>) -> Self {
+        self.preface = preface;
+        self
     }
 
     pub(super) fn fate(&self) -> Fate {
@@ -235,8 +254,26 @@ impl Payload for Upload {
     fn again(&self) -> Option<Self> {
         let (line, progress) = (Arc::clone(&self.line), self.progress.clone());
         let (incoming, fate, left, idle, start) = (None, Fate(None), None, None, None);
-        let empty = Self { incoming, line, progress, fate, left, idle, is_waiting: false, start };
+        let empty = Self {
+            incoming,
+            line,
+            progress,
+            fate,
+            left,
+            idle,
+            is_waiting: false,
+            start,
+            preface: self.preface.clone(),
+        };
         self.incoming.is_none().then_some(empty)
+    }
+
+    fn preface(&self) -> Option<&Preface> {
+        self.preface.as_deref()
+    }
+
+    fn take_preface(&mut self) -> Option<Arc<Preface>> {
+        self.preface.take()
     }
 }
 

@@ -4,6 +4,7 @@
 //! less specific ones: next to `host = "a.test", path = "/x"`, a route `path = "/"` without host serves the rest of
 //! `a.test` too, as its reader expects.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -80,7 +81,7 @@ impl<T> Table<T> {
     /// With more than one entry, a path that servers read in different ways: an encoded slash, backslash or NUL, a
     /// backslash, `;` in a dot segment; or any path of which some server's reading leads to another entry.
     pub fn find(&self, host: &str, path: &str) -> Result<Option<&T>, Ambiguous> {
-        let host = canonical(host);
+        let host = if self.has_hosts() { canonical(host) } else { Cow::Borrowed(host) };
         let found = self.position(&host, first_reading(path).as_bytes(), Escapes::Kept);
         if self.entries.len() > 1 && self.is_ambiguous(&host, path, found) {
             return Err(Ambiguous);
@@ -91,6 +92,10 @@ impl<T> Table<T> {
     /// All entries, in the order in which they were given.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.entries.iter()
+    }
+
+    fn has_hosts(&self) -> bool {
+        !self.exact.is_empty() || !self.below.is_empty()
     }
 
     fn is_ambiguous(&self, host: &str, path: &str, found: Option<usize>) -> bool {

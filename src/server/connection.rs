@@ -14,14 +14,14 @@ use super::{
     http1, http2,
     place::Place,
 };
-use crate::{headers::Peer, socket::Accepted};
+use crate::{proxy::Caller, socket::Accepted};
 
 /// A client that has just connected may have its first request under way: so long it is waited for at the end.
 pub(super) const LINGER: Duration = Duration::from_millis(100);
 
 /// What the requests of a connection have in common.
 pub(super) struct Client {
-    pub(super) peer: Peer,
+    pub(super) caller: Caller,
     pub(super) current: Arc<ArcSwap<Generation>>,
     pub(super) ending: Ending,
 }
@@ -54,7 +54,7 @@ pub(super) async fn serve(accepted: Accepted, place: Place, current: Arc<ArcSwap
     };
     let limits = terms.limits.clone();
     drop(generation);
-    let client = Client { peer, current, ending };
+    let client = Client { caller: Caller::new(peer), current, ending };
     match (stream, protocol) {
         (Stream::Plain(socket), Protocol::Http1) => http1::serve(socket, first, client, &limits, (place, begun)).await,
         (Stream::Tls(stream), Protocol::Http1) => http1::serve(stream, first, client, &limits, (place, begun)).await,

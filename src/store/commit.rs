@@ -39,7 +39,7 @@ pub enum Presented {
 #[derive(Debug, Clone)]
 pub struct Session {
     /// What the browser presented.
-    pub ticket: Ticket,
+    pub ticket: Arc<Ticket>,
     /// Its public name.
     pub handle: Handle,
     /// What the application was given.

@@ -8,10 +8,11 @@
 
 mod map;
 mod scan;
+mod spread;
 mod subjects;
 
 use std::{
-    hash::{BuildHasher, RandomState},
+    hash::BuildHasher,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -28,6 +29,7 @@ use crate::{
     telemetry::{Page, Source},
 };
 use map::{Map, Value};
+use spread::Spread;
 
 /// A map that grows copies itself, so none may become large: with a million sessions it has a thousand.
 const MAPS: usize = 1024;
@@ -42,7 +44,7 @@ pub struct Memory {
     maps: Vec<Mutex<Map>>,
     /// When the first session of each map expires: where to look for a place.
     earliest: Vec<AtomicU64>,
-    hasher: RandomState,
+    hasher: Spread,
     /// How many places are taken; never more than `max_sessions`, and never fewer than there are sessions.
     taken: AtomicUsize,
     max_sessions: usize,
@@ -58,7 +60,7 @@ impl Memory {
         Self {
             maps: (0..MAPS).map(|_| Mutex::default()).collect(),
             earliest: (0..MAPS).map(|_| AtomicU64::new(u64::MAX)).collect(),
-            hasher: RandomState::new(),
+            hasher: Spread::default(),
             taken: AtomicUsize::new(0),
             max_sessions,
             next_sweep: AtomicUsize::new(0),
@@ -74,6 +76,11 @@ impl Memory {
     pub(super) fn load(&self, handles: &[Handle]) -> Vec<Option<Entry>> {
         let now = self.now();
         handles.iter().map(|handle| self.read(handle, now)).collect()
+    }
+
+    pub(super) fn load_one(&self, handle: &Handle) -> (Option<Entry>, Timestamp) {
+        let now = self.now();
+        (self.read(handle, now), now)
     }
 
     fn read(&self, handle: &Handle, now: Timestamp) -> Option<Entry> {
@@ -187,7 +194,7 @@ impl Memory {
     }
 
     fn index(&self, handle: &Handle) -> usize {
-        usize::try_from(self.hasher.hash_one(handle) % MAPS as u64).unwrap_or_default()
+        usize::try_from(self.hasher.hash_one(handle) >> 32).unwrap_or_default() % MAPS
     }
 }
 

@@ -107,7 +107,7 @@ impl Seals {
     /// # Errors
     /// It is sealed with the key of a root that is not listed.
     pub(super) fn open(&self, handle: &Handle, value: Bytes) -> Result<Bytes, StoreError> {
-        if value.get(STAMP_LEN) != Some(&SEALED) || value.len() < BODY_AT + TAG_LEN {
+        if !is_sealed(&value) {
             return Ok(value);
         }
         let id = &value[STAMP_LEN + 1..HEAD_LEN];
@@ -126,6 +126,11 @@ impl Seals {
             false => Labels { shown: self.keys.len() + 1, all: std::iter::once(plain).chain(hidden).collect() },
         }
     }
+}
+
+/// Whether a value has to be opened; any other is as it is.
+pub(super) fn is_sealed(value: &[u8]) -> bool {
+    value.get(STAMP_LEN) == Some(&SEALED) && value.len() >= BODY_AT + TAG_LEN
 }
 
 /// What a subject may be called in the store by the processes of one deployment.

@@ -114,6 +114,16 @@ impl Shelf {
         }
     }
 
+    pub(super) async fn load_one(&self, handle: &Handle) -> Result<(Option<Entry>, Timestamp), StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.load_one(handle)),
+            Self::File(_) | Self::Redis(_) => {
+                let found = self.load(std::slice::from_ref(handle)).await?.pop().flatten();
+                Ok((found, self.now()))
+            }
+        }
+    }
+
     pub(super) async fn swap(
         &self,
         handle: &Handle,

@@ -102,6 +102,8 @@ pub struct Histogram {
     /// In the whole unit, and in the parts in which measurements are summed.
     bounds: &'static [f64],
     parts: f64,
+    /// The same bounds in those parts.
+    limits: Box<[u64]>,
     /// One more than there are bounds.
     buckets: Box<[Counter]>,
     sum: Counter,
@@ -120,7 +122,8 @@ impl Histogram {
 
     fn new(bounds: &'static [f64], parts: f64) -> Self {
         let buckets = (0..=bounds.len()).map(|_| Counter::default()).collect();
-        Self { bounds, parts, buckets, sum: Counter::default() }
+        let limits = bounds.iter().map(|bound| (bound * parts).round() as u64).collect();
+        Self { bounds, parts, limits, buckets, sum: Counter::default() }
     }
 
     /// Measured once more.
@@ -134,8 +137,7 @@ impl Histogram {
     }
 
     fn observe_parts(&self, measured: u64) {
-        let value = measured as f64 / self.parts;
-        self.buckets[self.bounds.partition_point(|bound| *bound < value)].count();
+        self.buckets[self.limits.partition_point(|limit| *limit < measured)].count();
         self.sum.add(measured);
     }
 }

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::{
-    Breakdown,
+    Breakdown, Preface,
     connection::{Hold, Single},
     direct::{Direct, Framing, Transfer},
     member::Load,
@@ -124,6 +124,16 @@ pub trait Payload: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
     fn again(&self) -> Option<Self>
     where
         Self: Sized;
+
+    /// Header lines that go out with it and are not in the request's head.
+    fn preface(&self) -> Option<&Preface> {
+        None
+    }
+
+    /// The same lines, for whoever puts them into the head.
+    fn take_preface(&mut self) -> Option<Arc<Preface>> {
+        None
+    }
 }
 
 /// A response body that holds its connection. `B` is the type of the bodies that are sent on that connection.

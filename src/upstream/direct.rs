@@ -29,7 +29,7 @@ use tokio_util::io::poll_read_buf;
 
 pub(super) use body::{Framing, Transfer};
 
-use super::{dial::Stream, error::Breakdown, exchange::Course};
+use super::{Payload, dial::Stream, error::Breakdown, exchange::Course};
 
 /// Room for an answer whose head and body are small, which most are.
 const FIRST: usize = 4096;
@@ -91,10 +91,10 @@ impl Direct {
     }
 
     /// The next exchange is about this request, which has no body.
-    pub(super) fn prepare<B>(&mut self, request: &Request<B>) {
+    pub(super) fn prepare<B: Payload>(&mut self, request: &Request<B>) {
         self.outbox.clear();
         (self.sent, self.is_flushed) = (0, false);
-        head::write(&mut self.outbox, request);
+        head::write(&mut self.outbox, request, request.body().preface());
     }
 
     /// Sends what was prepared and waits until `deadline` for the head of its answer.

@@ -52,10 +52,10 @@ impl<B: Payload> Pool<B> {
     /// [`SendError`]
     pub async fn send(
         &self,
-        request: Request<B>,
+        mut request: Box<Request<B>>,
         ties: Option<Ties<'_>>,
     ) -> Result<Response<ResponseBody<B>>, SendError> {
-        let (settings, mut request) = (&self.fleet.settings, Box::new(request));
+        let settings = &self.fleet.settings;
         let ties = ties.filter(|_| settings.affinity);
         let terms = Terms { host: host_of(&request, settings.preserve_host), patience: settings.response_timeout };
         let (mut tried, mut repeats, mut last) = (Tried::default(), REPEATS, SendError::NoServer);
@@ -344,7 +344,7 @@ mod tests {
                 stream
             };
             let browser = async {
-                let mut body = self.pool.send(request, None).await.unwrap().into_body();
+                let mut body = self.pool.send(Box::new(request), None).await.unwrap().into_body();
                 let mut read = Vec::new();
                 while let Some(frame) = body.frame().await {
                     match frame {
@@ -436,7 +436,7 @@ mod tests {
         let browser = async {
             for bytes in [0, 3, 0] {
                 let (request, _) = post(bytes, true);
-                drop(world.pool.send(request, None).await.unwrap());
+                drop(world.pool.send(Box::new(request), None).await.unwrap());
                 yield_now().await;
             }
         };
@@ -460,7 +460,7 @@ mod tests {
             stream.write_all(ANSWER).await.unwrap();
             stream
         };
-        let (response, _stream) = tokio::join!(pool.send(request, None), application);
+        let (response, _stream) = tokio::join!(pool.send(Box::new(request), None), application);
         drop(response.unwrap());
         pool.shelves[0].has_some()
     }

@@ -290,6 +290,44 @@ fn http2_within_tls_has_to_be_agreed_upon() {
 }
 
 #[test]
+fn the_application_is_told_the_same_of_its_client_however_a_request_goes_to_it() {
+    world(Store::Memory, |w| {
+        for (speaks, protocol) in [(Speaks::Http1, "http1"), (Speaks::H2, "h2")] {
+            let app = Application::start(speaks, None);
+            let config = format!("[upstreams.app]\nservers = [\"http://{}\"]\nprotocol = \"{protocol}\"", app.address);
+            let proxy = w.proxy_with(&config);
+            // The hosts take turns on one connection.
+            let browsers =
+                ["a.localhost", "b.localhost", "a.localhost"].map(|host| (host, w.browser_at(&proxy, "http", host)));
+            let upgrade = Ask::get("/").header("Connection", "upgrade").header("Upgrade", "websocket");
+            let passed = Ask::get("/").header("Via", "1.0 edge").header("X-Forwarded-For", "192.0.2.1");
+            for (host, browser) in &browsers {
+                for (ask, via) in [
+                    (Ask::get("/"), "1.1 cloakroom"),
+                    (Ask::post("/", "a body"), "1.1 cloakroom"),
+                    (upgrade.clone(), "1.1 cloakroom"),
+                    (passed.clone(), "1.0 edge, 1.1 cloakroom"),
+                    (passed.clone().header("Forwarded", "for=evil"), "1.0 edge, 1.1 cloakroom"),
+                    (Ask::get("/"), "1.1 cloakroom"),
+                ] {
+                    browser.ask(ask, Answer::ok()).passed(200);
+                    let seen = app.last().headers;
+                    for (name, wanted) in [
+                        ("via", via),
+                        ("x-forwarded-for", "127.0.0.1"),
+                        ("x-forwarded-proto", "http"),
+                        ("x-forwarded-host", host),
+                        ("forwarded", &format!("for=127.0.0.1;host={host};proto=http")),
+                    ] {
+                        assert_eq!(seen.get_all(name).into_iter().collect::<Vec<_>>(), [wanted], "{protocol} {name}");
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
 fn a_server_that_does_not_speak_http2_is_a_502() {
     world(Store::Memory, |w| {
         let app = Application::start(Speaks::Http1, None);

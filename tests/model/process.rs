@@ -51,7 +51,7 @@ impl Process {
         let Some(stored) = self.stored(&[handle]).await.pop().flatten() else { return Presented::Nobody };
         match (stored.standing(&ticket.secret.hash(), self.store.now()), stored) {
             (Standing::Live, Stored::Live(record)) => {
-                Presented::Loaded(Box::new(Session { ticket: ticket.clone(), handle, record: record.into() }))
+                Presented::Loaded(Box::new(Session { ticket: ticket.clone().into(), handle, record: record.into() }))
             }
             (Standing::Retired(left), _) => Presented::Retired(left),
             (Standing::Destroyed(left), _) => Presented::Destroyed(left),

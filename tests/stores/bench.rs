@@ -254,7 +254,7 @@ impl Process {
         let Some(stored) = self.stored(&handle).await else { return Presented::Nobody };
         match (stored.standing(&ticket.secret.hash(), self.store.now()), stored) {
             (Standing::Live, Stored::Live(record)) => {
-                Presented::Loaded(Box::new(Session { ticket: ticket.clone(), handle, record: record.into() }))
+                Presented::Loaded(Box::new(Session { ticket: ticket.clone().into(), handle, record: record.into() }))
             }
             (Standing::Retired(left), _) => Presented::Retired(left),
             (Standing::Destroyed(left), _) => Presented::Destroyed(left),
@@ -274,7 +274,7 @@ impl Process {
         let stored = self.store.load(&[handle]).await.map_err(CommitError::Store)?.pop().flatten();
         match stored.and_then(|entry| entry.decode(&handle)) {
             Some(Stored::Live(record)) => {
-                Ok(Presented::Loaded(Box::new(Session { ticket, handle, record: record.into() })))
+                Ok(Presented::Loaded(Box::new(Session { ticket: ticket.into(), handle, record: record.into() })))
             }
             Some(Stored::Tombstone(_)) | None => Ok(Presented::Nobody),
         }

@@ -116,6 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn rest(&mut self) {
         self.source.read = BytesMut::new();
         self.outlet.rest();
+        self.client.caller.rests();
         debug!(target: "cloakroom::server", "a connection rests");
     }
 }

@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 
+use super::spread::Spread;
 use crate::{
     session::{Handle, Timestamp, record::Stamp},
     store::Entry,
@@ -21,7 +22,7 @@ const SMALL: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Map {
-    values: HashMap<Handle, Value>,
+    values: HashMap<Handle, Value, Spread>,
     orders: Orders,
 }
 

@@ -10,7 +10,7 @@ use http::{
 use httparse::{ParserConfig, Status};
 use hyper::ext::ReasonPhrase;
 
-use super::super::error::Breakdown;
+use super::super::{error::Breakdown, preface::Preface};
 
 /// Header lines in an answer, and trailers behind it.
 const MOST_FIELDS: usize = 100;
@@ -26,7 +26,7 @@ pub(super) struct Found {
 }
 
 /// Appends the head of a request that has no body.
-pub(super) fn write<B>(out: &mut Vec<u8>, request: &Request<B>) {
+pub(super) fn write<B>(out: &mut Vec<u8>, request: &Request<B>, preface: Option<&Preface>) {
     out.extend_from_slice(request.method().as_str().as_bytes());
     out.push(b' ');
     match request.uri().path_and_query() {
@@ -46,6 +46,9 @@ pub(super) fn write<B>(out: &mut Vec<u8>, request: &Request<B>) {
             out.extend_from_slice(value.as_bytes());
             out.extend_from_slice(b"\r\n");
         }
+    }
+    if let Some(preface) = preface {
+        out.extend_from_slice(preface.text());
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -173,11 +176,11 @@ mod tests {
     fn a_request_is_written_as_it_is() {
         let request = Request::get("/a?b=c").header("Host", "a").header("X", "1").header("X", "2").body(()).unwrap();
         let mut out = Vec::new();
-        write(&mut out, &request);
+        write(&mut out, &request, None);
         assert_eq!(out, b"GET /a?b=c HTTP/1.1\r\nhost: a\r\nx: 1\r\nx: 2\r\n\r\n");
         let all = Request::options("*").body(()).unwrap();
         out.clear();
-        write(&mut out, &all);
+        write(&mut out, &all, None);
         assert_eq!(out, b"OPTIONS * HTTP/1.1\r\n\r\n");
     }
 
@@ -186,7 +189,7 @@ mod tests {
         for (asked, wanted) in [("http://a", "/"), ("http://a?b", "/?b"), ("http://a/?b", "/?b")] {
             let mut out = Vec::new();
             let target = asked.parse::<http::Uri>().unwrap().path_and_query().unwrap().clone();
-            write(&mut out, &Request::get(http::Uri::from(target)).body(()).unwrap());
+            write(&mut out, &Request::get(http::Uri::from(target)).body(()).unwrap(), None);
             assert_eq!(out, format!("GET {wanted} HTTP/1.1\r\n\r\n").as_bytes(), "{asked}");
         }
     }
