@@ -181,7 +181,9 @@ pub(super) async fn receive(
         },
     };
     let Some(tls) = tls else {
-        let (protocol, first) = told_apart(&mut stream, deadline).await?;
+        let (protocol, mut first) = told_apart(&mut stream, deadline).await?;
+        // What came with a PROXY header may be more than was looked at.
+        first.extend_from_slice(&stream.ahead);
         return Ok(Arrival { stream: Stream::Plain(stream.socket), first, protocol, peer: Peer { addr, tls: false } });
     };
     let stream = timeout_at(deadline, TlsAcceptor::from(Arc::clone(tls)).accept(stream)).await??;
@@ -232,5 +234,32 @@ async fn more<S: AsyncRead + Unpin>(stream: &mut S, read: &mut BytesMut) -> io::
     match stream.read_buf(read).await? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{io::AsyncWriteExt, net::UnixStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_lost_of_what_was_read_ahead_however_much_it_is() {
+        for length in [1, PIECE, 5 * PIECE] {
+            let (mut client, server) = UnixStream::pair().unwrap();
+            client.write_all(b"more").await.unwrap();
+            drop(client);
+            let ahead = vec![b'G'; length];
+            let early = Early::ahead(Socket::Unix(server), BytesMut::from(&ahead[..]));
+            let deadline = Instant::now() + Duration::from_secs(10);
+            let arrival = receive(early, None, Preamble::None, None, deadline).await.unwrap();
+            let Arrival { stream: Stream::Plain(mut socket), mut first, .. } = arrival else {
+                panic!("a connection in the clear");
+            };
+            while socket.read_buf(&mut first).await.unwrap() > 0 {}
+            assert_eq!(&first[..], &[&ahead[..], b"more"].concat());
+        }
     }
 }

@@ -202,15 +202,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 let patience = if self.source.is_over() { HALF_CLOSED } else { return Poll::Pending };
                 return self.poll_patience(cx, delivery, patience);
             }
-            match self.outlet.poll_flush(cx, &mut self.source.stream) {
-                Poll::Ready(Ok(())) => delivery.stands = None,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    if self.feed.is_some() {
-                        let _ = self.poll_beside(cx);
-                    }
-                    return self.poll_patience(cx, delivery, self.time.idle());
+            let before = self.outlet.total();
+            let flushed = self.outlet.poll_flush(cx, &mut self.source.stream)?;
+            if self.outlet.total() != before {
+                delivery.stands = None;
+            }
+            if flushed.is_pending() {
+                if self.feed.is_some() {
+                    let _ = self.poll_beside(cx);
                 }
+                return self.poll_patience(cx, delivery, self.time.idle());
             }
         }
     }
@@ -242,7 +243,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 true
             }
         };
-        delivery.stands = None;
         if is_over {
             delivery.body = None;
         }

@@ -30,6 +30,8 @@ pub(super) struct Outlet {
     suffix: &'static [u8],
     /// The stream may still hold some of what was written.
     held: bool,
+    /// How much was ever written.
+    total: u64,
 }
 
 impl Outlet {
@@ -48,6 +50,11 @@ impl Outlet {
 
     pub(super) fn is_empty(&self) -> bool {
         self.buffer.is_empty() && !self.has_large() && !self.held
+    }
+
+    /// How much was ever written.
+    pub(super) fn total(&self) -> u64 {
+        self.total
     }
 
     /// Gives its memory back.
@@ -125,6 +132,7 @@ impl Outlet {
     }
 
     fn advance(&mut self, count: usize) {
+        self.total += count as u64;
         let small = count.min(self.buffer.len() - self.written);
         self.written += small;
         let large = (count - small).min(self.large.len());
