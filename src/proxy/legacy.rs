@@ -8,7 +8,7 @@ use super::{
     Rejection, Shard,
     line::{Application, Route},
     sightings,
-    steps::Visitor,
+    visit::Visitor,
 };
 use crate::{
     cookie::{self, Life, SetCookie},

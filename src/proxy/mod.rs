@@ -13,6 +13,7 @@ mod known;
 mod legacy;
 mod line;
 mod rejection;
+mod saving;
 mod settings;
 mod sightings;
 mod status;
@@ -20,6 +21,7 @@ mod steps;
 mod tally;
 mod tokens;
 mod upload;
+mod visit;
 mod watch;
 
 use std::sync::Arc;
@@ -42,12 +44,13 @@ use line::Route;
 pub use line::{Application, Line};
 pub use rejection::{Form, Rejection};
 pub use settings::{OnStoreFailure, RouteSettings, SessionUse, Settings, UpstreamSettings};
+use steps::Admitted;
 pub use steps::unix_now;
-use steps::{Admitted, Visitor};
 use tally::{Outcome, RouteTally};
 pub use tally::{Tallies, Tally, Unsaved};
 pub use tokens::Tokens;
 pub use upload::UploadLimits;
+use visit::Visitor;
 
 use crate::{
     headers::{self, Mark, Seen},
@@ -300,7 +303,7 @@ impl Shard {
         self.clean(&mut response, said, route);
         if let Some(plan) = plan {
             entry.outcome = plan.outcome.into();
-            entry.session = steps::handle_of(&plan).or(entry.session);
+            entry.session = saving::handle_of(&plan).or(entry.session);
             self.put_ticket(response.headers_mut(), &plan, route);
         }
         Ok(match switching {

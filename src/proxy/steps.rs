@@ -1,9 +1,8 @@
 //! The steps of the line, each of which asks one room one thing.
 
 use std::{
-    pin::pin,
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use http::{
@@ -13,40 +12,27 @@ use http::{
     uri::PathAndQuery,
 };
 use hyper::upgrade::OnUpgrade;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{
-    OnStoreFailure, OnSwitch, Rejection, Shard,
+    OnSwitch, Rejection, Shard,
     access::Entry,
     caller::{Caller, Named},
-    known::{Guest, Read},
-    legacy::Asked,
     line::{Application, Line, Route},
-    tally::{Event, Unfit, Unsaved},
+    visit::Visitor,
 };
 use crate::{
     cookie,
-    envelope::{self, Claims},
+    envelope::Claims,
     headers::{self, Inbound, Mark, Scheme, Seen},
     session::{
-        Handle, Timestamp,
-        change::{Change, Intent},
-        control::Control,
-        homes::Served,
-        policy::{Create, On5xx},
-        record::{Record, Standing},
-        settle::{CookieStep, Outcome, Plan, Reach, Step},
+        policy::Create,
+        settle::{CookieStep, Plan, Reach},
     },
-    store::{
-        Entry as Found, StoreError,
-        commit::{Presented, Request, Saved, Session, commit},
-        index::revoke,
-    },
-    upstream::{Preface, ServedBy, Ties},
+    store::commit::Presented,
+    upstream::Preface,
 };
 
-/// Of several cookies with our name, so many authentic ones are looked up.
-const TICKETS: usize = 4;
 /// A request that came through us this often goes round in circles.
 const LOOP: usize = 8;
 
@@ -57,21 +43,6 @@ pub(super) struct Admitted {
     upgrade: Option<Box<HeaderValue>>,
     /// Header lines that introduce it, if they are not in its head.
     pub(super) preface: Option<Arc<Preface>>,
-}
-
-/// The tickets that come with a request. Nearly always there is one at most.
-#[derive(Default)]
-pub(super) struct Guests {
-    first: Option<Arc<Guest>>,
-    more: Vec<Arc<Guest>>,
-}
-
-/// Who the request belongs to, and what its response may do.
-pub(super) struct Visitor {
-    guests: Guests,
-    presented: Presented,
-    reach: Reach,
-    opens: bool,
 }
 
 impl Shard {
@@ -153,113 +124,6 @@ impl Shard {
         }
     }
 
-    /// The authentic tickets of this realm, in order, each once. Needs no store.
-    pub(super) fn take_tickets(&self, headers: &HeaderMap, seen: Seen, route: &Route) -> Guests {
-        let mut guests = Guests::default();
-        if !seen.has(Mark::Cookie) {
-            return guests;
-        }
-        for value in cookie::tickets(headers, self.line.cookie.name()) {
-            match self.known.guest(value, &route.realm, &self.line.keyring) {
-                Ok(guest) => guests.welcome(guest),
-                Err(fault) => self.tally.tickets.count(fault.into()),
-            }
-            if guests.are_many() {
-                break;
-            }
-        }
-        guests
-    }
-
-    pub(super) async fn timed_load(
-        &self,
-        guests: &Guests,
-        on_failure: OnStoreFailure,
-        entry: &mut Entry,
-    ) -> Result<Presented, Rejection> {
-        let Some(first) = &guests.first else { return Ok(Presented::Nobody) };
-        let begun = Instant::now();
-        let loaded = match guests.more.is_empty() {
-            true => self.load(first).await,
-            false => Box::pin(self.load_all(guests)).await,
-        };
-        entry.waited_for_store(begun);
-        match (loaded, on_failure) {
-            (Ok(presented), _) => {
-                if let Presented::Loaded(_) = presented {
-                    self.tally.sessions.count(Event::Returned);
-                }
-                Ok(presented)
-            }
-            (Err(error), OnStoreFailure::Reject) => Err(Rejection::StoreUnavailable(error)),
-            (Err(error), OnStoreFailure::Anonymous) => {
-                self.tally.degraded.count();
-                warn!(target: "cloakroom::proxy", %error, "a request goes on without its session");
-                Ok(Presented::Unavailable)
-            }
-        }
-    }
-
-    /// Looks up the only ticket.
-    async fn load(&self, guest: &Guest) -> Result<Presented, StoreError> {
-        let (found, now) = self.store.load_one(&guest.handle).await?;
-        Ok(self.weigh(guest, found, now, Presented::Nobody))
-    }
-
-    /// Looks several tickets up. Precedence: store error, several live, one live, retired, none.
-    async fn load_all(&self, guests: &Guests) -> Result<Presented, StoreError> {
-        let handles: Vec<Handle> = guests.iter().map(|guest| guest.handle).collect();
-        let entries = self.store.load(&handles).await?;
-        let now = self.store.now();
-        let found = guests.iter().zip(entries);
-        Ok(found.fold(Presented::Nobody, |presented, (guest, found)| self.weigh(guest, found, now, presented)))
-    }
-
-    /// Who is presented, with this guest and what was found for it beside those before.
-    fn weigh(&self, guest: &Guest, found: Option<Found>, now: Timestamp, presented: Presented) -> Presented {
-        let unfit = &self.tally.tickets;
-        let Some(found) = found else {
-            unfit.count(Unfit::Unknown);
-            return presented;
-        };
-        let Some(read) = guest.read(&found) else {
-            unfit.count(Unfit::Unreadable);
-            return presented;
-        };
-        let standing = read.standing(guest, now);
-        match standing {
-            Standing::Live => {}
-            Standing::Retired(_) => unfit.count(Unfit::Retired),
-            Standing::Destroyed(_) => unfit.count(Unfit::Destroyed),
-            Standing::Unknown => unfit.count(Unfit::Unknown),
-        }
-        match (standing, read, presented) {
-            (Standing::Live, Read::Live(_), Presented::Loaded(_) | Presented::Several) => {
-                unfit.count(Unfit::Several);
-                Presented::Several
-            }
-            (Standing::Live, Read::Live(record), _) => {
-                let session = Session { ticket: Arc::clone(&guest.ticket), handle: guest.handle, record };
-                self.touch(&session, &found, now);
-                Presented::Loaded(Box::new(session))
-            }
-            (Standing::Retired(left), _, Presented::Nobody) => Presented::Retired(left),
-            (Standing::Destroyed(left), _, Presented::Nobody) => Presented::Destroyed(left),
-            (_, _, presented) => presented,
-        }
-    }
-
-    /// Pushes the expiry out if it is time, beside the request and not before it; a write that comes first has the say.
-    fn touch(&self, session: &Session, found: &Found, now: Timestamp) {
-        let Some(ttl) = session.record.touch(found.left, now, &self.line.policy) else { return };
-        let (store, handle, stamp) = (self.store.clone(), session.handle, session.record.stamp());
-        self.tasks.spawn(async move {
-            if let Err(error) = store.touch(&handle, &stamp, ttl).await {
-                warn!(target: "cloakroom::proxy", session = %handle, %error, "a session's expiry was not pushed out");
-            }
-        });
-    }
-
     pub(super) fn seal_token(
         &self,
         upstream: usize,
@@ -279,119 +143,6 @@ impl Shard {
         let token = sealed.map_err(|_| Rejection::Unavailable)?;
         self.tally.token_bytes.observe_bytes(token.len());
         Ok(token)
-    }
-
-    /// What the response asks for. Of a `5xx` only endings count, and what cannot be read there is logged. `seen`: of its
-    /// head, with what the route hides.
-    pub(super) fn open<B>(
-        &self,
-        response: &Response<B>,
-        seen: Seen,
-        application: &Application,
-        route: &Route,
-        asked: &Asked,
-    ) -> Result<Change, Rejection> {
-        let (lines, settings, rights) = (response.headers(), &self.line.envelope, &application.rights);
-        let status = response.status();
-        if !status.is_server_error() || self.line.policy.on_5xx == On5xx::Save {
-            // Update and control are hidden on every route.
-            let change =
-                if seen.has(Mark::Ours) { envelope::open(lines, settings, rights)? } else { Change::default() };
-            let change = self.overhear(change, (lines, seen), (route, application), asked)?;
-            let ends = asked.ends && (status.is_success() || status.is_redirection());
-            let change = change.served_by(served(response, application));
-            return Ok(if ends { change.ending() } else { change });
-        }
-        let endings = envelope::open_endings(lines, settings, rights).unwrap_or_else(|error| {
-            warn!(target: "cloakroom::proxy", %error, "the session change on a 5xx answer cannot be read");
-            Change::default()
-        });
-        let no_endings = lines.contains_key(&settings.control_header) && endings.control == Control::default();
-        let heard = route.legacy.hears(lines, self.line.cookie.name());
-        if no_endings || heard || lines.contains_key(&settings.update_header) {
-            self.tally.not_saved(Unsaved::ServerError);
-            warn!(target: "cloakroom::proxy", "a session change on a 5xx answer is dropped (session.save_on_5xx)");
-        }
-        Ok(endings)
-    }
-
-    /// Whether nothing that this answer says, or does not say, changes a session: nearly always. `seen` as for
-    /// [`Shard::open`], which would find nothing.
-    pub(super) fn stays<B>(
-        &self,
-        visitor: &Visitor,
-        response: &Response<B>,
-        seen: Seen,
-        route: &Route,
-        asked: &Asked,
-    ) -> bool {
-        !seen.has(Mark::Ours)
-            && !asked.ends
-            && !route.legacy.may_hear(seen)
-            && response.extensions().get::<ServedBy>().is_none()
-            && self.create(visitor, response.status()) == Create::OnWrite
-    }
-
-    /// Whether an answer with this status creates a session by itself.
-    fn create(&self, visitor: &Visitor, status: StatusCode) -> Create {
-        if visitor.opens && !status.is_server_error() { self.line.policy.create } else { Create::OnWrite }
-    }
-
-    /// Settles and saves; returns once the store has acknowledged.
-    pub(super) async fn save(
-        &self,
-        visitor: &Visitor,
-        change: Change,
-        status: StatusCode,
-        entry: &mut Entry,
-    ) -> Result<Plan, Rejection> {
-        let create = self.create(visitor, status);
-        let is_idle = (change.intent(), create) == (Intent::Nothing, Create::OnWrite);
-        if is_idle && change.control.revoke_subject.is_none() {
-            return Ok(Plan::unchanged(visitor.outcome()));
-        }
-        let begun = Instant::now();
-        let plan = self.carry_out(visitor, change, create).await;
-        entry.waited_for_store(begun);
-        plan
-    }
-
-    async fn carry_out(&self, visitor: &Visitor, change: Change, create: Create) -> Result<Plan, Rejection> {
-        if let Some(subject) = &change.control.revoke_subject {
-            self.revoke(subject, None).await?;
-        }
-        if (change.intent(), create) == (Intent::Nothing, Create::OnWrite) {
-            return Ok(Plan::unchanged(visitor.outcome()));
-        }
-        // A log-out everywhere ends the others first: once the own session is gone, a second try no longer knows whose.
-        let everywhere = change.control.revoke_others && change.intent() == Intent::End;
-        if let (true, Presented::Loaded(session)) = (everywhere, &visitor.presented)
-            && let Some(subject) = &session.record.subject
-        {
-            self.revoke(subject, Some(&session.handle)).await?;
-        }
-        let request = Request { change: &change, policy: &self.line.policy, create, reach: visitor.reach };
-        let saved = pin!(commit(&self.store, &self.lanes, &visitor.presented, &request));
-        let Ok(saved) = tokio::time::timeout(self.line.save_timeout, saved).await else {
-            return Err(Rejection::StoreUnavailable(StoreError::Timeout));
-        };
-        let Saved { plan, owner, text } = saved?;
-        if let (Presented::Loaded(session), Step::Change(write), Some(text)) = (&visitor.presented, &plan.store, text)
-            && let Some(guest) = visitor.guests.iter().find(|guest| guest.handle == session.handle)
-        {
-            guest.wrote(text, &write.stored);
-        }
-        self.tally.carried_out(&plan);
-        if let (true, Some((handle, subject))) = (change.control.revoke_others && !everywhere, owner) {
-            self.revoke(&subject, Some(&handle)).await?;
-        }
-        Ok(plan)
-    }
-
-    async fn revoke(&self, subject: &str, except: Option<&Handle>) -> Result<(), Rejection> {
-        let ended = revoke(&self.store, subject, except).await.map_err(Rejection::StoreUnavailable)?;
-        info!(target: "cloakroom::proxy", ended, "sessions of a subject were revoked");
-        Ok(())
     }
 
     /// Removes from a response what is ours to say or concerns one connection only. `seen`: of these headers, with what the route
@@ -432,28 +183,6 @@ impl Shard {
     }
 }
 
-impl Guests {
-    /// Takes one more in, unless it is here already.
-    fn welcome(&mut self, guest: Arc<Guest>) {
-        match &self.first {
-            None => self.first = Some(guest),
-            Some(first) => {
-                if first.ticket != guest.ticket && self.more.iter().all(|other| other.ticket != guest.ticket) {
-                    self.more.push(guest);
-                }
-            }
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Guest> {
-        self.first.iter().chain(&self.more).map(|guest| &**guest)
-    }
-
-    fn are_many(&self) -> bool {
-        self.more.len() + 1 >= TICKETS
-    }
-}
-
 impl Admitted {
     pub(super) fn host(&self) -> &str {
         self.named.authority.host()
@@ -487,56 +216,6 @@ impl Admitted {
     }
 }
 
-impl Visitor {
-    pub(super) fn new(guests: Guests, presented: Presented, reach: Reach, method: &Method) -> Self {
-        let opens = matches!(presented, Presented::Nobody) && reach == Reach::Browser && method != Method::OPTIONS;
-        Self { guests, presented, reach, opens }
-    }
-
-    pub(super) fn outcome(&self) -> Outcome {
-        match &self.presented {
-            Presented::Loaded(_) => Outcome::Live,
-            _ => Outcome::None,
-        }
-    }
-
-    pub(super) fn handle(&self) -> Option<Handle> {
-        match &self.presented {
-            Presented::Loaded(session) => Some(session.handle),
-            _ => None,
-        }
-    }
-
-    /// What ties the request to a server of this upstream.
-    pub(super) fn ties(&self, upstream: &str) -> Option<Ties<'_>> {
-        match &self.presented {
-            Presented::Loaded(session) => {
-                Some(Ties { session: session.handle.as_bytes(), home: session.record.homes.at(upstream) })
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether the store could not say who it is.
-    pub(super) fn is_unknown(&self) -> bool {
-        matches!(self.presented, Presented::Unavailable)
-    }
-
-    /// The session as the application is given it.
-    pub(super) fn record(&self) -> Option<&Record> {
-        match &self.presented {
-            Presented::Loaded(session) => Some(&session.record),
-            _ => None,
-        }
-    }
-}
-
-/// Who answered, if the session is to stay there.
-fn served<B>(response: &Response<B>, application: &Application) -> Option<Served> {
-    let ServedBy(server) = response.extensions().get()?;
-    Some(Served { upstream: application.audience.name().into(), server: Arc::clone(server) })
-}
-
 /// On a `101`: both sides and the protocol.
 ///
 /// # Errors
@@ -552,13 +231,6 @@ pub(super) fn take_upgrade<B>(
     match (browser, application, response.headers().get(UPGRADE)) {
         (Some(browser), Some(application), Some(protocol)) => Ok(Some((browser, application, protocol.clone()))),
         _ => Err(Rejection::UpstreamFailed("the application switches protocols unasked".to_owned())),
-    }
-}
-
-pub(super) fn handle_of(plan: &Plan) -> Option<Handle> {
-    match &plan.store {
-        Step::Create(ticket, _) | Step::Recreate(_, ticket, _) => Some(ticket.locator.handle()),
-        Step::Keep | Step::Change(_) => None,
     }
 }
 
