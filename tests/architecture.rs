@@ -40,7 +40,7 @@ const ROOMS: &[Room] = &[
     room("cookie", &[], &[]),
     room("envelope", &["session"], &[]),
     room("store", &["session"], &[("tls", "Redis may be reached over it"), ("telemetry", "counts what it is asked")]),
-    room("upstream", &[], &[("tls", "servers behind https://")]),
+    room("upstream", &["headers"], &[("tls", "servers behind https://")]),
     room(
         "proxy",
         &["route", "session", "cookie", "envelope", "headers", "store", "upstream"],

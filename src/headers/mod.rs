@@ -16,6 +16,7 @@ mod forwarded_element;
 mod head;
 mod hop;
 mod host;
+mod line;
 mod max_forwards;
 mod names;
 mod navigation;
@@ -35,6 +36,7 @@ pub use forwarded::{Inbound, Peer, Trust, introduce, rewrite_forwarding, strip_c
 pub use head::{Announced, Framing, HeadBounds, HeadFault, HeadScan, announced_by};
 pub use hop::{frame_unknown_length, strip_request_hop_by_hop, strip_response_hop_by_hop};
 pub use host::{Authority, HostFault, authority_of};
+pub use line::{field, lists};
 pub use max_forwards::{Reach, count_forward};
 pub use names::is_claim;
 pub use navigation::is_navigation;

@@ -10,10 +10,8 @@ use http::{
 };
 use itoa::Buffer;
 
-use super::{
-    date,
-    head::{Asked, lists},
-};
+use super::{date, head::Asked};
+use crate::headers::lists;
 
 /// A field line is about so long, and so is what comes beside those of the application.
 const LINE: usize = 40;

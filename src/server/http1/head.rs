@@ -7,12 +7,12 @@ use std::{fmt, mem::MaybeUninit};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
+    HeaderMap, Method, Request, Uri, Version,
     header::{CONNECTION, TE},
 };
 
 use crate::{
-    headers::{Expectation, HeadFault, expectation_of},
+    headers::{Expectation, HeadFault, expectation_of, field, lists},
     proxy::{Inflow, Rejection},
 };
 
@@ -168,8 +168,7 @@ impl Head {
 fn fields(bytes: &Bytes, lines: &[httparse::Header<'_>]) -> Result<(HeaderMap, Said), Fault> {
     let (mut fields, mut said) = (HeaderMap::with_capacity(lines.len() + ADDED), Said::default());
     for line in lines {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| Fault::Field)?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value)).map_err(|_| Fault::Field)?;
+        let (name, value) = field(bytes, line.name, line.value).ok_or(Fault::Field)?;
         if name == CONNECTION {
             said.close |= lists(&value, b"close");
             said.keep_alive |= lists(&value, b"keep-alive");
@@ -179,11 +178,6 @@ fn fields(bytes: &Bytes, lines: &[httparse::Header<'_>]) -> Result<(HeaderMap, S
         fields.try_append(name, value).map_err(|_| Fault::TooManyFields)?;
     }
     Ok((fields, said))
-}
-
-/// Whether a list of tokens has this one.
-pub(super) fn lists(line: &HeaderValue, token: &[u8]) -> bool {
-    line.as_bytes().split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(token))
 }
 
 #[cfg(test)]

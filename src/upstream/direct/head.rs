@@ -4,13 +4,14 @@ use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version,
+    HeaderMap, Request, Response, StatusCode, Version,
     header::{CONNECTION, TRANSFER_ENCODING},
 };
 use httparse::{ParserConfig, Status};
 use hyper::ext::ReasonPhrase;
 
 use super::super::{error::Breakdown, preface::Preface};
+use crate::headers::{field, lists};
 
 /// Header lines in an answer, and trailers behind it.
 const MOST_FIELDS: usize = 100;
@@ -68,11 +69,12 @@ pub(super) fn read(bytes: &Bytes) -> Result<Option<Found>, Breakdown> {
     *head.version_mut() = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
     *head.headers_mut() = HeaderMap::with_capacity(parsed.headers.len() + ADDED);
     let (mut keeps, mut closes) = (parsed.version == Some(1), false);
-    for field in parsed.headers.iter() {
-        let (name, value) = field_of(bytes, field)?;
+    for line in parsed.headers.iter() {
+        let (name, value) =
+            field(bytes, line.name, line.value).ok_or(Breakdown::Malformed(httparse::Error::HeaderName))?;
         if name == CONNECTION {
-            keeps |= says(&value, b"keep-alive");
-            closes |= says(&value, b"close");
+            keeps |= lists(&value, b"keep-alive");
+            closes |= lists(&value, b"close");
         }
         head.headers_mut().append(name, value);
     }
@@ -92,23 +94,12 @@ pub(super) fn trailers(bytes: &Bytes) -> Result<Option<(usize, HeaderMap)>, Brea
         return Ok(None);
     };
     let mut trailers = HeaderMap::with_capacity(fields.len());
-    for field in fields {
-        let (name, value) = field_of(bytes, field)?;
+    for line in fields {
+        let (name, value) =
+            field(bytes, line.name, line.value).ok_or(Breakdown::Malformed(httparse::Error::HeaderName))?;
         trailers.append(name, value);
     }
     Ok(Some((length, trailers)))
-}
-
-fn field_of(bytes: &Bytes, field: &httparse::Header<'_>) -> Result<(HeaderName, HeaderValue), Breakdown> {
-    let name = HeaderName::from_bytes(field.name.as_bytes());
-    let name = name.map_err(|_| Breakdown::Malformed(httparse::Error::HeaderName))?;
-    let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
-    Ok((name, value.map_err(|_| Breakdown::Malformed(httparse::Error::HeaderValue))?))
-}
-
-fn says(connection: &HeaderValue, wanted: &[u8]) -> bool {
-    let mut tokens = connection.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    tokens.any(|token| token.eq_ignore_ascii_case(wanted))
 }
 
 #[cfg(test)]
