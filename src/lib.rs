@@ -32,7 +32,7 @@
 //! | [`headers`] | pure: hop-by-hop and forwarding headers, spoofed names, caching | none |
 //! | [`route`] | pure: host and path to route and realm | none |
 //! | [`store`] | what holds for every store; memory, file and Redis; carrying a decision out | `session`, `tls`, `telemetry` |
-//! | [`upstream`] | connections to applications: which server, pool, bodies, tunnels | `tls` |
+//! | [`upstream`] | connections to applications: which server, pool, bodies, tunnels | `headers`, `tls` |
 //! | [`server`] | listeners, TLS, HTTP/1.1 towards browsers, one runtime per core, drain, reload | `proxy`, `store`, `admin`, `application`, `headers`, `socket`, `tls`, `telemetry` |
 //! | [`admin`] | for operators: health, metrics, sessions, status | `session`, `store`, `socket`, `upstream`, `telemetry` |
 //! | [`application`] | keys and session data, for applications | `proxy`, `envelope`, `session`, `store` |
