@@ -178,14 +178,9 @@ impl<B: Payload> Reading<B> {
 
     fn give_back(&mut self) {
         if let Some(connection) = self.connection.take().filter(|_| self.transfer.is_clean()) {
-            keep(connection, &self.shelf);
+            self.shelf.put(Single::Direct(connection));
         }
     }
-}
-
-fn keep<B: Payload>(mut connection: Direct, shelf: &Shelf<B>) {
-    connection.settle();
-    shelf.put(Single::Direct(connection));
 }
 
 impl<B: Payload> ResponseBody<B> {
@@ -212,7 +207,7 @@ impl<B: Payload> ResponseBody<B> {
         {
             let whole = rest.slice(..length as usize);
             if lasts && whole.len() == rest.len() {
-                keep(connection, shelf);
+                shelf.put(Single::Direct(connection));
             }
             return Self(Source::Whole(whole));
         }

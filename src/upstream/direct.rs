@@ -28,11 +28,13 @@ use tokio::{
 use tokio_util::io::poll_read_buf;
 
 pub(super) use body::{Framing, Transfer};
+pub(super) use head::Said;
 
 use super::{Payload, dial::Stream, error::Breakdown, exchange::Course};
 
-/// Room for an answer whose head and body are small, which most are.
-const FIRST: usize = 4096;
+/// Room for an answer whose head and body are small, which most are, and for several of them.
+const FIRST: usize = 2048;
+const ROOM: usize = 8192;
 
 /// The connection.
 pub(super) struct Direct {
@@ -41,8 +43,10 @@ pub(super) struct Direct {
     outbox: Vec<u8>,
     sent: usize,
     is_flushed: bool,
-    /// The beginning of an answer's head.
+    /// The beginning of an answer's head, and room for the rest.
     inbox: BytesMut,
+    /// It was looked at, and is not whole.
+    is_begun: bool,
     /// Kept from one exchange to the next, so that not every request sets a timer.
     alarm: Option<Pin<Box<Sleep>>>,
     /// What a head may measure.
@@ -53,6 +57,7 @@ pub(super) struct Direct {
 pub(super) struct Answer {
     pub(super) head: Response<()>,
     pub(super) rest: Bytes,
+    pub(super) said: Said,
     /// The connection may be used again when the answer is over.
     pub(super) lasts: bool,
 }
@@ -65,7 +70,16 @@ pub(super) enum Failure {
 
 impl Direct {
     pub(super) fn new(stream: Stream, most: usize) -> Self {
-        Self { stream, outbox: Vec::new(), sent: 0, is_flushed: true, inbox: BytesMut::new(), alarm: None, most }
+        Self {
+            stream,
+            outbox: Vec::new(),
+            sent: 0,
+            is_flushed: true,
+            inbox: BytesMut::new(),
+            is_begun: false,
+            alarm: None,
+            most,
+        }
     }
 
     /// The stream of a connection that is idle.
@@ -83,11 +97,6 @@ impl Direct {
     /// What a head may measure.
     pub(super) fn most(&self) -> usize {
         self.most
-    }
-
-    /// An idle connection keeps no room for answers.
-    pub(super) fn settle(&mut self) {
-        self.inbox = BytesMut::new();
     }
 
     /// The next exchange is about this request, which has no body.
@@ -112,7 +121,9 @@ impl Direct {
             self.is_flushed = true;
         }
         loop {
-            self.inbox.reserve(FIRST);
+            if self.inbox.capacity() - self.inbox.len() < FIRST {
+                self.inbox.reserve(ROOM);
+            }
             let closed = match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.inbox) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => Breakdown::Closed,
@@ -145,14 +156,19 @@ impl Direct {
     /// The head at the beginning of what was read, if it is whole. Informational ones are nobody's business.
     fn take_head(&mut self) -> Result<Option<Answer>, Breakdown> {
         loop {
-            let read = std::mem::take(&mut self.inbox).freeze();
+            // A head that comes in many pieces is not copied with each.
+            if self.is_begun && self.inbox.len() < self.most && !head::has_end(&self.inbox) {
+                return Ok(None);
+            }
+            let read = self.inbox.split().freeze();
             let Some(found) = head::read(&read)? else {
                 if read.len() >= self.most {
                     return Err(Breakdown::HeadTooLarge);
                 }
-                self.inbox = read.try_into_mut().unwrap_or_else(|read| BytesMut::from(&*read));
+                (self.inbox, self.is_begun) = (BytesMut::from(&*read), true);
                 return Ok(None);
             };
+            self.is_begun = false;
             if found.length > self.most {
                 return Err(Breakdown::HeadTooLarge);
             }
@@ -166,7 +182,7 @@ impl Direct {
                 continue;
             }
             let lasts = found.lasts && self.is_flushed && self.sent == self.outbox.len();
-            return Ok(Some(Answer { head: found.head, rest, lasts }));
+            return Ok(Some(Answer { head: found.head, rest, said: found.said, lasts }));
         }
     }
 

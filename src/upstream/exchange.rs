@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     Payload, Progress, Protocol, ResponseBody, SendError,
     connection::{Driven, Hold, Need, Place, Shared, Single},
-    direct::{Answer as Whole, Direct, Failure, Framing},
+    direct::{Answer as Whole, Direct, Failure, Framing, Said},
     error::Breakdown,
     framing,
     member::{Load, Member},
@@ -119,7 +119,7 @@ async fn answer_directly<B: Payload>(
 ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
     let other = |error| Setback { error, again: None, course: Course::Other };
     connection.prepare(&request);
-    let Whole { head: mut answer, rest, lasts } = match connection.exchange(this.begun + patience).await {
+    let Whole { head: mut answer, rest, said, lasts } = match connection.exchange(this.begun + patience).await {
         Ok(answer) => answer,
         Err(Failure::Late) => return Err(other(SendError::Timeout)),
         Err(Failure::Broken(error, course)) => {
@@ -133,8 +133,14 @@ async fn answer_directly<B: Payload>(
         }
     };
     let unfit = |problem| other(SendError::Unfit(problem));
-    framing::check(&mut answer).map_err(unfit)?;
-    let framing = Framing::of(request.method(), &answer, connection.most()).map_err(unfit)?;
+    let is_plain = *request.method() != Method::HEAD && answer.status() == StatusCode::OK;
+    let framing = match said {
+        Said::Length(length) if is_plain => Framing::Length(length),
+        Said::Nothing | Said::Length(_) | Said::More => {
+            framing::check(&mut answer).map_err(unfit)?;
+            Framing::of(request.method(), &answer, connection.most()).map_err(unfit)?
+        }
+    };
     Ok(answer.map(|()| ResponseBody::direct(connection, (framing, rest), lasts, (shelf, load))))
 }
 

@@ -4,8 +4,8 @@ use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Request, Response, StatusCode, Version,
-    header::{CONNECTION, TRANSFER_ENCODING},
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 use httparse::{ParserConfig, Status};
 use hyper::ext::ReasonPhrase;
@@ -18,10 +18,21 @@ const MOST_FIELDS: usize = 100;
 /// Room for what is added to an answer's header on its way to the browser.
 const ADDED: usize = 4;
 
+/// What an answer's head says about its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::upstream) enum Said {
+    Nothing,
+    /// One length, and no coding.
+    Length(u64),
+    /// What has to be looked at more closely.
+    More,
+}
+
 /// An answer's head among the bytes that were read.
 pub(super) struct Found {
     pub(super) head: Response<()>,
     pub(super) length: usize,
+    pub(super) said: Said,
     /// The server keeps the connection (RFC 9112 §9.3).
     pub(super) lasts: bool,
 }
@@ -68,13 +79,17 @@ pub(super) fn read(bytes: &Bytes) -> Result<Option<Found>, Breakdown> {
         .map_err(|_| Breakdown::Malformed(httparse::Error::Status))?;
     *head.version_mut() = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
     *head.headers_mut() = HeaderMap::with_capacity(parsed.headers.len() + ADDED);
-    let (mut keeps, mut closes) = (parsed.version == Some(1), false);
+    let (mut keeps, mut closes, mut said) = (parsed.version == Some(1), false, Said::Nothing);
     for line in parsed.headers.iter() {
         let (name, value) =
             field(bytes, line.name, line.value).ok_or(Breakdown::Malformed(httparse::Error::HeaderName))?;
         if name == CONNECTION {
             keeps |= lists(&value, b"keep-alive");
             closes |= lists(&value, b"close");
+        } else if name == CONTENT_LENGTH {
+            said = if said == Said::Nothing { length_of(&value) } else { Said::More };
+        } else if name == TRANSFER_ENCODING {
+            said = Said::More;
         }
         head.headers_mut().append(name, value);
     }
@@ -82,7 +97,19 @@ pub(super) fn read(bytes: &Bytes) -> Result<Option<Found>, Breakdown> {
     if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok()) {
         head.extensions_mut().insert(reason);
     }
-    Ok(Some(Found { head, length, lasts: keeps && !closes }))
+    Ok(Some(Found { head, length, said, lasts: keeps && !closes }))
+}
+
+/// What a `Content-Length` of nothing but digits says.
+fn length_of(value: &HeaderValue) -> Said {
+    let is_number = value.as_bytes().iter().all(u8::is_ascii_digit);
+    let length = value.to_str().ok().filter(|_| is_number).and_then(|digits| digits.parse().ok());
+    length.map_or(Said::More, Said::Length)
+}
+
+/// Whether somewhere in these bytes an empty line ends a head.
+pub(super) fn has_end(bytes: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', bytes).any(|at| matches!(bytes[at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]))
 }
 
 /// The trailers that these bytes begin with, and their length; `None` if they are not whole.
@@ -122,6 +149,32 @@ mod tests {
         let values: Vec<_> = found.head.headers().get_all("x-a").iter().collect();
         assert_eq!(values, ["1", "2"]);
         assert!(found.head.extensions().get::<ReasonPhrase>().is_none());
+    }
+
+    #[test]
+    fn what_a_head_says_plainly_of_its_body_is_known() {
+        for (lines, said) in [
+            ("", Said::Nothing),
+            ("Content-Length: 12\r\n", Said::Length(12)),
+            ("Content-Length: 012\r\n", Said::Length(12)),
+            ("Content-Length: \r\n", Said::More),
+            ("Content-Length: +1\r\n", Said::More),
+            ("Content-Length: 1, 1\r\n", Said::More),
+            ("Content-Length: 99999999999999999999\r\n", Said::More),
+            ("Content-Length: 1\r\nContent-Length: 1\r\n", Said::More),
+            ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", Said::More),
+            ("Transfer-Encoding: chunked\r\nContent-Length: 1\r\n", Said::More),
+        ] {
+            let text = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
+            assert_eq!(read(&Bytes::from(text)).ok().flatten().unwrap().said, said, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_head_is_seen_from_far() {
+        for (text, ends) in [("a\r\n\r\n", true), ("a\n\n", true), ("a\r\n\r", false), ("a\r\n", false), ("", false)] {
+            assert_eq!(has_end(text.as_bytes()), ends, "{text:?}");
+        }
     }
 
     #[test]
