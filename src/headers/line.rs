@@ -1,12 +1,28 @@
-//! One header line of a head that was parsed.
+//! Header lines that were parsed.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use httparse::{EMPTY_HEADER, Status};
 
 /// A line's name and value, which are part of these bytes: the value is not copied. `None`: it is none (RFC 9110 §5).
 pub fn field(head: &Bytes, name: &str, value: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
     Some((name, HeaderValue::from_maybe_shared(head.slice_ref(value)).ok()?))
+}
+
+/// The trailers that these bytes begin with, of so many lines at most, and their length; `None`: they are not whole.
+///
+/// # Errors
+/// They are none (RFC 9112 §7.1.2).
+pub fn trailers(bytes: &Bytes, most: usize) -> Result<Option<(usize, HeaderMap)>, httparse::Error> {
+    let mut lines = vec![EMPTY_HEADER; most];
+    let Status::Complete((length, lines)) = httparse::parse_headers(bytes, &mut lines)? else { return Ok(None) };
+    let mut trailers = HeaderMap::with_capacity(lines.len());
+    for line in lines {
+        let (name, value) = field(bytes, line.name, line.value).ok_or(httparse::Error::HeaderName)?;
+        trailers.append(name, value);
+    }
+    Ok(Some((length, trailers)))
 }
 
 /// Whether a list of tokens (`Connection`, `TE`) has this one.

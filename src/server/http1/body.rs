@@ -11,12 +11,11 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::AsyncRead;
 
 use super::source::{PIECE, Source};
-use crate::headers::{Chunks, HeadBounds, Piece};
+use crate::headers::{Chunks, HeadBounds, Piece, trailers};
 
 /// What is read at once of a body.
 const ROOM: usize = 32 * 1024;
@@ -184,7 +183,7 @@ impl Feed {
                     Ok(Piece::Framing(count)) => {
                         source.read.advance(count);
                         if chunks.is_over() {
-                            return Poll::Ready(trailers(chunks.trailers(), bounds.fields));
+                            return Poll::Ready(trailing(chunks.trailers(), bounds.fields));
                         }
                         continue;
                     }
@@ -197,20 +196,14 @@ impl Feed {
 }
 
 /// A frame of these lines, if there are any.
-fn trailers(lines: &[u8], most: usize) -> Result<Option<Frame<Bytes>>, Broken> {
+fn trailing(lines: &[u8], most: usize) -> Result<Option<Frame<Bytes>>, Broken> {
     if lines.is_empty() {
         return Ok(None);
     }
-    let mut fields = vec![httparse::EMPTY_HEADER; most];
-    let Ok(httparse::Status::Complete((_, fields))) = httparse::parse_headers(lines, &mut fields) else {
-        return Err(Broken);
-    };
-    let mut map = HeaderMap::with_capacity(fields.len());
-    for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Broken)?;
-        map.append(name, HeaderValue::from_bytes(field.value).map_err(|_| Broken)?);
+    match trailers(&Bytes::copy_from_slice(lines), most) {
+        Ok(Some((_, trailers))) => Ok(Some(Frame::trailers(trailers))),
+        Ok(None) | Err(_) => Err(Broken),
     }
-    Ok(Some(Frame::trailers(map)))
 }
 
 impl Drop for Feed {
@@ -278,6 +271,7 @@ mod tests {
     use std::{future::poll_fn, time::Duration};
 
     use bytes::BytesMut;
+    use http::HeaderMap;
     use http_body_util::BodyExt;
     use tokio::{
         io::{AsyncWriteExt, DuplexStream, duplex},

@@ -1,10 +1,14 @@
 //! The chunked coding of an answer's body (RFC 9112 §7.1), taken off.
+//!
+//! `headers::Chunks` follows that of a request, which must leave no room for two readings. Applications may be as lax as
+//! `httparse` allows (white space behind a size): nobody else reads these bytes.
 
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use httparse::Status;
 
-use super::{super::error::Breakdown, head};
+use super::{super::error::Breakdown, head::MOST_FIELDS};
+use crate::headers::trailers;
 
 /// The longest line of a size and its extensions.
 const LONGEST_LINE: usize = 1024;
@@ -90,10 +94,10 @@ impl Chunks {
                     [] | [b'\r'] => return Ok(()),
                     _ => return Err(Breakdown::Chunks),
                 },
-                Place::Trailers => match head::trailers(read)? {
-                    Some((length, trailers)) => {
+                Place::Trailers => match trailers(read, MOST_FIELDS).map_err(Breakdown::Malformed)? {
+                    Some((length, lines)) => {
                         read.advance(length);
-                        self.trailers = Some(trailers).filter(|trailers| !trailers.is_empty());
+                        self.trailers = Some(lines).filter(|lines| !lines.is_empty());
                         self.place = Place::Over;
                     }
                     None if read.len() > self.most => return Err(Breakdown::HeadTooLarge),

@@ -14,7 +14,7 @@ use super::super::{error::Breakdown, preface::Preface};
 use crate::headers::{field, lists};
 
 /// Header lines in an answer, and trailers behind it.
-const MOST_FIELDS: usize = 100;
+pub(super) const MOST_FIELDS: usize = 100;
 /// Room for what is added to an answer's header on its way to the browser.
 const ADDED: usize = 4;
 
@@ -110,23 +110,6 @@ fn length_of(value: &HeaderValue) -> Said {
 /// Whether somewhere in these bytes an empty line ends a head.
 pub(super) fn has_end(bytes: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', bytes).any(|at| matches!(bytes[at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]))
-}
-
-/// The trailers that these bytes begin with, and their length; `None` if they are not whole.
-pub(super) fn trailers(bytes: &Bytes) -> Result<Option<(usize, HeaderMap)>, Breakdown> {
-    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
-    let Status::Complete((length, fields)) =
-        httparse::parse_headers(bytes, &mut fields).map_err(Breakdown::Malformed)?
-    else {
-        return Ok(None);
-    };
-    let mut trailers = HeaderMap::with_capacity(fields.len());
-    for line in fields {
-        let (name, value) =
-            field(bytes, line.name, line.value).ok_or(Breakdown::Malformed(httparse::Error::HeaderName))?;
-        trailers.append(name, value);
-    }
-    Ok(Some((length, trailers)))
 }
 
 #[cfg(test)]
