@@ -78,3 +78,40 @@ impl Named {
             && self.authority.is_of(&head.uri, head.version, &head.headers)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn head(target: &str, hosts: &[&str]) -> Parts {
+        let request = hosts.iter().fold(Request::get(target), |request, host| request.header("host", *host));
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn each_request_is_for_the_host_that_it_names_whatever_came_before() {
+        let caller = Caller::new(Peer { addr: None, tls: false });
+        for scheme in [None, Some(Scheme::Http), Some(Scheme::Https)] {
+            for (target, hosts, wanted) in [
+                ("/", &["a.test"][..], Some("a.test")),
+                ("/", &["a.test"], Some("a.test")),
+                ("/", &["b.test"], Some("b.test")),
+                ("/", &["b.test", "a.test"], None),
+                ("/", &["b.test:81"], Some("b.test")),
+                ("http://c.test/", &["c.test"], Some("c.test")),
+                ("/", &["c.test"], Some("c.test")),
+                ("http://d.test/", &["c.test"], Some("d.test")),
+                ("/", &[], None),
+                ("/", &["a b"], None),
+            ] {
+                let named = caller.named(&head(target, hosts), scheme).ok();
+                let found = named.as_ref().map(|named| named.authority.host());
+                assert_eq!(found, wanted, "{target} {hosts:?}");
+                let introduced = named.and_then(|named| named.introduction().map(|(scheme, _)| scheme));
+                assert_eq!(introduced, scheme.filter(|_| wanted.is_some()), "{target} {hosts:?}");
+            }
+        }
+    }
+}
