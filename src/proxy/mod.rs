@@ -258,8 +258,8 @@ impl Shard {
             SessionUse::On(on_failure) => {
                 *vary = true;
                 let tickets = self.take_tickets(request.headers(), seen, route);
-                let presented = self.timed_load(&tickets, on_failure, entry).await?;
-                let visitor = Visitor::new(tickets, presented, admitted.reach(&self.line, route), &method);
+                let presented = self.timed_load(tickets, on_failure, entry).await?;
+                let visitor = Visitor::new(presented, admitted.reach(&self.line, route), &method);
                 entry.outcome = visitor.outcome().into();
                 entry.session = visitor.handle();
                 let data = self.read_data(route, &visitor);
@@ -276,7 +276,7 @@ impl Shard {
         self.exchange_cookies(&mut request, route, application, visitor.as_ref());
         let noted = route.legacy.note(&request);
         let upgrade = admitted.address(&mut request, switch);
-        let ties = visitor.as_ref().and_then(|visitor| visitor.ties(application.audience.name()));
+        let ties = visitor.as_ref().and_then(|visitor| visitor.ties(application));
         let begun = entry.asks_upstream();
         let fate = request.body().fate();
         if let Some(starter) = &starter {

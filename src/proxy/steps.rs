@@ -19,7 +19,7 @@ use super::{
     access::Entry,
     caller::{Caller, Named},
     line::{Application, Line, Route},
-    visit::Visitor,
+    visit::{Presented, Visitor},
 };
 use crate::{
     cookie,
@@ -29,7 +29,6 @@ use crate::{
         policy::Create,
         settle::{CookieStep, Plan, Reach},
     },
-    store::commit::Presented,
     upstream::Preface,
 };
 
@@ -133,7 +132,7 @@ impl Shard {
         let now = unix_now();
         let seal = |claims: Claims<'_>| self.line.sealer.seal(&application.audience, claims, now);
         let sealed = match &visitor.presented {
-            Presented::Loaded(session) => self.tokens.of_session(upstream, session, now, seal),
+            Presented::Loaded(guest) => self.tokens.of_session(upstream, guest, now, seal),
             Presented::Unavailable => seal(Claims::Degraded),
             Presented::Nobody if visitor.opens && self.line.policy.create == Create::Always => seal(Claims::New),
             Presented::Nobody | Presented::Retired(_) | Presented::Destroyed(_) | Presented::Several => {
