@@ -1,9 +1,6 @@
 //! Who a request belongs to: its tickets, and what the store knows of them.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method};
 use tracing::warn;
@@ -16,7 +13,7 @@ use super::{
     tally::{Event, Unfit},
 };
 use crate::{
-    cookie,
+    clock, cookie,
     headers::{Mark, Seen},
     session::{
         Handle, Timestamp,
@@ -73,7 +70,7 @@ impl Shard {
         entry: &mut Entry,
     ) -> Result<Presented, Rejection> {
         let Comers { first: Some(first), more } = comers else { return Ok(Presented::Nobody) };
-        let begun = Instant::now();
+        let begun = clock::now();
         let loaded = match more.is_empty() {
             true => self.load(first).await,
             false => Box::pin(self.load_all(first, more)).await,
