@@ -266,7 +266,7 @@ impl Shard {
                 let data = self.read_data(route, &visitor);
                 self.check_gate(&request, route, &visitor, data.as_ref())?;
                 let token = self.seal_token(route.upstream, application, &visitor)?;
-                request.headers_mut().insert(&self.line.envelope.header, token);
+                request.body_mut().signed_with(token);
                 self.inject(request.headers_mut(), route, data.as_ref());
                 Some(visitor)
             }

@@ -29,7 +29,7 @@ use crate::{
         policy::Create,
         settle::{CookieStep, Plan, Reach},
     },
-    upstream::Preface,
+    upstream::{Postscript, Preface},
 };
 
 /// A request that came through us this often goes round in circles.
@@ -128,9 +128,12 @@ impl Shard {
         upstream: usize,
         application: &Application,
         visitor: &Visitor,
-    ) -> Result<HeaderValue, Rejection> {
+    ) -> Result<Postscript, Rejection> {
         let now = unix_now();
-        let seal = |claims: Claims<'_>| self.line.sealer.seal(&application.audience, claims, now);
+        let seal = |claims: Claims<'_>| {
+            let token = self.line.sealer.seal(&application.audience, claims, now);
+            token.map(|token| Postscript::new(&self.line.envelope.header, &token))
+        };
         let sealed = match &visitor.presented {
             Presented::Loaded(guest) => self.tokens.of_session(upstream, guest, now, seal),
             Presented::Unavailable => seal(Claims::Degraded),
@@ -140,7 +143,7 @@ impl Shard {
             }
         };
         let token = sealed.map_err(|_| Rejection::Unavailable)?;
-        self.tally.token_bytes.observe_bytes(token.len());
+        self.tally.token_bytes.observe_bytes(token.value().len());
         Ok(token)
     }
 

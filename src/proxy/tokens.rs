@@ -5,13 +5,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::HeaderValue;
-
 use super::{
     known::Guest,
     tally::{Signing, Tally},
 };
-use crate::envelope::Claims;
+use crate::{envelope::Claims, upstream::Postscript};
 
 /// The last tokens that say the same thing, one for each upstream that was told it.
 #[derive(Default)]
@@ -27,7 +25,7 @@ struct Kept {
 struct Signature {
     upstream: usize,
     second: u64,
-    token: HeaderValue,
+    token: Postscript,
 }
 
 /// One shard's tokens.
@@ -50,8 +48,8 @@ impl Tokens {
         &self,
         upstream: usize,
         second: u64,
-        seal: impl FnOnce(Claims<'_>) -> Result<HeaderValue, E>,
-    ) -> Result<HeaderValue, E> {
+        seal: impl FnOnce(Claims<'_>) -> Result<Postscript, E>,
+    ) -> Result<Postscript, E> {
         self.at(&self.nobody[upstream], upstream, second, || seal(Claims::Anonymous))
     }
 
@@ -64,8 +62,8 @@ impl Tokens {
         upstream: usize,
         guest: &Guest,
         second: u64,
-        seal: impl FnOnce(Claims<'_>) -> Result<HeaderValue, E>,
-    ) -> Result<HeaderValue, E> {
+        seal: impl FnOnce(Claims<'_>) -> Result<Postscript, E>,
+    ) -> Result<Postscript, E> {
         self.at(guest.tokens(), upstream, second, || seal(Claims::Session(guest.handle(), guest.record())))
     }
 
@@ -74,8 +72,8 @@ impl Tokens {
         signed: &Signed,
         upstream: usize,
         second: u64,
-        sign: impl FnOnce() -> Result<HeaderValue, E>,
-    ) -> Result<HeaderValue, E> {
+        sign: impl FnOnce() -> Result<Postscript, E>,
+    ) -> Result<Postscript, E> {
         let mut kept = signed.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = kept.find(upstream).filter(|found| found.second == second) {
             self.tally.signed.count(Signing::Kept);
@@ -107,8 +105,14 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderName, HeaderValue};
+
     use super::*;
     use crate::proxy::Tallies;
+
+    fn line(number: u64) -> Postscript {
+        Postscript::new(&HeaderName::from_static("x-session"), &HeaderValue::from(number))
+    }
 
     #[test]
     fn a_token_is_signed_once_for_each_upstream_and_second() {
@@ -117,13 +121,13 @@ mod tests {
         let mut token = |upstream, second| {
             let sign = || {
                 times += 1;
-                Ok::<_, ()>(HeaderValue::from(100 * upstream as u64 + second))
+                Ok::<_, ()>(line(100 * upstream as u64 + second))
             };
             tokens.at(&signed, upstream, second, sign).unwrap()
         };
         for second in [1, 2, 3] {
             for upstream in [0, 2, 1, 0, 1, 2, 0] {
-                assert_eq!(token(upstream, second), (100 * upstream as u64 + second).to_string());
+                assert_eq!(token(upstream, second).value(), line(100 * upstream as u64 + second).value());
             }
         }
         assert_eq!(times, 9);
@@ -134,7 +138,7 @@ mod tests {
     #[test]
     fn what_could_not_be_signed_is_not_kept() {
         let (tokens, signed) = (Tokens::new(1, Arc::new(Tallies::default()).open()), Signed::default());
-        assert_eq!(tokens.at(&signed, 0, 1, || Err("no")), Err("no"));
-        assert_eq!(tokens.at(&signed, 0, 1, || Ok::<_, ()>(HeaderValue::from(1))), Ok(HeaderValue::from(1)));
+        assert!(tokens.at(&signed, 0, 1, || Err(())).is_err());
+        assert_eq!(tokens.at(&signed, 0, 1, || Ok::<_, ()>(line(7))).unwrap().value(), b"7");
     }
 }

@@ -26,7 +26,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{Incoming, Inflow, OnSwitch, Rejection, body::clean, line::Line};
 use crate::{
     headers::{self, Expectation, Mark, Seen},
-    upstream::{Payload, Preface, Progress, SendError},
+    upstream::{Payload, Postscript, Preface, Progress, SendError},
 };
 
 /// A browser that expects `100 Continue` gets it after this time at the latest.
@@ -192,6 +192,7 @@ pub(super) struct Upload {
     is_waiting: bool,
     start: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
     preface: Option<Arc<Preface>>,
+    postscript: Option<Postscript>,
 }
 
 impl Upload {
@@ -199,13 +200,29 @@ impl Upload {
         let fate = Fate(incoming.as_ref().map(|_| Arc::default()));
         let progress = if incoming.is_some() { Progress::default() } else { Progress::of_nothing() };
         let left = line.uploads.bytes;
-        Self { incoming, line, progress, fate, left, idle: None, is_waiting: false, start: None, preface: None }
+        Self {
+            incoming,
+            line,
+            progress,
+            fate,
+            left,
+            idle: None,
+            is_waiting: false,
+            start: None,
+            preface: None,
+            postscript: None,
+        }
     }
 
     /// Header lines that go out with it.
     pub(super) fn introduced_by(mut self, preface: Option<Arc<Preface>>) -> Self {
         self.preface = preface;
         self
+    }
+
+    /// One more header line that goes out with it.
+    pub(super) fn signed_with(&mut self, token: Postscript) {
+        self.postscript = Some(token);
     }
 
     pub(super) fn fate(&self) -> Fate {
@@ -264,6 +281,7 @@ impl Payload for Upload {
             is_waiting: false,
             start,
             preface: self.preface.clone(),
+            postscript: self.postscript.clone(),
         };
         self.incoming.is_none().then_some(empty)
     }
@@ -274,6 +292,14 @@ impl Payload for Upload {
 
     fn take_preface(&mut self) -> Option<Arc<Preface>> {
         self.preface.take()
+    }
+
+    fn postscript(&self) -> Option<&Postscript> {
+        self.postscript.as_ref()
+    }
+
+    fn take_postscript(&mut self) -> Option<Postscript> {
+        self.postscript.take()
     }
 }
 

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::{
-    Breakdown, Preface,
+    Breakdown, Postscript, Preface,
     connection::{Hold, Single},
     direct::{Direct, Framing, Transfer},
     member::Load,
@@ -132,6 +132,16 @@ pub trait Payload: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
 
     /// The same lines, for whoever puts them into the head.
     fn take_preface(&mut self) -> Option<Arc<Preface>> {
+        None
+    }
+
+    /// One more such line, which concerns this request only.
+    fn postscript(&self) -> Option<&Postscript> {
+        None
+    }
+
+    /// The same line, for whoever puts it into the head.
+    fn take_postscript(&mut self) -> Option<Postscript> {
         None
     }
 }

@@ -30,7 +30,7 @@ use tokio_util::io::poll_read_buf;
 pub(super) use body::{Framing, Transfer};
 pub(super) use head::Said;
 
-use super::{Payload, dial::Stream, error::Breakdown, exchange::Course};
+use super::{Payload, Postscript, Preface, dial::Stream, error::Breakdown, exchange::Course};
 use crate::socket::scratch;
 
 /// The connection.
@@ -105,7 +105,9 @@ impl Direct {
     pub(super) fn prepare<B: Payload>(&mut self, request: &Request<B>) {
         self.outbox.clear();
         (self.sent, self.is_flushed) = (0, false);
-        head::write(&mut self.outbox, request, request.body().preface());
+        let preface = request.body().preface().map_or(&b""[..], Preface::text);
+        let postscript = request.body().postscript().map_or(&b""[..], Postscript::text);
+        head::write(&mut self.outbox, request, [preface, postscript]);
     }
 
     /// Sends what was prepared and waits until `deadline` for the head of its answer.

@@ -10,7 +10,7 @@ use http::{
 use httparse::{ParserConfig, Status};
 use hyper::ext::ReasonPhrase;
 
-use super::super::{error::Breakdown, preface::Preface};
+use super::super::error::Breakdown;
 use crate::headers::{field, lists};
 
 /// Header lines in an answer, and trailers behind it.
@@ -37,8 +37,8 @@ pub(super) struct Found {
     pub(super) lasts: bool,
 }
 
-/// Appends the head of a request that has no body.
-pub(super) fn write<B>(out: &mut Vec<u8>, request: &Request<B>, preface: Option<&Preface>) {
+/// Appends the head of a request that has no body. `more`: lines with their ends.
+pub(super) fn write<B>(out: &mut Vec<u8>, request: &Request<B>, more: [&[u8]; 2]) {
     out.extend_from_slice(request.method().as_str().as_bytes());
     out.push(b' ');
     match request.uri().path_and_query() {
@@ -59,8 +59,8 @@ pub(super) fn write<B>(out: &mut Vec<u8>, request: &Request<B>, preface: Option<
             out.extend_from_slice(b"\r\n");
         }
     }
-    if let Some(preface) = preface {
-        out.extend_from_slice(preface.text());
+    for lines in more {
+        out.extend_from_slice(lines);
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -203,11 +203,12 @@ mod tests {
     fn a_request_is_written_as_it_is() {
         let request = Request::get("/a?b=c").header("Host", "a").header("X", "1").header("X", "2").body(()).unwrap();
         let mut out = Vec::new();
-        write(&mut out, &request, None);
-        assert_eq!(out, b"GET /a?b=c HTTP/1.1\r\nhost: a\r\nx: 1\r\nx: 2\r\n\r\n");
+        write(&mut out, &request, [b"y: 3\r\nz: 4\r\n", b"a: 5\r\n"]);
+        let lines = "host: a\r\nx: 1\r\nx: 2\r\ny: 3\r\nz: 4\r\na: 5\r\n";
+        assert_eq!(out, format!("GET /a?b=c HTTP/1.1\r\n{lines}\r\n").as_bytes());
         let all = Request::options("*").body(()).unwrap();
         out.clear();
-        write(&mut out, &all, None);
+        write(&mut out, &all, [b""; 2]);
         assert_eq!(out, b"OPTIONS * HTTP/1.1\r\n\r\n");
     }
 
@@ -216,7 +217,7 @@ mod tests {
         for (asked, wanted) in [("http://a", "/"), ("http://a?b", "/?b"), ("http://a/?b", "/?b")] {
             let mut out = Vec::new();
             let target = asked.parse::<http::Uri>().unwrap().path_and_query().unwrap().clone();
-            write(&mut out, &Request::get(http::Uri::from(target)).body(()).unwrap(), None);
+            write(&mut out, &Request::get(http::Uri::from(target)).body(()).unwrap(), [b""; 2]);
             assert_eq!(out, format!("GET {wanted} HTTP/1.1\r\n\r\n").as_bytes(), "{asked}");
         }
     }
