@@ -254,11 +254,11 @@ impl Shard {
             return Ok(self.answer_options());
         }
         let application = &self.line.applications[route.upstream];
+        let tickets = self.take_tickets(request.headers_mut(), seen, route);
         let visitor = match route.session {
             SessionUse::Off => None,
             SessionUse::On(on_failure) => {
                 *vary = true;
-                let tickets = self.take_tickets(request.headers(), seen, route);
                 let presented = self.timed_load(tickets, on_failure, entry).await?;
                 let visitor = Visitor::new(presented, admitted.reach(&self.line, route), &method);
                 entry.outcome = visitor.outcome().into();
@@ -271,9 +271,6 @@ impl Shard {
                 Some(visitor)
             }
         };
-        if self.line.cookie.strip() && seen.has(Mark::Cookie) {
-            crate::cookie::strip(request.headers_mut(), self.line.cookie.name());
-        }
         self.exchange_cookies(&mut request, route, application, visitor.as_ref());
         let noted = route.legacy.note(&request);
         let upgrade = admitted.address(&mut request, switch);

@@ -6,14 +6,15 @@ use http::{HeaderMap, Method};
 use tracing::warn;
 
 use super::{
-    OnStoreFailure, Rejection, Shard,
+    OnStoreFailure, Rejection, SessionUse, Shard,
     access::Entry,
     known::{Comer, Guest, Read},
     line::{Application, Route},
     tally::{Event, Unfit},
 };
 use crate::{
-    clock, cookie,
+    clock,
+    cookie::Own,
     headers::{Mark, Seen},
     session::{
         Handle, Timestamp,
@@ -45,13 +46,18 @@ pub(super) struct Visitor {
 }
 
 impl Shard {
-    /// The authentic tickets of this realm, in order, each once. Needs no store.
-    pub(super) fn take_tickets(&self, headers: &HeaderMap, seen: Seen, route: &Route) -> Comers {
-        let mut comers = Comers::default();
+    /// Takes our cookies out of the head. The authentic tickets of this realm, in order, each once; none on a route without
+    /// sessions. Needs no store.
+    pub(super) fn take_tickets(&self, headers: &mut HeaderMap, seen: Seen, route: &Route) -> Comers {
+        let (mut comers, settings) = (Comers::default(), &self.line.cookie);
         if !seen.has(Mark::Cookie) {
             return comers;
         }
-        for value in cookie::tickets(headers, self.line.cookie.name()) {
+        let own = if settings.strip() { Own::take(headers, settings.name()) } else { Own::look(headers) };
+        if route.session == SessionUse::Off {
+            return comers;
+        }
+        for value in own.values(settings.name()) {
             match self.known.comer(value, &route.realm, &self.line.keyring) {
                 Ok(comer) => comers.welcome(comer),
                 Err(fault) => self.tally.tickets.count(fault.into()),
