@@ -40,17 +40,18 @@ pub(super) enum Comer {
     Guest(Arc<Guest>),
 }
 
-/// A ticket, and what is known with it.
-#[repr(C)]
+/// A ticket, and what is known with it. In this order: what every request compares fills two lines of the processor's cache.
+#[repr(C, align(64))]
 pub(super) struct Bearer {
+    realm: Arc<str>,
     text: Text,
     handle: Handle,
-    realm: Arc<str>,
     secret: SecretHash,
     ticket: Arc<Ticket>,
 }
 
-/// A visitor with this record; with another it is another guest.
+/// A visitor with this record; with another it is another guest. In this order: only the last is not needed each time.
+#[repr(C)]
 pub(super) struct Guest {
     bearer: Arc<Bearer>,
     bytes: Bytes,

@@ -15,8 +15,9 @@ use crate::{envelope::Claims, upstream::Postscript};
 #[derive(Default)]
 pub(super) struct Signed(Mutex<Kept>);
 
-/// Nearly always there is one upstream.
+/// Nearly always there is one upstream. In this order: the others are not looked at then.
 #[derive(Default)]
+#[repr(C)]
 struct Kept {
     first: Option<Signature>,
     more: Vec<Signature>,

@@ -34,7 +34,7 @@ pub use target::{Password, Target, Unfit};
 pub(super) use wire::Wire;
 
 use super::{
-    Entry, Settings, StoreError, Swap,
+    Entry, Last, Reading, Settings, StoreError, Swap,
     link::{Connection, Link, Reach},
     tally::{Again, Tally},
 };
@@ -161,6 +161,23 @@ impl Redis {
     }
 
     pub(super) async fn load(&self, handles: &[Handle]) -> Result<Vec<Option<Entry>>, StoreError> {
+        let mut replies = self.read(handles).await?.into_iter();
+        handles.iter().map(|_| entry(replies.next(), replies.next())).collect()
+    }
+
+    /// The session, and the time as it is then.
+    pub(super) async fn load_one(
+        &self,
+        handle: &Handle,
+        last: Option<Last<'_>>,
+    ) -> Result<(Reading, Timestamp), StoreError> {
+        let mut replies = self.read(std::slice::from_ref(handle)).await?.into_iter();
+        let found = entry(replies.next(), replies.next())?;
+        Ok((Reading::of(found, last), self.now()))
+    }
+
+    /// What the server says of these sessions, two replies for each; and learns its time now and then.
+    async fn read(&self, handles: &[Handle]) -> Result<Vec<Value>, StoreError> {
         let now = Instant::now();
         let asks_time = self.clock.is_stale(now);
         let count = 2 * handles.len() + usize::from(asks_time);
@@ -168,7 +185,7 @@ impl Redis {
             for handle in handles {
                 for read in &self.server.reads {
                     out.extend_from_slice(read);
-                    out.extend_from_slice(handle.as_str().as_bytes());
+                    out.extend_from_slice(handle.as_bytes());
                     out.extend_from_slice(END);
                 }
             }
@@ -182,8 +199,7 @@ impl Redis {
             let time = value_of(replies.pop().ok_or(StoreError::Nonsense)?)?;
             self.clock.set(time_of(time).ok_or(StoreError::Nonsense)?);
         }
-        let mut replies = replies.into_iter();
-        handles.iter().map(|_| entry(replies.next(), replies.next())).collect()
+        Ok(replies)
     }
 
     pub(super) async fn swap(
@@ -220,7 +236,7 @@ impl Redis {
     }
 
     fn write_key(&self, out: &mut Vec<u8>, handle: &Handle) {
-        word(out, [self.server.prefix.as_bytes(), b"s:", handle.as_str().as_bytes()]);
+        word(out, [self.server.prefix.as_bytes(), b"s:", handle.as_bytes()]);
     }
 
     /// Runs a script on one session.

@@ -122,10 +122,11 @@ impl Shelf {
     ) -> Result<(Reading, Timestamp), StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.load_one(handle, last)),
-            Self::File(_) | Self::Redis(_) => {
-                let found = self.load(std::slice::from_ref(handle)).await?.pop().flatten();
-                Ok((Reading::of(found, last), self.now()))
+            Self::File(file) => {
+                let found = file.load(std::slice::from_ref(handle))?.pop().flatten();
+                Ok((Reading::of(found, last), file.now()))
             }
+            Self::Redis(redis) => Box::pin(redis.load_one(handle, last)).await,
         }
     }
 
