@@ -7,6 +7,7 @@
 //! only then inject. What a head lacks is known from one look at its names ([`Seen`]). Removing a field may reorder *different* names; lines of one name keep their order.
 
 mod accept;
+mod aside;
 mod caching;
 mod chunks;
 mod expect;
@@ -28,6 +29,7 @@ mod upgrade;
 mod via;
 
 pub use accept::asks_for_html;
+pub use aside::{Aside, Passive};
 pub use caching::{forbid_shared_caching, vary_on_cookie};
 pub use chunks::{ChunkFault, Chunks, Piece};
 pub use expect::{Expectation, expectation_of};

@@ -15,7 +15,7 @@ use tokio_util::sync::DropGuard;
 
 use super::{access::Entry, tally::Incomplete, upload::Upload};
 use crate::{
-    headers::{Guarded, strip_trailers},
+    headers::{Aside, Guarded, strip_trailers},
     upstream::{Breakdown, ResponseBody},
 };
 
@@ -66,6 +66,14 @@ impl Download {
     pub(super) fn forsake(mut self) {
         if let Some(entry) = &mut self.entry {
             entry.ends(Some(Incomplete::Detached));
+        }
+    }
+
+    /// Lines of the answer's head that are not in its map, for whoever writes it.
+    pub fn take_aside(&mut self) -> Aside {
+        match &mut self.source {
+            Source::Nothing | Source::Text(_) => Aside::default(),
+            Source::Application(body, _) => body.take_aside(),
         }
     }
 

@@ -53,7 +53,7 @@ pub use upload::UploadLimits;
 use visit::Visitor;
 
 use crate::{
-    headers::{self, Mark, Seen},
+    headers::{self, Mark, Passive, Seen},
     session::Handle,
     store::{Store, lane::Lanes},
     upstream::{Fleet, Flow, Pool, ResponseBody, tunnel},
@@ -236,9 +236,11 @@ impl Shard {
         entry: &mut Entry,
     ) -> Result<Call, Rejection> {
         let (mut head, inflow) = request.into_parts();
+        // Of HTTP/2 somebody else writes the heads, and from their maps alone.
+        let passive = if head.version == Version::HTTP_2 { Passive::default() } else { self.line.passive };
         let mut admitted = self.admit(&mut head, seen, caller, entry)?;
         let (upload, switch, starter) = upload::accept(&mut head, seen, inflow, &self.line)?;
-        let upload = upload.introduced_by(admitted.preface.take());
+        let upload = upload.introduced_by(admitted.preface.take()).answered_beside(passive);
         Ok(Call { request: Box::new(Request::from_parts(head, upload)), seen, admitted, switch, starter })
     }
 

@@ -25,7 +25,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Incoming, Inflow, OnSwitch, Rejection, body::clean, line::Line};
 use crate::{
-    headers::{self, Expectation, Mark, Seen},
+    headers::{self, Expectation, Mark, Passive, Seen},
     upstream::{Payload, Preface, Progress, SendError},
 };
 
@@ -192,6 +192,7 @@ pub(super) struct Upload {
     is_waiting: bool,
     start: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
     preface: Option<Arc<Preface>>,
+    passive: Passive,
 }
 
 impl Upload {
@@ -199,12 +200,19 @@ impl Upload {
         let fate = Fate(incoming.as_ref().map(|_| Arc::default()));
         let progress = if incoming.is_some() { Progress::default() } else { Progress::of_nothing() };
         let left = line.uploads.bytes;
-        Self { incoming, line, progress, fate, left, idle: None, is_waiting: false, start: None, preface: None }
+        let (idle, start, preface, passive) = (None, None, None, Passive::default());
+        Self { incoming, line, progress, fate, left, idle, is_waiting: false, start, preface, passive }
     }
 
     /// Header lines that go out with it.
     pub(super) fn introduced_by(mut self, preface: Option<Arc<Preface>>) -> Self {
         self.preface = preface;
+        self
+    }
+
+    /// Lines of its answer that may be laid aside: whoever writes the answer's head takes them from there.
+    pub(super) fn answered_beside(mut self, passive: Passive) -> Self {
+        self.passive = passive;
         self
     }
 
@@ -264,6 +272,7 @@ impl Payload for Upload {
             is_waiting: false,
             start,
             preface: self.preface.clone(),
+            passive: self.passive,
         };
         self.incoming.is_none().then_some(empty)
     }
@@ -274,6 +283,10 @@ impl Payload for Upload {
 
     fn take_preface(&mut self) -> Option<Arc<Preface>> {
         self.preface.take()
+    }
+
+    fn passive(&self) -> Passive {
+        self.passive
     }
 }
 

@@ -23,6 +23,7 @@ use super::{
     member::Load,
     shelf::Shelf,
 };
+use crate::headers::{Aside, Passive};
 
 /// How far a request's body went to the application, when it last got on, and how it ended.
 #[derive(Debug, Clone)]
@@ -134,10 +135,19 @@ pub trait Payload: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
     fn take_preface(&mut self) -> Option<Arc<Preface>> {
         None
     }
+
+    /// Lines of its answer's head that may be laid aside.
+    fn passive(&self) -> Passive {
+        Passive::default()
+    }
 }
 
 /// A response body that holds its connection. `B` is the type of the bodies that are sent on that connection.
-pub struct ResponseBody<B: Payload>(Source<B>);
+pub struct ResponseBody<B: Payload> {
+    source: Source<B>,
+    /// Lines of its head that are not in the map.
+    aside: Aside,
+}
 
 enum Source<B: Payload> {
     /// All of it came with the head.
@@ -184,15 +194,30 @@ impl<B: Payload> Reading<B> {
 }
 
 impl<B: Payload> ResponseBody<B> {
+    fn of(source: Source<B>) -> Self {
+        Self { source, aside: Aside::default() }
+    }
+
+    /// These lines of its head were laid aside.
+    pub(super) fn beside(mut self, aside: Aside) -> Self {
+        self.aside = aside;
+        self
+    }
+
+    /// What of its head is not in the map, for whoever writes it.
+    pub fn take_aside(&mut self) -> Aside {
+        std::mem::take(&mut self.aside)
+    }
+
     pub(super) fn new(incoming: Incoming, hold: Hold<B>) -> Self {
         let mut hold = Some(hold);
         release_at_end(&incoming, &mut hold);
-        Self(Source::Driven(incoming, hold))
+        Self::of(Source::Driven(incoming, hold))
     }
 
     /// The empty body of a `101`: it holds the connection for as long as it is kept.
     pub(super) fn of_tunnel(incoming: Incoming, hold: Hold<B>) -> Self {
-        Self(Source::Driven(incoming, Some(hold)))
+        Self::of(Source::Driven(incoming, Some(hold)))
     }
 
     /// A body whose beginning came with its head, and whose connection `lasts` beyond it or does not.
@@ -209,12 +234,12 @@ impl<B: Payload> ResponseBody<B> {
             if lasts && whole.len() == rest.len() {
                 shelf.put(Single::Direct(connection));
             }
-            return Self(Source::Whole(whole));
+            return Self::of(Source::Whole(whole));
         }
         let transfer = Transfer::new(framing, rest, lasts);
         let reading =
             Reading { transfer, connection: Some(connection), fault: None, shelf: Arc::clone(shelf), _load: load };
-        Self(Source::Direct(Box::new(reading)))
+        Self::of(Source::Direct(Box::new(reading)))
     }
 }
 
@@ -235,7 +260,7 @@ impl<B: Payload> Body for ResponseBody<B> {
     type Error = Breakdown;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Breakdown>>> {
-        let (incoming, hold) = match &mut self.0 {
+        let (incoming, hold) = match &mut self.source {
             Source::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
             Source::Whole(bytes) => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Source::Direct(reading) => return reading.poll_frame(cx),
@@ -251,7 +276,7 @@ impl<B: Payload> Body for ResponseBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.source {
             Source::Whole(bytes) => bytes.is_empty(),
             Source::Direct(reading) => reading.transfer.is_over(),
             Source::Driven(incoming, _) => incoming.is_end_stream(),
@@ -259,7 +284,7 @@ impl<B: Payload> Body for ResponseBody<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.source {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Direct(reading) => reading.transfer.size_hint(),
             Source::Driven(incoming, _) => incoming.size_hint(),

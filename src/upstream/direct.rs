@@ -20,7 +20,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
@@ -30,7 +30,10 @@ use tokio_util::io::poll_read_buf;
 pub(super) use body::{Framing, Transfer};
 pub(super) use head::Said;
 
+use head::Asked;
+
 use super::{Payload, dial::Stream, error::Breakdown, exchange::Course};
+use crate::headers::Aside;
 
 /// Room for an answer whose head and body are small, which most are, and for several of them.
 const FIRST: usize = 2048;
@@ -43,6 +46,8 @@ pub(super) struct Direct {
     outbox: Vec<u8>,
     sent: usize,
     is_flushed: bool,
+    /// What its answer is read by.
+    asked: Asked,
     /// The beginning of an answer's head, and room for the rest.
     inbox: BytesMut,
     /// It was looked at, and is not whole.
@@ -56,6 +61,8 @@ pub(super) struct Direct {
 /// The head of an answer, and what came behind it.
 pub(super) struct Answer {
     pub(super) head: Response<()>,
+    /// Lines of it that are not in its map.
+    pub(super) aside: Aside,
     pub(super) rest: Bytes,
     pub(super) said: Said,
     /// The connection may be used again when the answer is over.
@@ -75,6 +82,7 @@ impl Direct {
             outbox: Vec::new(),
             sent: 0,
             is_flushed: true,
+            asked: Asked::default(),
             inbox: BytesMut::new(),
             is_begun: false,
             alarm: None,
@@ -103,6 +111,7 @@ impl Direct {
     pub(super) fn prepare<B: Payload>(&mut self, request: &Request<B>) {
         self.outbox.clear();
         (self.sent, self.is_flushed) = (0, false);
+        self.asked = Asked { is_head: *request.method() == Method::HEAD, passive: request.body().passive() };
         head::write(&mut self.outbox, request, request.body().preface());
     }
 
@@ -161,7 +170,7 @@ impl Direct {
                 return Ok(None);
             }
             let read = self.inbox.split().freeze();
-            let Some(found) = head::read(&read)? else {
+            let Some(found) = head::read(&read, self.asked)? else {
                 if read.len() >= self.most {
                     return Err(Breakdown::HeadTooLarge);
                 }
@@ -182,7 +191,7 @@ impl Direct {
                 continue;
             }
             let lasts = found.lasts && self.is_flushed && self.sent == self.outbox.len();
-            return Ok(Some(Answer { head: found.head, rest, said: found.said, lasts }));
+            return Ok(Some(Answer { head: found.head, aside: found.aside, rest, said: found.said, lasts }));
         }
     }
 

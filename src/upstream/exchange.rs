@@ -119,7 +119,7 @@ async fn answer_directly<B: Payload>(
 ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
     let other = |error| Setback { error, again: None, course: Course::Other };
     connection.prepare(&request);
-    let Whole { head: mut answer, rest, said, lasts } = match connection.exchange(this.begun + patience).await {
+    let Whole { head: mut answer, aside, rest, said, lasts } = match connection.exchange(this.begun + patience).await {
         Ok(answer) => answer,
         Err(Failure::Late) => return Err(other(SendError::Timeout)),
         Err(Failure::Broken(error, course)) => {
@@ -133,15 +133,16 @@ async fn answer_directly<B: Payload>(
         }
     };
     let unfit = |problem| other(SendError::Unfit(problem));
-    let is_plain = *request.method() != Method::HEAD && answer.status() == StatusCode::OK;
     let framing = match said {
-        Said::Length(length) if is_plain => Framing::Length(length),
-        Said::Nothing | Said::Length(_) | Said::More => {
+        Said::Nothing => Framing::Close,
+        Said::Length(length) => Framing::Length(length),
+        Said::Chunked => Framing::chunked(connection.most()),
+        Said::More => {
             framing::check(&mut answer).map_err(unfit)?;
             Framing::of(request.method(), &answer, connection.most()).map_err(unfit)?
         }
     };
-    Ok(answer.map(|()| ResponseBody::direct(connection, (framing, rest), lasts, (shelf, load))))
+    Ok(answer.map(|()| ResponseBody::direct(connection, (framing, rest), lasts, (shelf, load)).beside(aside)))
 }
 
 async fn send_by_hyper<B: Payload>(
