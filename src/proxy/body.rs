@@ -69,11 +69,11 @@ impl Download {
         }
     }
 
-    /// Lines of the answer's head that are not in its map, for whoever writes it.
-    pub fn take_aside(&mut self) -> Aside {
-        match &mut self.source {
+    /// Lines of the answer's head that are not in its map, for whoever writes it before anything of the body.
+    pub fn aside(&self) -> Aside<'_> {
+        match &self.source {
             Source::Nothing | Source::Text(_) => Aside::default(),
-            Source::Application(body, _) => body.take_aside(),
+            Source::Application(body, _) => body.aside(),
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -23,7 +23,7 @@ use super::{
     member::Load,
     shelf::Shelf,
 };
-use crate::headers::{Aside, Passive};
+use crate::headers::{Aside, Laid, Passive};
 
 /// How far a request's body went to the application, when it last got on, and how it ended.
 #[derive(Debug, Clone)]
@@ -145,19 +145,20 @@ pub trait Payload: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
 /// A response body that holds its connection. `B` is the type of the bodies that are sent on that connection.
 pub struct ResponseBody<B: Payload> {
     source: Source<B>,
-    /// Lines of its head that are not in the map.
-    aside: Aside,
+    laid: Laid,
 }
 
 enum Source<B: Payload> {
-    /// All of it came with the head.
-    Whole(Bytes),
+    /// All of it came with the head, of so many bytes.
+    Whole(Bytes, usize),
     Direct(Box<Reading<B>>),
     Driven(Incoming, Option<Hold<B>>),
 }
 
 /// A body that is read from its connection as it is wanted.
 struct Reading<B: Payload> {
+    /// Kept until the body is asked for.
+    head: Bytes,
     transfer: Transfer,
     /// `None` once it was given back, or is no good any more.
     connection: Option<Box<Direct>>,
@@ -169,6 +170,7 @@ struct Reading<B: Payload> {
 
 impl<B: Payload> Reading<B> {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Breakdown>>> {
+        self.head = Bytes::new();
         if let Some(fault) = self.fault.take() {
             return Poll::Ready(Some(Err(fault)));
         }
@@ -196,18 +198,7 @@ impl<B: Payload> Reading<B> {
 
 impl<B: Payload> ResponseBody<B> {
     fn of(source: Source<B>) -> Self {
-        Self { source, aside: Aside::default() }
-    }
-
-    /// These lines of its head were laid aside.
-    pub(super) fn beside(mut self, aside: Aside) -> Self {
-        self.aside = aside;
-        self
-    }
-
-    /// What of its head is not in the map, for whoever writes it.
-    pub fn take_aside(&mut self) -> Aside {
-        std::mem::take(&mut self.aside)
+        Self { source, laid: Laid::default() }
     }
 
     pub(super) fn new(incoming: Incoming, hold: Hold<B>) -> Self {
@@ -221,26 +212,37 @@ impl<B: Payload> ResponseBody<B> {
         Self::of(Source::Driven(incoming, Some(hold)))
     }
 
-    /// A body whose beginning came with its head, and whose connection `lasts` beyond it or does not.
+    /// A body whose beginning came with its head, of so many bytes; its connection `lasts` beyond it or does not.
     pub(super) fn direct(
         connection: Box<Direct>,
-        (framing, mut rest): (Framing, Bytes),
+        (mut read, head, laid): (Bytes, usize, Laid),
+        framing: Framing,
         lasts: bool,
         (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
     ) -> Self {
+        let came = read.len() - head;
         if let Framing::Length(length) = framing
-            && rest.len() as u64 >= length
+            && came as u64 >= length
         {
-            if lasts && rest.len() as u64 == length {
+            if lasts && came as u64 == length {
                 shelf.put(Single::Direct(connection));
             }
-            rest.truncate(length as usize);
-            return Self::of(Source::Whole(rest));
+            read.truncate(head + length as usize);
+            return Self { source: Source::Whole(read, head), laid };
         }
-        let transfer = Transfer::new(framing, rest, lasts);
-        let reading =
-            Reading { transfer, connection: Some(connection), fault: None, shelf: Arc::clone(shelf), _load: load };
-        Self::of(Source::Direct(Box::new(reading)))
+        let rest = read.split_off(head);
+        let (transfer, shelf) = (Transfer::new(framing, rest, lasts), Arc::clone(shelf));
+        let reading = Reading { head: read, transfer, connection: Some(connection), fault: None, shelf, _load: load };
+        Self { source: Source::Direct(Box::new(reading)), laid }
+    }
+
+    /// Lines of its head that are not in the map, for whoever writes it before anything of the body.
+    pub fn aside(&self) -> Aside<'_> {
+        self.laid.of(match &self.source {
+            Source::Whole(read, _) => read,
+            Source::Direct(reading) => &reading.head,
+            Source::Driven(..) => &[],
+        })
     }
 }
 
@@ -262,8 +264,12 @@ impl<B: Payload> Body for ResponseBody<B> {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Breakdown>>> {
         let (incoming, hold) = match &mut self.source {
-            Source::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
-            Source::Whole(bytes) => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Source::Whole(read, head) if read.len() == *head => return Poll::Ready(None),
+            Source::Whole(read, head) => {
+                let mut body = std::mem::take(read);
+                body.advance(std::mem::take(head));
+                return Poll::Ready(Some(Ok(Frame::data(body))));
+            }
             Source::Direct(reading) => return reading.poll_frame(cx),
             Source::Driven(incoming, hold) => (incoming, hold),
         };
@@ -278,7 +284,7 @@ impl<B: Payload> Body for ResponseBody<B> {
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Source::Whole(bytes) => bytes.is_empty(),
+            Source::Whole(read, head) => read.len() == *head,
             Source::Direct(reading) => reading.transfer.is_over(),
             Source::Driven(incoming, _) => incoming.is_end_stream(),
         }
@@ -286,7 +292,7 @@ impl<B: Payload> Body for ResponseBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
-            Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Whole(read, head) => SizeHint::with_exact((read.len() - head) as u64),
             Source::Direct(reading) => reading.transfer.size_hint(),
             Source::Driven(incoming, _) => incoming.size_hint(),
         }

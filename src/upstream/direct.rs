@@ -19,7 +19,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Response, StatusCode};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -30,10 +30,10 @@ use tokio_util::io::poll_read_buf;
 pub(super) use body::{Framing, Transfer};
 pub(super) use head::Said;
 
-use head::Asked;
+use head::{Asked, Found};
 
 use super::{Payload, dial::Stream, error::Breakdown, exchange::Course};
-use crate::{headers::Aside, socket::scratch};
+use crate::{headers::Laid, socket::scratch};
 
 /// The connection.
 pub(super) struct Direct {
@@ -54,12 +54,14 @@ pub(super) struct Direct {
     most: usize,
 }
 
-/// The head of an answer, and what came behind it.
+/// The head of an answer, and what came with it.
 pub(super) struct Answer {
     pub(super) head: Response<()>,
     /// Lines of it that are not in its map.
-    pub(super) aside: Aside,
-    pub(super) rest: Bytes,
+    pub(super) laid: Laid,
+    /// All that was read, and how much of it is the head.
+    pub(super) read: Bytes,
+    pub(super) length: usize,
     pub(super) said: Said,
     /// The connection may be used again when the answer is over.
     pub(super) lasts: bool,
@@ -179,17 +181,17 @@ impl Direct {
             if found.length > self.most {
                 return Err(Breakdown::HeadTooLarge);
             }
-            let (mut rest, status) = (read, found.head.status());
-            rest.advance(found.length);
+            let status = found.head.status();
             if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
-                self.inbox = BytesMut::from(&*rest);
-                if rest.is_empty() {
+                self.inbox = BytesMut::from(&read[found.length..]);
+                if self.inbox.is_empty() {
                     return Ok(None);
                 }
                 continue;
             }
             let lasts = found.lasts && self.is_flushed && self.sent == self.outbox.len();
-            return Ok(Some(Answer { head: found.head, aside: found.aside, rest, said: found.said, lasts }));
+            let Found { head, laid, length, said, .. } = found;
+            return Ok(Some(Answer { head, laid, read, length, said, lasts }));
         }
     }
 

@@ -119,19 +119,20 @@ async fn answer_directly<B: Payload>(
 ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
     let other = |error| Setback { error, again: None, course: Course::Other };
     connection.prepare(&request);
-    let Whole { head: mut answer, aside, rest, said, lasts } = match connection.exchange(this.begun + patience).await {
-        Ok(answer) => answer,
-        Err(Failure::Late) => return Err(other(SendError::Timeout)),
-        Err(Failure::Broken(error, course)) => {
-            let may_go_again = match course {
-                Course::Unsent => true,
-                Course::Closed => this.repeat == Repeat::Allowed && is_idempotent(request.method()),
-                Course::Refused | Course::Other => false,
-            };
-            let again = may_go_again.then_some(request);
-            return Err(Setback { error: SendError::Failed(error), again, course });
-        }
-    };
+    let Whole { head: mut answer, laid, read, length, said, lasts } =
+        match connection.exchange(this.begun + patience).await {
+            Ok(answer) => answer,
+            Err(Failure::Late) => return Err(other(SendError::Timeout)),
+            Err(Failure::Broken(error, course)) => {
+                let may_go_again = match course {
+                    Course::Unsent => true,
+                    Course::Closed => this.repeat == Repeat::Allowed && is_idempotent(request.method()),
+                    Course::Refused | Course::Other => false,
+                };
+                let again = may_go_again.then_some(request);
+                return Err(Setback { error: SendError::Failed(error), again, course });
+            }
+        };
     let unfit = |problem| other(SendError::Unfit(problem));
     let framing = match said {
         Said::Nothing => Framing::Close,
@@ -142,7 +143,7 @@ async fn answer_directly<B: Payload>(
             Framing::of(request.method(), &answer, connection.most()).map_err(unfit)?
         }
     };
-    Ok(answer.map(|()| ResponseBody::direct(connection, (framing, rest), lasts, (shelf, load)).beside(aside)))
+    Ok(answer.map(|()| ResponseBody::direct(connection, (read, length, laid), framing, lasts, (shelf, load))))
 }
 
 async fn send_by_hyper<B: Payload>(

@@ -35,7 +35,7 @@ pub(super) enum Framing {
 pub(super) fn write(
     out: &mut Vec<u8>,
     head: &Parts,
-    aside: &Aside,
+    aside: Aside<'_>,
     length: Option<u64>,
     asked: &Asked,
 ) -> (Framing, bool) {
@@ -136,10 +136,10 @@ pub(super) fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use http::{Response, header::SERVER};
 
     use super::*;
+    use crate::headers::Laid;
 
     const GET: Asked = Asked { version: Version::HTTP_11, is_head: false, stays: true, trailers: false };
     const HEAD: Asked = Asked { is_head: true, ..GET };
@@ -154,7 +154,7 @@ mod tests {
         }
         let (head, ()) = response.body(()).unwrap().into_parts();
         let mut out = Vec::new();
-        let (framing, stays) = write(&mut out, &head, &Aside::default(), length, &asked);
+        let (framing, stays) = write(&mut out, &head, Aside::default(), length, &asked);
         let text = String::from_utf8(out).unwrap();
         let lines = text.strip_suffix("\r\n\r\n").unwrap().split("\r\n");
         (lines.filter(|line| !line.starts_with("date: ")).collect::<Vec<_>>().join("|"), framing, stays)
@@ -224,17 +224,17 @@ mod tests {
     #[test]
     fn lines_that_were_laid_aside_go_out_as_they_came_and_a_date_where_there_is_none() {
         let written = |lines: &str, more: &[(HeaderName, &str)]| {
-            let text = Bytes::copy_from_slice(format!("{lines}\r\n").as_bytes());
-            let (mut places, mut aside) = ([httparse::EMPTY_HEADER; 3], Aside::default());
+            let text = format!("{lines}\r\n").into_bytes();
+            let (mut places, mut laid) = ([httparse::EMPTY_HEADER; 3], Laid::default());
             let (_, parsed) = httparse::parse_headers(&text, &mut places).unwrap().unwrap();
-            assert!(parsed.iter().all(|line| aside.lay(&text, line)));
+            assert!(parsed.iter().all(|line| laid.lay(&text, line)));
             let mut response = Response::builder();
             for (name, value) in more {
                 response = response.header(name, *value);
             }
             let (head, ()) = response.body(()).unwrap().into_parts();
             let mut out = Vec::new();
-            write(&mut out, &head, &aside, Some(0), &GET);
+            write(&mut out, &head, laid.of(&text), Some(0), &GET);
             let text = String::from_utf8(out).unwrap();
             (text.contains(lines), text.to_lowercase().matches("\r\ndate: ").count())
         };

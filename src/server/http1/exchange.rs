@@ -176,10 +176,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Puts an answer's head on its way.
     fn begin(&mut self, answer: Answer, mut asked: Asked, switch: Option<Switch>) -> Delivery {
         asked.stays &= !self.lost && !self.source.is_over() && self.client.ending.stage() == Stage::Far;
-        let (head, mut body) = answer.into_parts();
+        let (head, body) = answer.into_parts();
         let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
-        let aside = body.take_aside();
-        let (framing, stays) = answer::write(self.outlet.buffer(), &head, &aside, length, &asked);
+        let (framing, stays) = answer::write(self.outlet.buffer(), &head, body.aside(), length, &asked);
         let sequel = match switch {
             Some(switch) if head.status == StatusCode::SWITCHING_PROTOCOLS => Sequel::Switched(switch),
             _ if stays => Sequel::Next,

@@ -13,7 +13,7 @@ use super::{
     super::{error::Breakdown, preface::Preface},
     body::has_body,
 };
-use crate::headers::{Aside, Passive, field, lists};
+use crate::headers::{Laid, Passive, field, lists};
 
 /// Header lines in an answer, and trailers behind it.
 pub(super) const MOST_FIELDS: usize = 100;
@@ -46,7 +46,7 @@ pub(super) struct Asked {
 pub(super) struct Found {
     pub(super) head: Response<()>,
     /// Lines of it that are not in its map.
-    pub(super) aside: Aside,
+    pub(super) laid: Laid,
     pub(super) length: usize,
     pub(super) said: Said,
     /// The server keeps the connection (RFC 9112 §9.3).
@@ -56,7 +56,7 @@ pub(super) struct Found {
 /// The header lines of an answer.
 struct Lines {
     fields: HeaderMap,
-    aside: Aside,
+    laid: Laid,
     said: Said,
     is_old: bool,
     keeps: bool,
@@ -114,17 +114,17 @@ pub(super) fn read(bytes: &Bytes, asked: Asked) -> Result<Option<Found>, Breakdo
         lines = Lines::new(is_old);
         lines.sort(bytes, parsed.headers, Passive::default(), bears)?;
     }
-    let Lines { fields, aside, said, keeps, closes, .. } = lines;
+    let Lines { fields, laid, said, keeps, closes, .. } = lines;
     *head.headers_mut() = fields;
     let said = if bears { said } else { Said::More };
-    Ok(Some(Found { head, aside, length, said, lasts: keeps && !closes }))
+    Ok(Some(Found { head, laid, length, said, lasts: keeps && !closes }))
 }
 
 impl Lines {
     /// Of an answer of HTTP/1.0, or of a later one.
     fn new(is_old: bool) -> Self {
-        let (fields, aside) = (HeaderMap::new(), Aside::default());
-        Self { fields, aside, said: Said::Nothing, is_old, keeps: !is_old, closes: false, is_odd: false }
+        let (fields, laid) = (HeaderMap::new(), Laid::default());
+        Self { fields, laid, said: Said::Nothing, is_old, keeps: !is_old, closes: false, is_odd: false }
     }
 
     /// Takes every line to where it belongs: aside if it is passive, nowhere if it has said all that it has to say, else
@@ -135,7 +135,7 @@ impl Lines {
             self.fields.reserve(lines.len() + ADDED);
         }
         for line in lines {
-            if (passive.has(line.name) && self.aside.lay(head, line)) || self.heeds(line, is_framed) {
+            if (passive.has(line.name) && self.laid.lay(head, line)) || self.heeds(line, is_framed) {
                 continue;
             }
             let (name, value) =
@@ -216,9 +216,9 @@ mod tests {
 
     /// The lines of the map, and those that were laid aside.
     fn sorted(text: &str, asked: Asked) -> (String, String) {
-        let Found { head, aside, .. } = found_as(text, asked);
+        let Found { head, laid, .. } = found_as(text, asked);
         let lines = head.headers().iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
-        (lines.collect(), aside.text().map(|text| std::str::from_utf8(text).unwrap()).collect())
+        (lines.collect(), laid.of(text.as_bytes()).text().map(|text| std::str::from_utf8(text).unwrap()).collect())
     }
 
     #[test]
