@@ -42,7 +42,7 @@ pub use line::{field, lists, trailers};
 pub use max_forwards::{Reach, count_forward};
 pub use names::is_claim;
 pub use navigation::is_navigation;
-pub use request_id::{accepted_request_id, set_request_id, strip_request_id};
+pub use request_id::{RequestId, accepted_request_id, strip_request_id};
 pub use scheme::{Scheme, SchemePolicy, is_loopback_host, scheme_of, unclaimed_scheme};
 pub use seen::{Mark, Seen};
 pub use trailer::{strip_announcements, strip_trailers};

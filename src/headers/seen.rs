@@ -156,7 +156,7 @@ mod tests {
     use http::{HeaderValue, Method, Version};
 
     use super::super::{
-        accepted_request_id, append_via, aside::NAMES, forbid_shared_caching, passes_through_us, set_request_id,
+        RequestId, accepted_request_id, append_via, aside::NAMES, forbid_shared_caching, passes_through_us,
         strip_announcements, strip_claims, strip_request_hop_by_hop, strip_request_id, strip_response_hop_by_hop,
         testing::map, upgrade_of, vary_on_cookie,
     };
@@ -191,12 +191,9 @@ mod tests {
     }
 
     /// What the rules make of a head when those without a mark are skipped.
-    fn outcome(
-        sent: &HeaderMap,
-        seen: Seen,
-    ) -> (HeaderMap, HeaderMap, Option<HeaderValue>, Option<HeaderValue>, usize) {
+    fn outcome(sent: &HeaderMap, seen: Seen) -> (HeaderMap, HeaderMap, Option<RequestId>, Option<HeaderValue>, usize) {
         let (mut request, mut response) = (sent.clone(), sent.clone());
-        let id = if seen.has(Mark::RequestId) { accepted_request_id(&request).cloned() } else { None };
+        let id = if seen.has(Mark::RequestId) { accepted_request_id(&request) } else { None };
         if seen.has(Mark::Ours) {
             guarded().strip(&mut request);
             guarded().strip(&mut response);
@@ -245,7 +242,7 @@ mod tests {
             let mut left = outcome(&sent, ALL).1;
             vary_on_cookie(&mut left);
             forbid_shared_caching(&mut left);
-            set_request_id(&mut left, HeaderValue::from_static("1"));
+            RequestId::Fresh([b'1'; 32]).put_into(&mut left);
             for added in ["vary", "cache-control", "x-request-id"] {
                 assert!(left.remove(added).is_some());
             }

@@ -12,12 +12,13 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::{
-    Breakdown, Preface,
+    Breakdown,
     connection::{Hold, Single},
     direct::{Direct, Framing, Transfer},
     member::Load,
@@ -126,15 +127,11 @@ pub trait Payload: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
     where
         Self: Sized;
 
-    /// Header lines that go out with it and are not in the request's head.
-    fn preface(&self) -> Option<&Preface> {
-        None
-    }
+    /// Appends header lines that go out with it and are not in the request's head.
+    fn write_lines(&self, _out: &mut Vec<u8>) {}
 
-    /// The same lines, for whoever puts them into the head.
-    fn take_preface(&mut self) -> Option<Arc<Preface>> {
-        None
-    }
+    /// Moves the same lines into the head, for those who write it from there.
+    fn put_lines(&mut self, _headers: &mut HeaderMap) {}
 
     /// Lines of its answer's head that may be laid aside.
     fn passive(&self) -> Passive {

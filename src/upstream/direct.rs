@@ -115,7 +115,7 @@ impl Direct {
         self.outbox.clear();
         (self.sent, self.is_flushed) = (0, false);
         self.asked = Asked { is_head: *request.method() == Method::HEAD, passive: request.body().passive() };
-        head::write(&mut self.outbox, request, request.body().preface());
+        head::write(&mut self.outbox, request, |out| request.body().write_lines(out));
     }
 
     /// Sends what was prepared and waits until `deadline` for the head of its answer.

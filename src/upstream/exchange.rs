@@ -92,11 +92,11 @@ impl<B: Payload> Line<B> {
                 answer_directly(connection, request, this, terms.patience, (shelf, load)).await
             }
             Self::Single(Single::Driven(connection)) => {
-                put_preface(&mut request);
+                put_lines(&mut request);
                 Box::pin(send_by_hyper(connection, request, this.repeat, terms.patience, (shelf, load))).await
             }
             Self::Stream(shared, place) => {
-                put_preface(&mut request);
+                put_lines(&mut request);
                 Box::pin(send_by_stream(shared, place, request, this.repeat, terms, (shelf, load))).await
             }
         }
@@ -104,10 +104,10 @@ impl<B: Payload> Line<B> {
 }
 
 /// Puts the lines that go out with the request into its head, for those who write it from there.
-fn put_preface<B: Payload>(request: &mut Request<B>) {
-    if let Some(preface) = request.body_mut().take_preface() {
-        preface.put_into(request.headers_mut());
-    }
+fn put_lines<B: Payload>(request: &mut Request<B>) {
+    let mut headers = std::mem::take(request.headers_mut());
+    request.body_mut().put_lines(&mut headers);
+    *request.headers_mut() = headers;
 }
 
 async fn answer_directly<B: Payload>(

@@ -11,7 +11,7 @@ use http::{
 use itoa::Buffer;
 
 use super::{date, head::Asked};
-use crate::headers::{Aside, lists};
+use crate::{headers::lists, proxy::Beside};
 
 /// A field line is about so long, and so is what comes beside those of the application.
 const LINE: usize = 40;
@@ -30,20 +30,23 @@ pub(super) enum Framing {
     UntilClose,
 }
 
-/// Writes the head of an answer, of which these lines are `aside`, and whose body has this length, if that is known;
-/// whether the connection goes on after it.
+/// Writes the head of an answer, with what is `beside` its map, and whose body has this length, if that is known; whether
+/// the connection goes on after it.
 pub(super) fn write(
     out: &mut Vec<u8>,
     head: &Parts,
-    aside: Aside<'_>,
+    beside: Beside<'_>,
     length: Option<u64>,
     asked: &Asked,
 ) -> (Framing, bool) {
     let framing = framing(head, length, asked);
-    let (mut close, mut dated) = (false, aside.is_dated());
+    let (mut close, mut dated) = (false, beside.aside.is_dated());
     out.reserve(ROOM + head.headers.len() * LINE);
     status_line(out, head.status, asked.version);
-    aside.text().for_each(|lines| out.extend_from_slice(lines));
+    beside.aside.text().for_each(|lines| out.extend_from_slice(lines));
+    if let Some(id) = beside.id {
+        id.write(out);
+    }
     for (name, value) in &head.headers {
         match *name {
             CONTENT_LENGTH | TRANSFER_ENCODING => continue,
@@ -154,7 +157,7 @@ mod tests {
         }
         let (head, ()) = response.body(()).unwrap().into_parts();
         let mut out = Vec::new();
-        let (framing, stays) = write(&mut out, &head, Aside::default(), length, &asked);
+        let (framing, stays) = write(&mut out, &head, Beside::default(), length, &asked);
         let text = String::from_utf8(out).unwrap();
         let lines = text.strip_suffix("\r\n\r\n").unwrap().split("\r\n");
         (lines.filter(|line| !line.starts_with("date: ")).collect::<Vec<_>>().join("|"), framing, stays)
@@ -234,7 +237,7 @@ mod tests {
             }
             let (head, ()) = response.body(()).unwrap().into_parts();
             let mut out = Vec::new();
-            write(&mut out, &head, laid.of(&text), Some(0), &GET);
+            write(&mut out, &head, Beside { aside: laid.of(&text), id: None }, Some(0), &GET);
             let text = String::from_utf8(out).unwrap();
             (text.contains(lines), text.to_lowercase().matches("\r\ndate: ").count())
         };

@@ -9,10 +9,7 @@ use http::{
 };
 use httparse::{Header, ParserConfig, Status};
 
-use super::{
-    super::{error::Breakdown, preface::Preface},
-    body::has_body,
-};
+use super::{super::error::Breakdown, body::has_body};
 use crate::headers::{Laid, Passive, field, lists};
 
 /// Header lines in an answer, and trailers behind it.
@@ -65,8 +62,8 @@ struct Lines {
     is_odd: bool,
 }
 
-/// Appends the head of a request that has no body.
-pub(super) fn write<B>(out: &mut Vec<u8>, request: &Request<B>, preface: Option<&Preface>) {
+/// Appends the head of a request that has no body, with more lines.
+pub(super) fn write<B>(out: &mut Vec<u8>, request: &Request<B>, write_more: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(request.method().as_str().as_bytes());
     out.push(b' ');
     match request.uri().path_and_query() {
@@ -87,9 +84,7 @@ pub(super) fn write<B>(out: &mut Vec<u8>, request: &Request<B>, preface: Option<
             out.extend_from_slice(b"\r\n");
         }
     }
-    if let Some(preface) = preface {
-        out.extend_from_slice(preface.text());
-    }
+    write_more(out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -357,11 +352,11 @@ mod tests {
     fn a_request_is_written_as_it_is() {
         let request = Request::get("/a?b=c").header("Host", "a").header("X", "1").header("X", "2").body(()).unwrap();
         let mut out = Vec::new();
-        write(&mut out, &request, None);
-        assert_eq!(out, b"GET /a?b=c HTTP/1.1\r\nhost: a\r\nx: 1\r\nx: 2\r\n\r\n");
+        write(&mut out, &request, |out| out.extend_from_slice(b"y: 3\r\n"));
+        assert_eq!(out, b"GET /a?b=c HTTP/1.1\r\nhost: a\r\nx: 1\r\nx: 2\r\ny: 3\r\n\r\n");
         let all = Request::options("*").body(()).unwrap();
         out.clear();
-        write(&mut out, &all, None);
+        write(&mut out, &all, |_| {});
         assert_eq!(out, b"OPTIONS * HTTP/1.1\r\n\r\n");
     }
 
@@ -370,7 +365,7 @@ mod tests {
         for (asked, wanted) in [("http://a", "/"), ("http://a?b", "/?b"), ("http://a/?b", "/?b")] {
             let mut out = Vec::new();
             let target = asked.parse::<http::Uri>().unwrap().path_and_query().unwrap().clone();
-            write(&mut out, &Request::get(http::Uri::from(target)).body(()).unwrap(), None);
+            write(&mut out, &Request::get(http::Uri::from(target)).body(()).unwrap(), |_| {});
             assert_eq!(out, format!("GET {wanted} HTTP/1.1\r\n\r\n").as_bytes(), "{asked}");
         }
     }
