@@ -34,7 +34,7 @@ use tokio_util::{sync::DropGuard, task::TaskTracker};
 use tracing::{debug, error, warn};
 
 use access::Entry;
-pub use body::Download;
+pub use body::{Beside, Download};
 pub use caller::Caller;
 pub use inflow::{Incoming, Inflow, OnSwitch, Switch, Wire, switch};
 use known::Known;
@@ -53,7 +53,7 @@ use visit::Visitor;
 
 use crate::{
     clock,
-    headers::{self, Mark, Seen},
+    headers::{self, Mark, Passive, Seen},
     session::{
         Handle,
         change::Change,
@@ -217,14 +217,13 @@ impl Shard {
             Some(request) => self.begin(request.method().clone(), request.uri().path()),
             None => self.begin_for_nobody(),
         };
-        entry.id = steps::fresh_request_id();
         let response = self.reject(&why.into(), Form::Problem, &mut entry);
         self.enter(response, entry)
     }
 
     fn begin(&self, method: Method, path: &str) -> Box<Entry> {
         self.tally.begun.count();
-        Entry::begin(method, path, Arc::clone(&self.nowhere))
+        Entry::begin(steps::fresh_request_id(), method, path, Arc::clone(&self.nowhere))
     }
 
     /// For a request of which nothing can be told.
@@ -232,9 +231,8 @@ impl Shard {
         self.begin(Method::from_bytes(b"-").unwrap_or_default(), "-")
     }
 
-    /// Gives the answer the request's id, and its entry to keep until it is over.
-    fn enter(&self, mut response: Answer, mut entry: Box<Entry>) -> Answer {
-        headers::set_request_id(response.headers_mut(), entry.id.clone());
+    /// Gives the answer its entry to keep until it is over, and with it the request's id.
+    fn enter(&self, response: Answer, mut entry: Box<Entry>) -> Answer {
         entry.status = response.status();
         response.map(|body| body.with_entry(entry))
     }
@@ -248,10 +246,13 @@ impl Shard {
         entry: &mut Entry,
     ) -> Result<Call, Rejection> {
         let (mut head, inflow) = request.into_parts();
+        // Of HTTP/2 somebody else writes the heads, and from their maps alone.
+        let passive = if head.version == Version::HTTP_2 { Passive::default() } else { self.line.passive };
         let mut admitted = self.admit(&mut head, seen, caller, entry)?;
         let (upload, wishes) = upload::accept(&mut head, seen, inflow, &self.line)?;
-        let upload = upload.introduced_by(admitted.preface.take());
-        Ok(Call { request: Box::new(Request::from_parts(head, upload)), seen, admitted, wishes })
+        let mut request = Box::new(Request::from_parts(head, upload));
+        request.body_mut().introduce(entry.id.clone(), admitted.preface.take(), passive);
+        Ok(Call { request, seen, admitted, wishes })
     }
 
     /// (admit →) find route → take ticket → load → seal token → send upstream → open update → settle → save → put ticket
@@ -369,14 +370,13 @@ impl Shard {
 
     fn reject(&self, rejection: &Rejection, form: Form, entry: &mut Entry) -> Answer {
         self.note(rejection, entry);
-        rejection.response(&entry.id, form).map(Download::text)
+        rejection.response(entry.id.as_str(), form).map(Download::text)
     }
 
     /// Logs and counts a rejection.
     fn note(&self, rejection: &Rejection, entry: &mut Entry) {
         self.tally.rejected.count(rejection.kind());
-        let (status, label, id) =
-            (rejection.status().as_u16(), rejection.label(), entry.id.to_str().unwrap_or_default());
+        let (status, label, id) = (rejection.status().as_u16(), rejection.label(), entry.id.as_str());
         match rejection {
             // What a gate is for is nothing to be warned of.
             Rejection::SignIn(_) | Rejection::SessionRequired(_) => {

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     cookie,
     envelope::Claims,
-    headers::{self, Inbound, Mark, Scheme, Seen},
+    headers::{self, Inbound, Mark, RequestId, Scheme, Seen},
     session::{
         policy::Create,
         settle::{CookieStep, Plan, Reach},
@@ -58,7 +58,9 @@ impl Shard {
         let line = &self.line;
         let trusted = line.trust.covers(caller.peer());
         let id = if trusted && seen.has(Mark::RequestId) { headers::accepted_request_id(&head.headers) } else { None };
-        entry.id = id.cloned().unwrap_or_else(fresh_request_id);
+        if let Some(id) = id {
+            entry.id = id;
+        }
         if seen.has(Mark::Ours) {
             line.guarded.strip(&mut head.headers);
         }
@@ -88,7 +90,6 @@ impl Shard {
         if seen.has(Mark::RequestId) {
             headers::strip_request_id(&mut head.headers);
         }
-        headers::set_request_id(&mut head.headers, entry.id.clone());
         let (scheme, preface) = self.introduce(head, seen, caller, &named);
         Ok(Admitted { named, scheme, upgrade, preface })
     }
@@ -237,12 +238,12 @@ pub(super) fn take_upgrade<B>(
     }
 }
 
-pub(super) fn fresh_request_id() -> HeaderValue {
+pub(super) fn fresh_request_id() -> RequestId {
     let (mut text, bits) = ([0; 32], rand::random::<u128>());
     for (at, digits) in text.as_chunks_mut::<8>().0.iter_mut().enumerate() {
         *digits = hexadecimal((bits >> (32 * at)) as u32);
     }
-    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+    RequestId::Fresh(text)
 }
 
 /// Eight digits at once: every request has an id. Each byte of a word takes one of them.
@@ -276,6 +277,6 @@ mod tests {
     #[test]
     fn ids_are_32_digits_and_never_the_same() {
         let (one, other) = (fresh_request_id(), fresh_request_id());
-        assert!(one != other && one.len() == 32 && one.as_bytes().iter().all(u8::is_ascii_hexdigit));
+        assert!(one != other && one.as_str().len() == 32 && one.as_str().bytes().all(|byte| byte.is_ascii_hexdigit()));
     }
 }

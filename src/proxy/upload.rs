@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    Request, StatusCode,
+    HeaderMap, Request, StatusCode,
     header::{CONTENT_LENGTH, EXPECT},
     request::Parts,
 };
@@ -25,7 +25,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Incoming, Inflow, OnSwitch, Rejection, body::clean, line::Line};
 use crate::{
-    headers::{self, Expectation, Mark, Seen},
+    headers::{self, Expectation, Mark, Passive, RequestId, Seen},
     upstream::{Payload, Preface, Progress, SendError},
 };
 
@@ -200,7 +200,9 @@ pub(super) struct Upload {
     idle: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
     start: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
+    id: Option<RequestId>,
     preface: Option<Arc<Preface>>,
+    passive: Passive,
 }
 
 impl Upload {
@@ -208,13 +210,14 @@ impl Upload {
         let fate = Fate(incoming.as_ref().map(|_| Arc::default()));
         let progress = if incoming.is_some() { Progress::default() } else { Progress::of_nothing() };
         let left = line.uploads.bytes;
-        Self { incoming, line, progress, fate, left, idle: None, is_waiting: false, start: None, preface: None }
+        let (idle, start, id, preface, passive) = (None, None, None, None, Passive::default());
+        Self { incoming, line, progress, fate, left, idle, is_waiting: false, start, id, preface, passive }
     }
 
-    /// Header lines that go out with it.
-    pub(super) fn introduced_by(mut self, preface: Option<Arc<Preface>>) -> Self {
-        self.preface = preface;
-        self
+    /// The id and the header lines that go out with it, and lines of its answer that may be laid aside: whoever writes the
+    /// answer's head takes them from there.
+    pub(super) fn introduce(&mut self, id: RequestId, preface: Option<Arc<Preface>>, passive: Passive) {
+        (self.id, self.preface, self.passive) = (Some(id), preface, passive);
     }
 
     pub(super) fn fate(&self) -> Fate {
@@ -272,17 +275,33 @@ impl Payload for Upload {
             idle,
             is_waiting: false,
             start,
+            id: self.id.clone(),
             preface: self.preface.clone(),
+            passive: self.passive,
         };
         self.incoming.is_none().then_some(empty)
     }
 
-    fn preface(&self) -> Option<&Preface> {
-        self.preface.as_deref()
+    fn write_lines(&self, out: &mut Vec<u8>) {
+        if let Some(preface) = &self.preface {
+            preface.write(out);
+        }
+        if let Some(id) = &self.id {
+            id.write(out);
+        }
     }
 
-    fn take_preface(&mut self) -> Option<Arc<Preface>> {
-        self.preface.take()
+    fn put_lines(&mut self, headers: &mut HeaderMap) {
+        if let Some(preface) = self.preface.take() {
+            preface.put_into(headers);
+        }
+        if let Some(id) = self.id.take() {
+            id.put_into(headers);
+        }
+    }
+
+    fn passive(&self) -> Passive {
+        self.passive
     }
 }
 

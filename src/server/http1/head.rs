@@ -170,10 +170,10 @@ fn fields(bytes: &Bytes, lines: &[httparse::Header<'_>]) -> Result<(HeaderMap, S
     for line in lines {
         let (name, value) = field(bytes, line.name, line.value).ok_or(Fault::Field)?;
         if name == CONNECTION {
-            said.close |= lists(&value, b"close");
-            said.keep_alive |= lists(&value, b"keep-alive");
+            said.close |= lists(value.as_bytes(), b"close");
+            said.keep_alive |= lists(value.as_bytes(), b"keep-alive");
         } else if name == TE {
-            said.trailers |= lists(&value, b"trailers");
+            said.trailers |= lists(value.as_bytes(), b"trailers");
         }
         fields.try_append(name, value).map_err(|_| Fault::TooManyFields)?;
     }
