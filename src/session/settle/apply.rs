@@ -81,6 +81,11 @@ fn patched(data: &str, change: &Change, max_bytes: usize) -> Result<Box<str>, Re
     if change.captures.is_empty() && change.patches().iter().all(Patch::is_empty) {
         return Ok(data.into());
     }
+    if let (true, [patch]) = (change.captures.is_empty(), change.patches())
+        && let Some(text) = patch.splice(data, MORE)
+    {
+        return Ok(text.into());
+    }
     let mut document = Document::parse(data).map_err(|_| Refusal::DoesNotFit)?;
     for capture in &change.captures {
         capture.apply(&mut document).map_err(|_| Refusal::DoesNotFit)?;
