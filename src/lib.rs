@@ -25,21 +25,22 @@
 //!
 //! | room | what it does | imports |
 //! |---|---|---|
-//! | [`proxy`] | the line; `rejection` holds every way to say no | the pure rooms, `store`, `upstream`, `telemetry` |
+//! | [`proxy`] | the line; `rejection` holds every way to say no | the pure rooms, `store`, `upstream`, `telemetry`, `clock` |
 //! | [`session`] | pure: what a session is; tickets, patches, controls, records, `settle` | none |
 //! | [`cookie`] | pure, the browser's side: tickets in, `Set-Cookie` out; cookies that stay in the vault | none |
 //! | [`envelope`] | pure, the application's side: token and injected headers out, update, control and captures in | `session` |
 //! | [`headers`] | pure: hop-by-hop and forwarding headers, spoofed names, caching | none |
 //! | [`route`] | pure: host and path to route and realm | none |
 //! | [`store`] | what holds for every store; memory, file and Redis; carrying a decision out | `session`, `tls`, `telemetry` |
-//! | [`upstream`] | connections to applications: which server, pool, bodies, tunnels | `headers`, `tls` |
-//! | [`server`] | listeners, TLS, HTTP/1.1 towards browsers, one runtime per core, drain, reload | `proxy`, `store`, `admin`, `application`, `headers`, `socket`, `tls`, `telemetry` |
+//! | [`upstream`] | connections to applications: which server, pool, bodies, tunnels | `headers`, `tls`, `socket`, `clock` |
+//! | [`server`] | listeners, TLS, HTTP/1.1 towards browsers, one runtime per core, drain, reload | `proxy`, `store`, `admin`, `application`, `headers`, `socket`, `tls`, `telemetry`, `clock` |
 //! | [`admin`] | for operators: health, metrics, sessions, status | `session`, `store`, `socket`, `upstream`, `telemetry` |
 //! | [`application`] | keys and session data, for applications | `proxy`, `envelope`, `session`, `store` |
 //! | [`config`] | text to every room's `Settings`, all faults at once | the rooms whose settings it fills |
 //! | [`cli`] | what a person types; the demo shop | `config`, `server`, `telemetry`, `admin`, `envelope`, `store`, `session`, `upstream` |
 //! | [`tls`] | certificates and keys to rustls configurations | none |
-//! | [`socket`] | addresses, listeners and connections: TCP or Unix sockets | none |
+//! | [`socket`] | addresses, listeners and connections: TCP or Unix sockets; the buffer to read with | none |
+//! | [`clock`] | one reading of the time for all that a task does in one turn | none |
 //! | [`telemetry`] | how logs look, how numbers are counted and told | none |
 //!
 //! There are no cycles. Each room declares its own `Settings`; only [`cli`] knows that there is a [`config`].
@@ -80,6 +81,7 @@
 pub mod admin;
 pub mod application;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod cookie;
 pub mod envelope;

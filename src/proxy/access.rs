@@ -2,16 +2,14 @@
 //! dropped: after the last byte of the response, or when the browser has gone. No ticket, token, subject, query or data is
 //! in it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, StatusCode};
+use tokio::time::Instant;
 use tracing::{Level, enabled, info};
 
 use super::tally::{Facts, Incomplete, Outcome, RouteTally};
-use crate::{session::Handle, telemetry::meter::Label};
+use crate::{clock, session::Handle, telemetry::meter::Label};
 
 /// One request's entry.
 pub(super) struct Entry {
@@ -49,7 +47,7 @@ impl Entry {
             store: None,
             upstream: None,
             incomplete: None,
-            begun: Instant::now(),
+            begun: clock::now(),
             bytes: 0,
         })
     }
@@ -60,18 +58,12 @@ impl Entry {
 
     /// The store was asked, since then.
     pub(super) fn waited_for_store(&mut self, since: Instant) {
-        self.store = Some(self.store.unwrap_or_default() + since.elapsed());
-    }
-
-    /// From when the application is waited for. To let a request in that needs no store takes too little time to read the
-    /// clock for.
-    pub(super) fn asks_upstream(&self) -> Instant {
-        if self.store.is_some() { Instant::now() } else { self.begun }
+        self.store = Some(self.store.unwrap_or_default() + clock::now().saturating_duration_since(since));
     }
 
     /// The application was asked, since then.
     pub(super) fn waited_for_upstream(&mut self, since: Instant) {
-        self.upstream = Some(since.elapsed());
+        self.upstream = Some(clock::now().saturating_duration_since(since));
     }
 
     /// What is to be said if it is dropped now; `None`: that all is done.
@@ -86,7 +78,7 @@ impl Drop for Entry {
             status: self.status,
             outcome: self.outcome,
             incomplete: self.incomplete,
-            total: self.begun.elapsed(),
+            total: clock::now().saturating_duration_since(self.begun),
             store: self.store,
             upstream: self.upstream,
         };

@@ -53,6 +53,7 @@ pub use upload::UploadLimits;
 use visit::Visitor;
 
 use crate::{
+    clock,
     headers::{self, Mark, Seen},
     session::Handle,
     store::{Store, lane::Lanes},
@@ -277,7 +278,7 @@ impl Shard {
         let noted = route.legacy.note(&request);
         let upgrade = admitted.address(&mut request, switch);
         let ties = visitor.as_ref().and_then(|visitor| visitor.ties(application.audience.name()));
-        let begun = entry.asks_upstream();
+        let begun = clock::now();
         let fate = request.body().fate();
         if let Some(starter) = &starter {
             starter.hold(&mut request);

@@ -1,6 +1,6 @@
 //! What an answer asks for, and its saving.
 
-use std::{pin::pin, sync::Arc, time::Instant};
+use std::{pin::pin, sync::Arc};
 
 use http::{Response, StatusCode};
 use tracing::{info, warn};
@@ -14,7 +14,7 @@ use super::{
     visit::Visitor,
 };
 use crate::{
-    envelope,
+    clock, envelope,
     headers::{Mark, Seen},
     session::{
         Handle,
@@ -102,7 +102,7 @@ impl Shard {
         if is_idle && change.control.revoke_subject.is_none() {
             return Ok(Plan::unchanged(visitor.outcome()));
         }
-        let begun = Instant::now();
+        let begun = clock::now();
         let plan = self.carry_out(visitor, change, create).await;
         entry.waited_for_store(begun);
         plan

@@ -1,6 +1,6 @@
 //! Who a request belongs to: its tickets, and what the store knows of them.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 use tracing::warn;
@@ -13,7 +13,7 @@ use super::{
     tally::{Event, Unfit},
 };
 use crate::{
-    cookie,
+    clock, cookie,
     headers::{Mark, Seen},
     session::{
         Handle, Timestamp,
@@ -71,7 +71,7 @@ impl Shard {
         entry: &mut Entry,
     ) -> Result<Presented, Rejection> {
         let Some(first) = &guests.first else { return Ok(Presented::Nobody) };
-        let begun = Instant::now();
+        let begun = clock::now();
         let loaded = match guests.more.is_empty() {
             true => self.load(first).await,
             false => Box::pin(self.load_all(guests)).await,

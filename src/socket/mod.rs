@@ -5,6 +5,7 @@
 //! nobody's business here.
 
 mod listener;
+pub mod scratch;
 mod stream;
 
 use std::{fmt, net::SocketAddr, path::PathBuf};

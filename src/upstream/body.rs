@@ -150,7 +150,7 @@ enum Source<B: Payload> {
 struct Reading<B: Payload> {
     transfer: Transfer,
     /// `None` once it was given back, or is no good any more.
-    connection: Option<Direct>,
+    connection: Option<Box<Direct>>,
     /// What ended it too early.
     fault: Option<Breakdown>,
     shelf: Arc<Shelf<B>>,
@@ -177,7 +177,8 @@ impl<B: Payload> Reading<B> {
     }
 
     fn give_back(&mut self) {
-        if let Some(connection) = self.connection.take().filter(|_| self.transfer.is_clean()) {
+        if let Some(mut connection) = self.connection.take().filter(|_| self.transfer.is_clean()) {
+            connection.rest();
             self.shelf.put(Single::Direct(connection));
         }
     }
@@ -197,19 +198,19 @@ impl<B: Payload> ResponseBody<B> {
 
     /// A body whose beginning came with its head, and whose connection `lasts` beyond it or does not.
     pub(super) fn direct(
-        connection: Direct,
-        (framing, rest): (Framing, Bytes),
+        connection: Box<Direct>,
+        (framing, mut rest): (Framing, Bytes),
         lasts: bool,
         (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
     ) -> Self {
         if let Framing::Length(length) = framing
             && rest.len() as u64 >= length
         {
-            let whole = rest.slice(..length as usize);
-            if lasts && whole.len() == rest.len() {
+            if lasts && rest.len() as u64 == length {
                 shelf.put(Single::Direct(connection));
             }
-            return Self(Source::Whole(whole));
+            rest.truncate(length as usize);
+            return Self(Source::Whole(rest));
         }
         let transfer = Transfer::new(framing, rest, lasts);
         let reading =

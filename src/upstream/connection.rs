@@ -30,7 +30,7 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// An HTTP/1.1 connection. It begins as one or the other, as its first request needs it.
 pub(super) enum Single<B> {
     /// For requests without a body.
-    Direct(Direct),
+    Direct(Box<Direct>),
     /// For every request; it stays so.
     Driven(Driven<B>),
 }
@@ -65,7 +65,7 @@ pub(super) struct Place(Arc<AtomicUsize>);
 impl<B: Payload> Single<B> {
     pub(super) async fn begin(stream: Stream, need: Need, settings: &Settings) -> Result<Self, SendError> {
         match need {
-            Need::Answer => Ok(Self::Direct(Direct::new(stream, settings.response_header_bytes))),
+            Need::Answer => Ok(Self::Direct(Box::new(Direct::new(stream, settings.response_header_bytes)))),
             Need::Everything => Driven::begin(stream, settings).await.map(Self::Driven),
         }
     }
@@ -94,6 +94,11 @@ impl<B: Payload> Single<B> {
             Self::Driven(driven) if driven.sender.is_ready() => Readiness::Ready,
             Self::Driven(_) => Readiness::Soon,
         }
+    }
+
+    /// Whether it is known to be closed; of a direct one that is seen when it is needed.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self, Self::Driven(driven) if driven.sender.is_closed())
     }
 
     /// The same, once it is known whether it is ready or closed.

@@ -31,10 +31,7 @@ pub(super) use body::{Framing, Transfer};
 pub(super) use head::Said;
 
 use super::{Payload, dial::Stream, error::Breakdown, exchange::Course};
-
-/// Room for an answer whose head and body are small, which most are, and for several of them.
-const FIRST: usize = 2048;
-const ROOM: usize = 8192;
+use crate::socket::scratch;
 
 /// The connection.
 pub(super) struct Direct {
@@ -43,7 +40,7 @@ pub(super) struct Direct {
     outbox: Vec<u8>,
     sent: usize,
     is_flushed: bool,
-    /// The beginning of an answer's head, and room for the rest.
+    /// The beginning of an answer's head, or room for a body that is being read.
     inbox: BytesMut,
     /// It was looked at, and is not whole.
     is_begun: bool,
@@ -87,6 +84,11 @@ impl Direct {
         self.stream
     }
 
+    /// Gives back memory that only a body needs.
+    pub(super) fn rest(&mut self) {
+        self.inbox = BytesMut::new();
+    }
+
     /// Whether the server has neither closed the idle connection nor said anything unasked on it. Asks the runtime only:
     /// no system call as long as nothing has come.
     pub(super) fn is_idle(&mut self) -> bool {
@@ -121,10 +123,7 @@ impl Direct {
             self.is_flushed = true;
         }
         loop {
-            if self.inbox.capacity() - self.inbox.len() < FIRST {
-                self.inbox.reserve(ROOM);
-            }
-            let closed = match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.inbox) {
+            let closed = match scratch::poll_read(&mut self.stream, cx, &mut self.inbox) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => Breakdown::Closed,
                 Poll::Ready(Err(error)) => Breakdown::Io(error),
@@ -160,7 +159,7 @@ impl Direct {
             if self.is_begun && self.inbox.len() < self.most && !head::has_end(&self.inbox) {
                 return Ok(None);
             }
-            let read = self.inbox.split().freeze();
+            let read = std::mem::take(&mut self.inbox).freeze();
             let Some(found) = head::read(&read)? else {
                 if read.len() >= self.most {
                     return Err(Breakdown::HeadTooLarge);

@@ -111,7 +111,7 @@ fn put_preface<B: Payload>(request: &mut Request<B>) {
 }
 
 async fn answer_directly<B: Payload>(
-    mut connection: Direct,
+    mut connection: Box<Direct>,
     request: Box<Request<B>>,
     this: Try,
     patience: Duration,

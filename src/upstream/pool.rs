@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use http::{Request, Response};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::{
     Fleet, Payload, Protocol, ResponseBody, SendError, ServedBy, Ties,
@@ -18,6 +18,7 @@ use super::{
     member::Member,
     shelf::{Shelf, Won},
 };
+use crate::clock;
 
 /// A request goes to at most so many servers.
 const SERVERS: usize = 3;
@@ -92,14 +93,14 @@ impl<B: Payload> Pool<B> {
         let (fleet, member, mut taste) = (&self.fleet, &shelf.member, Taste::Any);
         let need = need_of(&request);
         loop {
-            let mut begun = Instant::now();
+            let mut begun = clock::now();
             let ready = if taste == Taste::Any { shelf.take_ready(need, begun) } else { None };
             let found = match ready {
                 Some(ready) => Ok((Line::Single(ready), Taste::Any)),
                 // Boxed, so that not every request carries the room that this takes.
                 None => {
                     let found = Box::pin(self.line(shelf, need, taste)).await;
-                    begun = Instant::now();
+                    begun = clock::now();
                     found
                 }
             };

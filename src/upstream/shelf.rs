@@ -22,6 +22,7 @@ use super::{
     connection::{Need, Place, Readiness, Shared, Single},
     member::{Member, Spare},
 };
+use crate::clock;
 
 /// How long a connection may take to be ready for its next request.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -114,8 +115,8 @@ impl<B: Payload> Shelf<B> {
     }
 
     /// Keeps a connection for the next request, or closes it if its slot is needed more.
-    pub(super) fn put(&self, mut connection: Single<B>) {
-        if connection.readiness() == Readiness::Closed {
+    pub(super) fn put(&self, connection: Single<B>) {
+        if connection.is_closed() {
             return;
         }
         let mut idle = lock(&self.idle);
@@ -123,7 +124,7 @@ impl<B: Payload> Shelf<B> {
         if all > own && rand::random_range(0..all) >= own {
             return connection.close();
         }
-        idle.push(Idle { connection, since: Instant::now() });
+        idle.push(Idle { connection, since: clock::now() });
         drop(idle);
         if own > 0 {
             self.returned.notify_one();

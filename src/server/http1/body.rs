@@ -14,11 +14,12 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::AsyncRead;
 
-use super::source::{PIECE, Source};
+use super::source::Source;
 use crate::headers::{Chunks, HeadBounds, Piece, trailers};
 
 /// What is read at once of a body.
 const ROOM: usize = 32 * 1024;
+const LEAST: usize = 2 * 1024;
 
 /// A body that did not come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +165,7 @@ impl Feed {
         loop {
             if source.read.is_empty() {
                 let room = match self.coding {
-                    Coding::Length(left) => usize::try_from(left).unwrap_or(ROOM).clamp(PIECE, ROOM),
+                    Coding::Length(left) => usize::try_from(left).unwrap_or(ROOM).clamp(LEAST, ROOM),
                     Coding::Chunked(..) => ROOM,
                 };
                 match ready!(source.poll_more(cx, room)) {

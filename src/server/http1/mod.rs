@@ -16,7 +16,7 @@ mod request;
 mod source;
 mod time;
 
-use std::pin::pin;
+use std::{future::poll_fn, pin::pin};
 
 use bytes::BytesMut;
 use tokio::{
@@ -31,7 +31,7 @@ use super::{
     farewell::{self, FAREWELL, GLANCE},
     place::Place,
 };
-use crate::headers::HeadBounds;
+use crate::{clock, headers::HeadBounds};
 use body::Feed;
 use exchange::Sequel;
 use outlet::Outlet;
@@ -78,7 +78,10 @@ where
         lost: false,
     };
     async move {
-        let sequel = ending.beside(pin!(connection.run())).await;
+        let sequel = {
+            let mut run = pin!(connection.run());
+            ending.beside(pin!(poll_fn(|cx| clock::turn(|| run.as_mut().poll(cx))))).await
+        };
         // Boxed, so that a connection at work does not keep the room for it.
         Box::pin(connection.part(sequel)).await;
     }

@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
-use super::{Connection, head::Asked, source::PIECE, time::Verdict};
+use super::{Connection, head::Asked, source::split_off, time::Verdict};
 use crate::headers::{Announced, HeadBounds, HeadFault, HeadScan, announced_by};
 
 /// Empty lines that may come before a request (RFC 9112 §2.2).
@@ -60,7 +60,7 @@ impl Scan {
         }
         let Some(end) = self.scan.end(read, &self.bounds)? else { return Ok(None) };
         let announced = announced_by(&read[..end])?;
-        let found = Found { bytes: read.split_to(end).freeze(), lines: self.scan.lines() };
+        let found = Found { bytes: split_off(read, end), lines: self.scan.lines() };
         *self = Self::new(self.bounds);
         Ok(Some((found, announced)))
     }
@@ -81,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(Some((found, announced))) => return Poll::Ready(Next::Head(found, announced)),
                 Err(fault) => return Poll::Ready(Next::Unsound(fault, Asked::unsoundly(&self.source.read))),
             }
-            match self.source.poll_more(cx, PIECE) {
+            match self.source.poll_some(cx) {
                 Poll::Ready(Ok(1..)) => self.time.heard(),
                 Poll::Ready(Ok(0)) if self.source.read.is_empty() => return Poll::Ready(Next::Nothing),
                 Poll::Ready(Ok(0)) => return Poll::Ready(Next::Broken(io::ErrorKind::UnexpectedEof.into())),

@@ -9,8 +9,7 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-/// What is read at once while a head comes: most fit.
-pub(super) const PIECE: usize = 2048;
+use crate::socket::scratch;
 
 /// A stream and what was read of it.
 pub(super) struct Source<S> {
@@ -31,7 +30,7 @@ impl<S> Source<S> {
 
     /// The first bytes of what was read.
     pub(super) fn take(&mut self, count: usize) -> Bytes {
-        self.read.split_to(count).freeze()
+        split_off(&mut self.read, count)
     }
 
     /// How much was ever read.
@@ -51,6 +50,15 @@ impl<S> Source<S> {
 }
 
 impl<S: AsyncRead + Unpin> Source<S> {
+    /// Reads more, however little; 0: there will be none.
+    pub(super) fn poll_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.ended {
+            return Poll::Ready(Ok(0));
+        }
+        let count = ready!(scratch::poll_read(&mut self.stream, cx, &mut self.read))?;
+        Poll::Ready(Ok(self.note(count)))
+    }
+
     /// Reads more, up to about `room` bytes; 0: there will be none.
     pub(super) fn poll_more(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
         if self.ended {
@@ -60,9 +68,13 @@ impl<S: AsyncRead + Unpin> Source<S> {
             self.read.reserve(room);
         }
         let count = ready!(pin!(self.stream.read_buf(&mut self.read)).poll(cx))?;
+        Poll::Ready(Ok(self.note(count)))
+    }
+
+    fn note(&mut self, count: usize) -> usize {
         self.ended = count == 0;
         self.total += count as u64;
-        Poll::Ready(Ok(count))
+        count
     }
 
     /// Looks whether the browser is still there, while there is nothing to read of it; ready only if it has gone.
@@ -70,11 +82,16 @@ impl<S: AsyncRead + Unpin> Source<S> {
         if self.ended || !self.read.is_empty() {
             return Poll::Pending;
         }
-        match ready!(self.poll_more(cx, PIECE)) {
+        match ready!(self.poll_some(cx)) {
             Ok(_) => Poll::Pending,
             Err(error) => Poll::Ready(error),
         }
     }
+}
+
+/// The first bytes of these; if they are all, no memory stays behind.
+pub(super) fn split_off(read: &mut BytesMut, count: usize) -> Bytes {
+    if count == read.len() { std::mem::take(read).freeze() } else { read.split_to(count).freeze() }
 }
 
 /// A stream after HTTP: what was read ahead comes first.

@@ -12,7 +12,10 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::server::{Limits, connection::LINGER, ending::Stage};
+use crate::{
+    clock,
+    server::{Limits, connection::LINGER, ending::Stage},
+};
 
 /// A kept-alive connection that was idle for so long is likely to stay so.
 const REST: Duration = Duration::from_secs(2);
@@ -87,7 +90,7 @@ impl Time {
 
     /// Ready with what time says.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, stage: Stage) -> Poll<Verdict> {
-        let now = Instant::now();
+        let now = clock::now();
         let since = *self.since.get_or_insert(now);
         let mut until = since + if self.phase == Phase::Idle { self.idle } else { self.head };
         if until <= now {
