@@ -187,7 +187,8 @@ fn token_signed(times: usize) {
 
 fn token_cached(times: usize) {
     let ((sealer, audience), tokens) = (sealer(), Tokens::new(1, Tallies::default().open()));
-    let session = Session { ticket: ticket().into(), handle: ticket().locator.handle(), record: Arc::new(record()) };
+    let (handle, secret) = (ticket().locator.handle(), ticket().secret.hash());
+    let session = Session { ticket: ticket().into(), handle, secret, record: Arc::new(record()) };
     for _ in 0..times {
         let seal = |claims: Claims<'_>| sealer.seal(&audience, claims, 1_800_000_000);
         black_box(tokens.of_session(0, black_box(&session), 1_800_000_000, seal).unwrap());
@@ -197,12 +198,13 @@ fn token_cached(times: usize) {
 fn settle_update(times: usize) {
     let (record, ticket, policy) = (record(), ticket(), Policy::default());
     let stored = Stored::from(record.clone());
-    let fresh = Fresh { locator: Locator::from_random([3; 16]), secret: Secret::from_random([4; 32]), nonce: Nonce(9) };
+    let fresh = Fresh::new(Nonce(9), || (Locator::from_random([3; 16]), Secret::from_random([4; 32])));
+    let secret = ticket.secret.hash();
     let update = Some(vec![Patch::parse(PATCH.as_bytes()).unwrap()]);
     let change = Change { update, control: Control::parse([&b"rotate"[..]]).unwrap(), ..Change::default() };
     let context = Context { now: NOW, policy: &policy, create: Create::OnWrite, reach: Reach::Browser, fresh: &fresh };
     for _ in 0..times {
-        let before = Before::Loaded(Loaded { ticket: &ticket, given: &record, stored: Some(&stored) });
+        let before = Before::Loaded(Loaded { ticket: &ticket, secret: &secret, given: &record, stored: Some(&stored) });
         assert!(settle(black_box(&before), &change, &context).is_ok());
     }
 }

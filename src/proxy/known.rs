@@ -32,7 +32,7 @@ const LARGEST: usize = 4096;
 pub(super) struct Guest {
     pub(super) ticket: Arc<Ticket>,
     pub(super) handle: Handle,
-    secret: SecretHash,
+    pub(super) secret: SecretHash,
     realm: Arc<str>,
     /// What was stored when it came last.
     last: Mutex<Option<Seen>>,

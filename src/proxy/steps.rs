@@ -26,6 +26,7 @@ use crate::{
     envelope::Claims,
     headers::{self, Inbound, Mark, RequestId, Scheme, Seen},
     session::{
+        hexadecimal,
         policy::Create,
         settle::{CookieStep, Plan, Reach},
     },
@@ -246,17 +247,6 @@ pub(super) fn fresh_request_id() -> RequestId {
     RequestId::Fresh(text)
 }
 
-/// Eight digits at once: every request has an id. Each byte of a word takes one of them.
-fn hexadecimal(number: u32) -> [u8; 8] {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    let mut digits = u64::from(number);
-    digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff;
-    digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff;
-    digits = (digits | digits << 4) & 0x0f0f_0f0f_0f0f_0f0f;
-    let letters = ((digits + 6 * EACH) >> 4) & EACH;
-    (digits + u64::from(b'0') * EACH + letters * u64::from(b'a' - b'9' - 1)).to_be_bytes()
-}
-
 /// Seconds since the epoch by our own clock: what applications hold tokens against.
 pub fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
@@ -265,14 +255,6 @@ pub fn unix_now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_number_is_written_in_eight_digits() {
-        let numbers = [0, 1, 9, 10, 15, 16, 0x1234_5678, 0x9abc_def0, 0x0f0f_a9a9, u32::MAX];
-        for number in numbers.into_iter().chain((0..32).map(|bit| 1 << bit)) {
-            assert_eq!(hexadecimal(number), *format!("{number:08x}").as_bytes(), "{number:x}");
-        }
-    }
 
     #[test]
     fn ids_are_32_digits_and_never_the_same() {

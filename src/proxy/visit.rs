@@ -132,7 +132,8 @@ impl Shard {
                 Presented::Several
             }
             (Standing::Live, Read::Live(record), _) => {
-                let session = Session { ticket: Arc::clone(&guest.ticket), handle: guest.handle, record };
+                let (ticket, secret) = (Arc::clone(&guest.ticket), guest.secret);
+                let session = Session { ticket, handle: guest.handle, secret, record };
                 self.touch(&session, &found, now);
                 Presented::Loaded(Box::new(session))
             }
