@@ -136,7 +136,7 @@ fn header_admission(times: usize) {
         let authority = headers::authority_of(&uri, Version::HTTP_11, &lines).unwrap();
         assert!(![Mark::Ours, Mark::Via, Mark::Trailer].iter().any(|mark| seen.has(*mark)));
         headers::strip_request_hop_by_hop(&mut lines, &guarded, seen);
-        headers::set_request_id(&mut lines, HeaderValue::from_static("7f3c12e08a5b4d6c9e1f203948576a6b"));
+        headers::RequestId::Fresh(*b"7f3c12e08a5b4d6c9e1f203948576a6b").put_into(&mut lines);
         let inbound = Inbound { peer: &peer, trust: &trust, policy: SchemePolicy::Auto, host: authority.header() };
         headers::rewrite_forwarding(&mut lines, inbound);
         headers::append_via(&mut lines, Version::HTTP_11);
@@ -200,12 +200,13 @@ fn token_cached(times: usize) {
 fn settle_update(times: usize) {
     let (record, ticket, policy) = (record(), ticket(), Policy::default());
     let stored = Stored::from(record.clone());
-    let fresh = Fresh { locator: Locator::from_random([3; 16]), secret: Secret::from_random([4; 32]), nonce: Nonce(9) };
+    let fresh = Fresh::new(Nonce(9), || (Locator::from_random([3; 16]), Secret::from_random([4; 32])));
+    let secret = ticket.secret.hash();
     let update = Some(vec![Patch::parse(PATCH.as_bytes()).unwrap()]);
     let change = Change { update, control: Control::parse([&b"rotate"[..]]).unwrap(), ..Change::default() };
     let context = Context { now: NOW, policy: &policy, create: Create::OnWrite, reach: Reach::Browser, fresh: &fresh };
     for _ in 0..times {
-        let before = Before::Loaded(Loaded { ticket: &ticket, given: &record, stored: Some(&stored) });
+        let before = Before::Loaded(Loaded { ticket: &ticket, secret: &secret, given: &record, stored: Some(&stored) });
         assert!(settle(black_box(&before), &change, &context).is_ok());
     }
 }

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use aws_lc_rs::{
-    digest, hmac,
+    digest,
+    error::Unspecified,
+    hmac,
     rand::SystemRandom,
     signature::{
         ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
@@ -135,14 +137,13 @@ impl Key {
         Ok(Self { header: format!("{}.", BASE64.encode(header.to_string())), id, material })
     }
 
-    /// Signs; fails only if the system has no randomness.
-    pub(super) fn sign(&self, signed: &[u8], out: &mut String) -> Result<(), aws_lc_rs::error::Unspecified> {
+    /// Signs what stands there and puts the signature behind it; fails only if the system has no randomness.
+    pub(super) fn sign(&self, text: &mut Vec<u8>) -> Result<(), Unspecified> {
         match &self.material {
-            Material::Hs256(key) => BASE64.encode_string(hmac::sign(key, signed), out),
-            Material::Es256(pair) => BASE64.encode_string(pair.sign(&SystemRandom::new(), signed)?, out),
-            Material::EdDsa(pair) => BASE64.encode_string(pair.sign(signed), out),
+            Material::Hs256(key) => append_signature(text, hmac::sign(key, text).as_ref()),
+            Material::Es256(pair) => append_signature(text, pair.sign(&SystemRandom::new(), text)?.as_ref()),
+            Material::EdDsa(pair) => append_signature(text, pair.sign(text).as_ref()),
         }
-        Ok(())
     }
 
     pub(super) fn verifies(&self, signed: &[u8], signature: &[u8]) -> bool {
@@ -173,11 +174,23 @@ impl Key {
     }
 }
 
+fn append_signature(text: &mut Vec<u8>, signature: &[u8]) -> Result<(), Unspecified> {
+    text.push(b'.');
+    append(&BASE64, signature, text)
+}
+
+/// Puts base64url of some bytes behind a text.
+pub(super) fn append(engine: &impl Engine, bytes: &[u8], text: &mut Vec<u8>) -> Result<(), Unspecified> {
+    let end = text.len();
+    text.resize(end + base64::encoded_len(bytes.len(), false).ok_or(Unspecified)?, 0);
+    engine.encode_slice(bytes, &mut text[end..]).map(drop).map_err(|_| Unspecified)
+}
+
 /// A new private key in PKCS #8, PEM; for HS256 a new secret of 43 characters that hold 256 random bits.
 ///
 /// # Errors
 /// The system has no randomness.
-pub fn generate(algorithm: Algorithm) -> Result<String, aws_lc_rs::error::Unspecified> {
+pub fn generate(algorithm: Algorithm) -> Result<String, Unspecified> {
     let pem = |der: &[u8]| pem::encode(&pem::Pem::new("PRIVATE KEY", der));
     let random = SystemRandom::new();
     match algorithm {

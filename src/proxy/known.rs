@@ -240,8 +240,8 @@ impl Guest {
 
     /// The session, for a save.
     pub(super) fn session(&self) -> Session {
-        let Bearer { ticket, handle, .. } = &*self.bearer;
-        Session { ticket: Arc::clone(ticket), handle: *handle, record: Arc::clone(&self.record) }
+        let Bearer { ticket, handle, secret, .. } = &*self.bearer;
+        Session { ticket: Arc::clone(ticket), handle: *handle, secret: *secret, record: Arc::clone(&self.record) }
     }
 }
 

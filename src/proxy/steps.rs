@@ -24,8 +24,9 @@ use super::{
 use crate::{
     cookie,
     envelope::Claims,
-    headers::{self, Inbound, Mark, Scheme, Seen},
+    headers::{self, Inbound, Mark, RequestId, Scheme, Seen},
     session::{
+        hexadecimal,
         policy::Create,
         settle::{CookieStep, Plan, Reach},
     },
@@ -57,7 +58,9 @@ impl Shard {
         let line = &self.line;
         let trusted = line.trust.covers(caller.peer());
         let id = if trusted && seen.has(Mark::RequestId) { headers::accepted_request_id(&head.headers) } else { None };
-        entry.id = id.cloned().unwrap_or_else(fresh_request_id);
+        if let Some(id) = id {
+            entry.id = id;
+        }
         if seen.has(Mark::Ours) {
             line.guarded.strip(&mut head.headers);
         }
@@ -87,7 +90,6 @@ impl Shard {
         if seen.has(Mark::RequestId) {
             headers::strip_request_id(&mut head.headers);
         }
-        headers::set_request_id(&mut head.headers, entry.id.clone());
         let (scheme, preface) = self.introduce(head, seen, caller, &named);
         Ok(Admitted { named, scheme, upgrade, preface })
     }
@@ -218,6 +220,9 @@ impl Admitted {
     }
 }
 
+/// Browser and application, and the protocol that they go on with.
+pub(super) type Switching = (OnSwitch, OnUpgrade, HeaderValue);
+
 /// On a `101`: both sides and the protocol.
 ///
 /// # Errors
@@ -225,7 +230,7 @@ impl Admitted {
 pub(super) fn take_upgrade<B>(
     response: &mut Response<B>,
     browser: Option<OnSwitch>,
-) -> Result<Option<(OnSwitch, OnUpgrade, HeaderValue)>, Rejection> {
+) -> Result<Option<Switching>, Rejection> {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(None);
     }
@@ -236,23 +241,12 @@ pub(super) fn take_upgrade<B>(
     }
 }
 
-pub(super) fn fresh_request_id() -> HeaderValue {
+pub(super) fn fresh_request_id() -> RequestId {
     let (mut text, bits) = ([0; 32], rand::random::<u128>());
     for (at, digits) in text.as_chunks_mut::<8>().0.iter_mut().enumerate() {
         *digits = hexadecimal((bits >> (32 * at)) as u32);
     }
-    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
-}
-
-/// Eight digits at once: every request has an id. Each byte of a word takes one of them.
-fn hexadecimal(number: u32) -> [u8; 8] {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    let mut digits = u64::from(number);
-    digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff;
-    digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff;
-    digits = (digits | digits << 4) & 0x0f0f_0f0f_0f0f_0f0f;
-    let letters = ((digits + 6 * EACH) >> 4) & EACH;
-    (digits + u64::from(b'0') * EACH + letters * u64::from(b'a' - b'9' - 1)).to_be_bytes()
+    RequestId::Fresh(text)
 }
 
 /// Seconds since the epoch by our own clock: what applications hold tokens against.
@@ -265,16 +259,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_written_in_eight_digits() {
-        let numbers = [0, 1, 9, 10, 15, 16, 0x1234_5678, 0x9abc_def0, 0x0f0f_a9a9, u32::MAX];
-        for number in numbers.into_iter().chain((0..32).map(|bit| 1 << bit)) {
-            assert_eq!(hexadecimal(number), *format!("{number:08x}").as_bytes(), "{number:x}");
-        }
-    }
-
-    #[test]
     fn ids_are_32_digits_and_never_the_same() {
         let (one, other) = (fresh_request_id(), fresh_request_id());
-        assert!(one != other && one.len() == 32 && one.as_bytes().iter().all(u8::is_ascii_hexdigit));
+        assert!(one != other && one.as_str().len() == 32 && one.as_str().bytes().all(|byte| byte.is_ascii_hexdigit()));
     }
 }

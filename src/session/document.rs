@@ -8,6 +8,7 @@
 mod json;
 mod number;
 mod object;
+mod outline;
 mod pointer;
 mod reader;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use std::fmt;
 pub use json::Json;
 pub use number::Number;
 pub use object::Object;
+pub(crate) use outline::Outline;
 pub(crate) use pointer::array_index;
 pub use pointer::{Pointer, PointerError};
 

@@ -8,6 +8,7 @@
 pub mod capture;
 pub mod change;
 pub mod control;
+mod digits;
 pub mod document;
 pub mod homes;
 pub mod patch;
@@ -20,6 +21,7 @@ pub mod ticket;
 pub mod time;
 pub mod vault;
 
+pub use digits::hexadecimal;
 pub use policy::Policy;
 pub use ticket::{Handle, Ticket};
 pub use time::Timestamp;

@@ -7,6 +7,7 @@
 
 mod merge;
 mod operation;
+mod splice;
 #[cfg(test)]
 mod tests;
 
@@ -168,6 +169,15 @@ impl Patch {
             }
         }
         Ok(())
+    }
+
+    /// The text of the document that [`apply`](Self::apply) makes of the one with this text, if that is found without
+    /// reading the document: it is for most patches, and most data. Has room for so many bytes more.
+    pub fn splice(&self, text: &str, room: usize) -> Option<String> {
+        match &self.kind {
+            Kind::Merge(Json::Object(change)) if self.ways.is_empty() => splice::spliced(text, change, room),
+            Kind::Merge(_) | Kind::Operations(_) => None,
+        }
     }
 
     /// The places that it may change, none within another, sorted. An `add`, `remove`, `move` or `copy` of what may be

@@ -267,8 +267,8 @@ impl Record {
 
 /// `nonce` in front of the older `writes`; at most [`WRITES`].
 pub(super) fn joined(nonce: Nonce, mut writes: Vec<Nonce>) -> Vec<Nonce> {
+    writes.truncate(WRITES - 1);
     writes.insert(0, nonce);
-    writes.truncate(WRITES);
     writes
 }
 

@@ -7,7 +7,7 @@
 mod apply;
 mod plan;
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use super::{
     Policy, Ticket, Timestamp,
@@ -16,7 +16,7 @@ use super::{
     homes::Homes,
     policy::Create,
     record::{self, Nonce, Record, Standing, Stored, Tombstone},
-    ticket::{Locator, Secret},
+    ticket::{Locator, Secret, SecretHash},
     vault::Jar,
 };
 use apply::applied;
@@ -47,6 +47,8 @@ pub enum Before<'a> {
 pub struct Loaded<'a> {
     /// What the browser presented.
     pub ticket: &'a Ticket,
+    /// The hash of its secret.
+    pub secret: &'a SecretHash,
     /// What the application was given.
     pub given: &'a Record,
     /// What is stored now; `None`: nothing any more.
@@ -62,14 +64,34 @@ pub enum Reach {
     Nowhere,
 }
 
-/// Random material for one save.
+/// Random material for one save. Locator and secret are made when they are asked for, since most saves need neither, and
+/// are the same from then on.
 pub struct Fresh {
-    /// Of the session that is made, if one is.
-    pub locator: Locator,
-    /// The next secret, if one is needed.
-    pub secret: Secret,
+    nonce: Nonce,
+    mint: fn() -> (Locator, Secret),
+    minted: OnceLock<(Locator, Secret)>,
+}
+
+impl Fresh {
+    /// A nonce, and where the rest comes from.
+    pub fn new(nonce: Nonce, mint: fn() -> (Locator, Secret)) -> Self {
+        Self { nonce, mint, minted: OnceLock::new() }
+    }
+
     /// Marks the write.
-    pub nonce: Nonce,
+    pub fn nonce(&self) -> Nonce {
+        self.nonce
+    }
+
+    /// Of the session that is made, if one is.
+    fn locator(&self) -> &Locator {
+        &self.minted.get_or_init(self.mint).0
+    }
+
+    /// The next secret, if one is needed.
+    fn secret(&self) -> &Secret {
+        &self.minted.get_or_init(self.mint).1
+    }
 }
 
 /// Everything else that the decision depends on.
@@ -180,14 +202,19 @@ fn amend(loaded: &Loaded<'_>, change: &Change, context: &Context<'_>) -> Result<
     if !rotated && next == *base {
         return Ok(UNCHANGED);
     }
-    let mut ticket = loaded.ticket.clone();
     if rotated {
         next.retired = base.retire(context.now, context.policy);
-        next.secret = context.fresh.secret.hash();
-        ticket.secret = context.fresh.secret.clone();
+        next.secret = context.fresh.secret().hash();
     }
     let write = saved(next, change, context);
-    let cookie = if rotated || retold { issue(&ticket, &write.stored, context) } else { CookieStep::Keep };
+    let cookie = match (rotated, retold) {
+        (true, _) => {
+            let (locator, secret) = (loaded.ticket.locator.clone(), context.fresh.secret().clone());
+            issue(&Ticket { locator, secret }, &write.stored, context)
+        }
+        (false, true) => issue(loaded.ticket, &write.stored, context),
+        (false, false) => CookieStep::Keep,
+    };
     let outcome = if rotated { Outcome::Rotated } else { Outcome::Updated };
     Ok(Plan { store: Step::Change(write), cookie, outcome })
 }
@@ -211,7 +238,7 @@ fn newborn(
     if !asked && !unasked {
         return Ok(None);
     }
-    let ticket = Ticket { locator: context.fresh.locator.clone(), secret: context.fresh.secret.clone() };
+    let ticket = Ticket { locator: context.fresh.locator().clone(), secret: context.fresh.secret().clone() };
     let mut write = saved(made, change, context);
     if let Some(fresh) = context.policy.fresh_timeout {
         write.ttl = write.ttl.min(fresh.max(SHORTEST));
@@ -222,7 +249,7 @@ fn newborn(
 /// Step 5: the stored record, if the presented ticket still opens it.
 fn still_live<'a>(loaded: &Loaded<'a>, context: &Context<'_>) -> Result<&'a Record, Refusal> {
     let Some(stored) = loaded.stored else { return Err(Refusal::Ended(None)) };
-    match (stored.standing(&loaded.ticket.secret.hash(), context.now), stored) {
+    match (stored.standing(loaded.secret, context.now), stored) {
         (Standing::Live, Stored::Live(record)) => Ok(record),
         (Standing::Retired(left) | Standing::Destroyed(left), _) => Err(late(left, context)),
         (Standing::Live | Standing::Unknown, _) => Err(Refusal::Ended(None)),
@@ -257,7 +284,7 @@ fn blank(context: &Context<'_>) -> Record {
     Record {
         version: 0,
         writes: Vec::new(),
-        secret: context.fresh.secret.hash(),
+        secret: context.fresh.secret().hash(),
         retired: Vec::new(),
         created: context.now,
         written: context.now,
@@ -283,7 +310,7 @@ fn saved(mut next: Record, change: &Change, context: &Context<'_>) -> Write {
         next.homes.note(served);
     }
     next.version = next.version.saturating_add(1);
-    next.writes = record::joined(context.fresh.nonce, next.writes);
+    next.writes = record::joined(context.fresh.nonce(), next.writes);
     next.written = context.now;
     next.retired.retain(|retired| retired.1 > context.now);
     next.vault.sweep(context.now);
@@ -294,7 +321,7 @@ fn saved(mut next: Record, change: &Change, context: &Context<'_>) -> Write {
 fn buried(record: &Record, context: &Context<'_>) -> Write {
     let tombstone = Tombstone {
         version: record.version.saturating_add(1),
-        writes: record::joined(context.fresh.nonce, record.writes.clone()),
+        writes: record::joined(context.fresh.nonce(), record.writes.clone()),
         retired: record.retire(context.now, context.policy),
     };
     Write { stored: Stored::Tombstone(tombstone), ttl: context.policy.retire_grace.max(SHORTEST) }

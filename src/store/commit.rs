@@ -16,7 +16,7 @@ use crate::session::{
     policy::Create,
     record::{Nonce, Record, Stored, WRITES},
     settle::{Before, Context, Fresh, Loaded, Plan, Reach, Refusal, Step, Write, settle, settle_held},
-    ticket::{Locator, Secret},
+    ticket::{Locator, Secret, SecretHash},
 };
 
 /// What a request presented, owned.
@@ -57,6 +57,8 @@ pub struct Session {
     pub ticket: Arc<Ticket>,
     /// Its public name.
     pub handle: Handle,
+    /// The hash of its secret.
+    pub secret: SecretHash,
     /// What the application was given.
     pub record: Arc<Record>,
 }
@@ -146,12 +148,12 @@ pub async fn commit(
     let mut plan = decide()?;
     // Nothing was read before: a shard's first session would be dated by this machine's clock.
     if let Step::Create(..) = &plan.store
-        && store.learn_time().await?
+        && Box::pin(store.learn_time()).await?
     {
         plan = decide()?;
     }
     if let Step::Create(ticket, write) = &plan.store {
-        create(store, ticket, write).await?;
+        Box::pin(create(store, ticket, write)).await?;
     }
     Ok(Saved::new(plan, None))
 }
@@ -200,7 +202,7 @@ struct Save<'a, D> {
 }
 
 impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> {
-    /// Waits for the session's turn and saves. Begins with what the last writer left, or else with what was `given`.
+    /// Waits for the session's turn and saves. What is seldom waited for is boxed, for futures are moved. Begins with what the last writer left, or else with what was `given`.
     async fn run(&self, lanes: &Arc<Lanes>, given: Option<Stored>) -> Result<Saved, CommitError> {
         let mut lane = lanes.enter(*self.handle).await?;
         let mut current = match lane.take_stored() {
@@ -221,24 +223,24 @@ impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> 
             let context = self.request.context(self.store.now(), &self.fresh);
             let decision = (self.decide)(current.stored.as_ref(), &context);
             let write = match &decision {
-                Ok(Plan { store: Step::Change(write), .. }) => write.clone(),
-                Ok(Plan { store: Step::Recreate(end, ..), .. }) => Write::clone(end),
+                Ok(Plan { store: Step::Change(write), .. }) => write,
+                Ok(Plan { store: Step::Recreate(end, ..), .. }) => end,
                 _ if current.proven || decision == Err(Refusal::Unreachable) => {
                     return Ok(Saved::new(decision?, Some((*self.handle, current.live()))));
                 }
                 _ => {
-                    current.see(reread(self.store, self.handle).await?);
+                    current.see(Box::pin(reread(self.store, self.handle)).await?);
                     continue;
                 }
             };
             let base = current.stored.clone();
             let base = base.as_ref().and_then(Stored::live);
-            if !self.write(current, base, &write).await? {
+            if !self.write(current, base, write).await? {
                 continue;
             }
             let plan = decision?;
             if let Step::Recreate(_, ticket, write) = &plan.store {
-                create(self.store, ticket, write).await?;
+                Box::pin(create(self.store, ticket, write)).await?;
             }
             return Ok(Saved { text: current.text.take(), ..Saved::new(plan, Some((*self.handle, base))) });
         }
@@ -252,7 +254,7 @@ impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> 
             return Ok(false);
         }
         if let Some(entered) = entered
-            && !entered.confirm(store, handle, &write.stored).await?
+            && !Box::pin(entered.confirm(store, handle, &write.stored)).await?
         {
             current.proven = false;
             return Err(Refusal::Ended(None).into());
@@ -279,7 +281,7 @@ impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> 
             Swap::Doubt(found) => {
                 let tried = current.stored.as_ref().map_or(0, Stored::version);
                 current.see(found.and_then(|found| found.decode(self.handle)));
-                Ok(current.holds(self.fresh.nonce, tried)?)
+                Ok(current.holds(self.fresh.nonce(), tried)?)
             }
         }
     }
@@ -328,17 +330,15 @@ async fn reread(store: &Store, handle: &Handle) -> Result<Option<Stored>, StoreE
 
 /// Random material from the thread's cryptographically secure generator, which the system seeds.
 fn mint() -> Fresh {
-    let mut rng = rand::rng();
-    Fresh {
-        locator: Locator::from_random(rng.random()),
-        secret: Secret::from_random(rng.random()),
-        nonce: Nonce(rng.random()),
-    }
+    Fresh::new(Nonce(rand::random()), || {
+        let mut rng = rand::rng();
+        (Locator::from_random(rng.random()), Secret::from_random(rng.random()))
+    })
 }
 
 impl Session {
     fn before<'a>(&'a self, stored: Option<&'a Stored>) -> Before<'a> {
-        Before::Loaded(Loaded { ticket: &self.ticket, given: &self.record, stored })
+        Before::Loaded(Loaded { ticket: &self.ticket, secret: &self.secret, given: &self.record, stored })
     }
 }
 

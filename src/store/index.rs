@@ -76,7 +76,8 @@ pub(super) async fn enter(
     if base.is_some_and(|base| base.subject == next.subject && base.deadline == next.deadline) {
         return Ok(None);
     }
-    let (labels, epochs) = store.enter_index(subject, handle, next.deadline).await?;
+    // Boxed, as everything that is seldom needed: whoever saves carries no room for it.
+    let (labels, epochs) = Box::pin(store.enter_index(subject, handle, next.deadline)).await?;
     Ok(Some(Entered { subject: subject.clone(), labels, epochs }))
 }
 
@@ -96,7 +97,7 @@ impl Entered {
 /// Takes a session that has ended out of its subject's index.
 pub(super) async fn leave(store: &Store, handle: &Handle, base: &Record, next: &Stored) {
     if let Stored::Tombstone(_) = next {
-        forget(store, handle, base.subject.as_deref()).await;
+        Box::pin(forget(store, handle, base.subject.as_deref())).await;
     }
 }
 

@@ -45,7 +45,7 @@ use crate::session::{
 };
 use clock::{Clock, time_of};
 use refusal::{code, refused};
-use request::{END, command, word};
+use request::{END, call, command, word};
 use talk::{Expected, Silence};
 use wire::write;
 
@@ -65,9 +65,9 @@ pub struct Server {
     complaints: Complaints,
     /// `GET` and `PTTL` of a session, up to its handle.
     reads: [Vec<u8>; 2],
-    swap: Program,
-    touch: Program,
-    remove: Program,
+    swap: OfSession,
+    touch: OfSession,
+    remove: OfSession,
     enter: Program,
 }
 
@@ -84,6 +84,21 @@ impl Program {
     }
 }
 
+/// A script on one session.
+struct OfSession {
+    program: Program,
+    /// Its call up to the session's handle.
+    front: Vec<u8>,
+}
+
+impl OfSession {
+    /// With so many arguments beside the session.
+    fn new(text: &str, prefix: &str, arguments: usize) -> Self {
+        let program = Program::new(text.replace("STAMP_LEN", &STAMP_LEN.to_string()));
+        Self { front: request::call_front(&program.digest, prefix, arguments), program }
+    }
+}
+
 impl Server {
     /// Prepares links to a server.
     ///
@@ -97,9 +112,9 @@ impl Server {
             reads: ["GET", "PTTL"].map(|verb| request::front(verb, &settings.prefix)),
             prefix: settings.prefix.clone(),
             timeout: settings.timeout,
-            swap: Program::new(SWAP.replace("STAMP_LEN", &STAMP_LEN.to_string())),
-            touch: Program::new(TOUCH.replace("STAMP_LEN", &STAMP_LEN.to_string())),
-            remove: Program::new(REMOVE.replace("STAMP_LEN", &STAMP_LEN.to_string())),
+            swap: OfSession::new(SWAP, &settings.prefix, 3),
+            touch: OfSession::new(TOUCH, &settings.prefix, 2),
+            remove: OfSession::new(REMOVE, &settings.prefix, 1),
             enter: subjects::enter(),
         })
     }
@@ -235,50 +250,41 @@ impl Redis {
         Instant::now() + self.server.timeout
     }
 
-    fn write_key(&self, out: &mut Vec<u8>, handle: &Handle) {
-        word(out, [self.server.prefix.as_bytes(), b"s:", handle.as_bytes()]);
-    }
-
     /// Runs a script on one session.
-    async fn of_session(&self, program: &Program, handle: &Handle, arguments: &[&[u8]]) -> Result<Answer, StoreError> {
-        self.run(program, 1, arguments.len(), |out| {
-            self.write_key(out, handle);
+    async fn of_session(&self, script: &OfSession, handle: &Handle, arguments: &[&[u8]]) -> Result<Answer, StoreError> {
+        let known = |out: &mut Vec<u8>| {
+            [&script.front, handle.as_bytes(), END].iter().for_each(|part| out.extend_from_slice(part));
             arguments.iter().for_each(|argument| word(out, [argument]));
-        })
-        .await
+        };
+        let told = |out: &mut Vec<u8>| {
+            call(out, "EVAL", &script.program.text, (1, arguments.len()));
+            word(out, [self.server.prefix.as_bytes(), b"s:", handle.as_bytes()]);
+            arguments.iter().for_each(|argument| word(out, [argument]));
+        };
+        self.run(known, told).await
     }
 
     /// Runs a script.
     async fn script(&self, program: &Program, keys: &[&str], arguments: &[&[u8]]) -> Result<Answer, StoreError> {
-        self.run(program, keys.len(), arguments.len(), |out| {
+        let write = |out: &mut Vec<u8>, verb: &str, what: &str| {
+            call(out, verb, what, (keys.len(), arguments.len()));
             keys.iter().for_each(|key| word(out, [key.as_bytes()]));
             arguments.iter().for_each(|argument| word(out, [argument]));
-        })
-        .await
+        };
+        let known = |out: &mut Vec<u8>| write(out, "EVALSHA", &program.digest);
+        self.run(known, |out: &mut Vec<u8>| write(out, "EVAL", &program.text)).await
     }
 
-    /// Runs a script by its digest; sends its text if the server does not know it (any more).
-    async fn run(
-        &self,
-        program: &Program,
-        keys: usize,
-        arguments: usize,
-        write: impl Fn(&mut Vec<u8>),
-    ) -> Result<Answer, StoreError> {
+    /// Runs a script by its digest, as `known` asks for it; sends its text, as `told` does, if the server does not know it
+    /// (any more).
+    async fn run(&self, known: impl Fn(&mut Vec<u8>), told: impl Fn(&mut Vec<u8>)) -> Result<Answer, StoreError> {
         let deadline = self.deadline();
-        let call = |out: &mut Vec<u8>, verb: &[u8], what: &str| {
-            command(out, 3 + keys + arguments);
-            word(out, [verb]);
-            word(out, [what.as_bytes()]);
-            word(out, [itoa::Buffer::new().format(keys).as_bytes()]);
-            write(out);
-        };
-        let mut answer = self.put(|out: &mut Vec<u8>| call(out, b"EVALSHA", &program.digest), 1, deadline).await?;
+        let mut answer = self.put(known, 1, deadline).await?;
         if answer.is_error("NOSCRIPT") {
             // A server that has forgotten its scripts may still have carried out what was sent before.
             let repeated = answer.repeated;
             self.tally.again.count(Again::Script);
-            answer = self.put(|out: &mut Vec<u8>| call(out, b"EVAL", &program.text), 1, deadline).await?;
+            answer = Box::pin(self.put(told, 1, deadline)).await?;
             answer.repeated |= repeated;
         }
         match answer.replies.first() {

@@ -139,7 +139,7 @@ impl Shelf {
     ) -> Result<Swap, StoreError> {
         match self {
             Self::Memory(memory) => memory.swap(handle, expected, value, ttl),
-            Self::File(file) => file.swap(handle, expected, value, ttl).await,
+            Self::File(file) => Box::pin(file.swap(handle, expected, value, ttl)).await,
             Self::Redis(redis) => Box::pin(redis.swap(handle, expected, &value, ttl)).await,
         }
     }

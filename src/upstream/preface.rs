@@ -27,13 +27,13 @@ impl Preface {
         Self { fields, text }
     }
 
-    /// All lines, each with its end.
-    pub(super) fn text(&self) -> &[u8] {
-        &self.text
+    /// Appends the lines.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.text);
     }
 
     /// Puts the lines into a head.
-    pub(super) fn put_into(&self, headers: &mut HeaderMap) {
+    pub fn put_into(&self, headers: &mut HeaderMap) {
         for (name, value) in &self.fields {
             headers.insert(name, value.clone());
         }
@@ -59,13 +59,13 @@ impl Postscript {
         &self.text[self.value..self.text.len() - 2]
     }
 
-    /// The line with its end.
-    pub(super) fn text(&self) -> &[u8] {
-        &self.text
+    /// Appends the line.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.text);
     }
 
     /// Puts the line into a head.
-    pub(super) fn put_into(&self, headers: &mut HeaderMap) {
+    pub fn put_into(&self, headers: &mut HeaderMap) {
         // Both were what they are made into again.
         let name = HeaderName::from_bytes(&self.text[..self.value - 2]);
         if let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_bytes(self.value())) {
@@ -91,7 +91,9 @@ mod tests {
         headers.insert(VIA, HeaderValue::from_static("what nobody may leave there"));
         preface.put_into(&mut headers);
         assert_eq!(headers, fields);
-        let mut lines: Vec<&str> = std::str::from_utf8(preface.text()).unwrap().split_inclusive("\r\n").collect();
+        let mut text = Vec::new();
+        preface.write(&mut text);
+        let mut lines: Vec<&str> = std::str::from_utf8(&text).unwrap().split_inclusive("\r\n").collect();
         lines.sort_unstable();
         assert_eq!(lines, ["forwarded: for=192.0.2.1;host=\"[::1]\"\r\n", "via: 1.1 cloakroom\r\n"]);
     }
@@ -103,7 +105,9 @@ mod tests {
                 (HeaderName::from_static("x-session"), HeaderValue::from_bytes(value.as_bytes()).unwrap());
             let line = Postscript::new(&name, &value);
             assert_eq!(line.value(), value.as_bytes());
-            assert_eq!(line.text(), [b"x-session: ", value.as_bytes(), b"\r\n"].concat());
+            let mut text = Vec::new();
+            line.write(&mut text);
+            assert_eq!(text, [b"x-session: ", value.as_bytes(), b"\r\n"].concat());
             let mut headers = HeaderMap::new();
             headers.insert(&name, HeaderValue::from_static("what nobody may leave there"));
             line.put_into(&mut headers);

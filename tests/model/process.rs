@@ -49,9 +49,10 @@ impl Process {
         let Some(ticket) = ticket else { return Presented::Nobody };
         let handle = ticket.locator.handle();
         let Some(stored) = self.stored(&[handle]).await.pop().flatten() else { return Presented::Nobody };
-        match (stored.standing(&ticket.secret.hash(), self.store.now()), stored) {
+        let secret = ticket.secret.hash();
+        match (stored.standing(&secret, self.store.now()), stored) {
             (Standing::Live, Stored::Live(record)) => {
-                Presented::Loaded(Box::new(Session { ticket: ticket.clone().into(), handle, record }))
+                Presented::Loaded(Box::new(Session { ticket: ticket.clone().into(), handle, secret, record }))
             }
             (Standing::Retired(left), _) => Presented::Retired(left),
             (Standing::Destroyed(left), _) => Presented::Destroyed(left),

@@ -252,9 +252,10 @@ impl Process {
     pub(crate) async fn present(&self, ticket: &Ticket) -> Presented {
         let handle = ticket.locator.handle();
         let Some(stored) = self.stored(&handle).await else { return Presented::Nobody };
-        match (stored.standing(&ticket.secret.hash(), self.store.now()), stored) {
+        let secret = ticket.secret.hash();
+        match (stored.standing(&secret, self.store.now()), stored) {
             (Standing::Live, Stored::Live(record)) => {
-                Presented::Loaded(Box::new(Session { ticket: ticket.clone().into(), handle, record }))
+                Presented::Loaded(Box::new(Session { ticket: ticket.clone().into(), handle, secret, record }))
             }
             (Standing::Retired(left), _) => Presented::Retired(left),
             (Standing::Destroyed(left), _) => Presented::Destroyed(left),
@@ -274,7 +275,8 @@ impl Process {
         let stored = self.store.load(&[handle]).await.map_err(CommitError::Store)?.pop().flatten();
         match stored.and_then(|entry| entry.decode(&handle)) {
             Some(Stored::Live(record)) => {
-                Ok(Presented::Loaded(Box::new(Session { ticket: ticket.into(), handle, record })))
+                let secret = ticket.secret.hash();
+                Ok(Presented::Loaded(Box::new(Session { ticket: ticket.into(), handle, secret, record })))
             }
             Some(Stored::Tombstone(_)) | None => Ok(Presented::Nobody),
         }

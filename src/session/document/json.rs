@@ -66,14 +66,27 @@ impl Json {
             Json::Bool(true) => out.push_str("true"),
             Json::Bool(false) => out.push_str("false"),
             Json::Number(number) => out.push_str(number.as_str()),
-            Json::String(content) => write_string(content, out),
+            Json::String(content) => Json::write_string(content, out),
             Json::Array(elements) => write_list(b"[]", elements, out, |element, out| element.write_to(out)),
             Json::Object(object) => write_list(b"{}", object.members(), out, |(key, value), out| {
-                write_string(key, out);
+                Json::write_string(key, out);
                 out.push(':');
                 value.write_to(out);
             }),
         }
+    }
+
+    /// Appends the text of a string with this content.
+    pub(crate) fn write_string(content: &str, out: &mut String) {
+        // Looks at every byte on purpose: many at once are looked at faster than one after the other.
+        let needs_escape = |found, byte| found | (byte < b' ') | (byte == b'"') | (byte == b'\\');
+        if content.bytes().fold(false, needs_escape) {
+            out.push_str(&serde_json::Value::from(content).to_string());
+            return;
+        }
+        out.push('"');
+        out.push_str(content);
+        out.push('"');
     }
 
     /// Whether both mean the same, as the `test` of a JSON Patch asks (RFC 6902 section 4.6): numbers by value,
@@ -163,16 +176,4 @@ fn write_list<T>(brackets: &[u8; 2], items: &[T], out: &mut String, write: impl 
         write(item, out);
     }
     out.push(brackets[1].into());
-}
-
-fn write_string(content: &str, out: &mut String) {
-    // Looks at every byte on purpose: many at once are looked at faster than one after the other.
-    let needs_escape = |found, byte| found | (byte < b' ') | (byte == b'"') | (byte == b'\\');
-    if content.bytes().fold(false, needs_escape) {
-        out.push_str(&serde_json::Value::from(content).to_string());
-        return;
-    }
-    out.push('"');
-    out.push_str(content);
-    out.push('"');
 }

@@ -546,6 +546,16 @@ proptest! {
     }
 
     #[test]
+    fn merging_texts_does_what_merging_documents_does(before in small_object(), patch in small_json(4), escapes: bool) {
+        let text = |value: serde_json::Value| if escapes { value.to_string() } else { value.to_string().replace("\\\"", "d") };
+        let (before, patch) = (text(before), merge_patch(&text(patch)));
+        match patch.splice(&before, 0) {
+            Some(text) => prop_assert_eq!(text, applied(&patch, &before, 0).unwrap()),
+            None => prop_assert!(before.contains('\\') || !matches!(patch.kind, Kind::Merge(Json::Object(_)))),
+        }
+    }
+
+    #[test]
     fn merging_twice_changes_nothing_more(before in small_object(), patch in small_object()) {
         let patch = merge_patch(&patch.to_string());
         let once = applied(&patch, &before.to_string(), 0).unwrap();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::value::RawValue;
 
 use super::{Nonce, PLAIN, Record, Retired, SEALED, STAMP_LEN, Stamp, Stored, Tombstone, joined};
-use crate::session::{Timestamp, homes::Homes, ticket::SecretHash, time::millis, vault::Jar};
+use crate::session::{Timestamp, digits::sixteen, homes::Homes, ticket::SecretHash, time::millis, vault::Jar};
 
 const FORMAT: u8 = b'1';
 pub(super) const LIVE: u8 = b'L';
@@ -15,7 +15,7 @@ pub(super) const TOMBSTONE: u8 = b'T';
 
 impl Serialize for Nonce {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(std::str::from_utf8(&digits(self.0)).unwrap_or_default())
+        serializer.serialize_str(std::str::from_utf8(&sixteen(self.0)).unwrap_or_default())
     }
 }
 
@@ -178,28 +178,25 @@ impl Record {
         out.extend_from_slice(b"{\"secret\":");
         write_secret(&mut out, &self.secret);
         write_lists(&mut out, &self.retired, &self.writes);
-        for (name, time) in [("created", self.created.0), ("written", self.written.0), ("deadline", self.deadline.0)] {
-            write_name(&mut out, name);
-            out.extend_from_slice(itoa::Buffer::new().format(time).as_bytes());
-        }
+        write_number(&mut out, b",\"created\":", self.created.0);
+        write_number(&mut out, b",\"written\":", self.written.0);
+        write_number(&mut out, b",\"deadline\":", self.deadline.0);
         if let Some(idle) = self.idle {
-            write_name(&mut out, "idle");
-            out.extend_from_slice(itoa::Buffer::new().format(millis(idle)).as_bytes());
+            write_number(&mut out, b",\"idle\":", millis(idle));
         }
         if self.persistent {
-            write_name(&mut out, "persistent");
-            out.extend_from_slice(b"true");
+            out.extend_from_slice(b",\"persistent\":true");
         }
         if let Some(subject) = &self.subject {
-            write_json(&mut out, "subject", subject);
+            write_json(&mut out, b",\"subject\":", subject);
         }
         if !self.vault.is_empty() {
-            write_json(&mut out, "vault", &self.vault);
+            write_json(&mut out, b",\"vault\":", &self.vault);
         }
         if !self.homes.is_empty() {
-            write_json(&mut out, "homes", &self.homes);
+            write_json(&mut out, b",\"homes\":", &self.homes);
         }
-        write_name(&mut out, "data");
+        out.extend_from_slice(b",\"data\":");
         out.extend_from_slice(self.data.as_bytes());
         out.push(b'}');
         out
@@ -228,14 +225,13 @@ fn begun(stamp: &Stamp, room: usize) -> Vec<u8> {
     out
 }
 
-fn write_name(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
+fn write_number(out: &mut Vec<u8>, name: &[u8], number: u64) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn write_json(out: &mut Vec<u8>, name: &str, value: &impl Serialize) {
-    write_name(out, name);
+fn write_json(out: &mut Vec<u8>, name: &[u8], value: &impl Serialize) {
+    out.extend_from_slice(name);
     let written = serde_json::to_writer(out, value);
     debug_assert!(written.is_ok(), "it serialises");
 }
@@ -243,65 +239,53 @@ fn write_json(out: &mut Vec<u8>, name: &str, value: &impl Serialize) {
 /// Both only if there is something in them; the last write's nonce is in the stamp.
 fn write_lists(out: &mut Vec<u8>, retired: &[Retired], writes: &[Nonce]) {
     if !retired.is_empty() {
-        write_name(out, "retired");
+        out.extend_from_slice(b",\"retired\":");
         write_retired(out, retired);
     }
     if let Some((_, older @ [_, ..])) = writes.split_first() {
-        write_name(out, "writes");
-        write_list(out, older, |out, nonce| {
-            out.push(b'"');
-            out.extend_from_slice(&digits(nonce.0));
-            out.push(b'"');
-        });
+        out.extend_from_slice(b",\"writes\":");
+        let mut text = *b"[\"................\"";
+        for nonce in older {
+            place(&mut text, 2, sixteen(nonce.0));
+            out.extend_from_slice(&text);
+            text[0] = b',';
+        }
+        out.push(b']');
     }
 }
 
 fn write_retired(out: &mut Vec<u8>, retired: &[Retired]) {
-    write_list(out, retired, |out, Retired(secret, until)| {
-        out.push(b'[');
-        write_secret(out, secret);
-        out.push(b',');
-        out.extend_from_slice(itoa::Buffer::new().format(until.0).as_bytes());
-        out.push(b']');
-    });
-}
-
-fn write_list<T>(out: &mut Vec<u8>, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) {
     out.push(b'[');
-    for (at, item) in items.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        write(out, item);
+    for (at, Retired(secret, until)) in retired.iter().enumerate() {
+        out.extend_from_slice(if at > 0 { b",[" } else { b"[" });
+        write_secret(out, secret);
+        write_number(out, b",", until.0);
+        out.push(b']');
     }
     out.push(b']');
 }
 
 fn write_secret(out: &mut Vec<u8>, secret: &SecretHash) {
-    let mut text = [0; 43];
-    let written = URL_SAFE_NO_PAD.encode_slice(secret.0, &mut text);
-    debug_assert!(written == Ok(text.len()), "32 bytes are 43 characters");
-    out.push(b'"');
+    let mut text = [b'"'; 45];
+    let written = URL_SAFE_NO_PAD.encode_slice(secret.0, &mut text[1..44]);
+    debug_assert!(written == Ok(43), "32 bytes are 43 characters");
     out.extend_from_slice(&text);
-    out.push(b'"');
 }
 
 pub(super) fn stamp(state: u8, version: u64, writes: &[Nonce]) -> Stamp {
     let nonce = writes.first().map_or(0, |nonce| nonce.0);
     let mut bytes = [0; STAMP_LEN];
-    bytes[..2].copy_from_slice(&[FORMAT, state]);
-    bytes[2..18].copy_from_slice(&digits(version));
-    bytes[18..].copy_from_slice(&digits(nonce));
+    place(&mut bytes, 0, [FORMAT, state]);
+    place(&mut bytes, 2, sixteen(version));
+    place(&mut bytes, 18, sixteen(nonce));
     Stamp(bytes)
 }
 
-/// Sixteen lower-case hexadecimal digits. Every request has some, so they go without the formatter.
-fn digits(number: u64) -> [u8; 16] {
-    let mut digits = [0; 16];
-    for (at, digit) in digits.iter_mut().enumerate() {
-        *digit = b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 15];
+/// Puts as many bytes somewhere: their number is known when this is compiled.
+fn place<const COUNT: usize>(text: &mut [u8], at: usize, bytes: [u8; COUNT]) {
+    if let Some(there) = text[at..].first_chunk_mut() {
+        *there = bytes;
     }
-    digits
 }
 
 fn hex(digits: &[u8]) -> Result<u64, RecordError> {

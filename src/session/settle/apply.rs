@@ -8,6 +8,7 @@ use crate::session::{
     document::{Document, Json, Pointer},
     patch::Patch,
     record::Record,
+    vault::Jar,
 };
 
 /// Most changes make the data no longer than by this.
@@ -18,12 +19,17 @@ const MORE: usize = 64;
 /// attributes.
 pub(super) fn applied(base: &Record, change: &Change, context: &Context<'_>) -> (Record, Result<(), Refusal>) {
     let control = &change.control;
-    let mut next = base.clone();
-    if control.clear {
-        next.data = "{}".into();
-        next.subject = None;
+    let before = if control.clear { "{}" } else { &*base.data };
+    let (data, vault, fits) = match contents(before, &base.vault, change, context) {
+        Ok((data, vault)) => (data, vault, Ok(())),
+        Err(refusal) => (before.into(), base.vault.clone(), Err(refusal)),
+    };
+    let subject = base.subject.clone().filter(|_| !control.clear);
+    let (writes, retired, homes) = (base.writes.clone(), base.retired.clone(), base.homes.clone());
+    let mut next = Record { writes, retired, subject, vault, homes, data, ..*base };
+    if fits.is_ok() {
+        outlive_cookies(&mut next, change, context);
     }
-    let fits = change_contents(&mut next, change, context);
     if let Some(place) = context.policy.subject_from.as_ref().filter(|_| next.data != base.data) {
         let name = named(&next.data, place);
         if name != named(&base.data, place) {
@@ -39,18 +45,15 @@ pub(super) fn applied(base: &Record, change: &Change, context: &Context<'_>) -> 
 }
 
 /// Data and vault, both or none of them. What is too large since the limit was lowered may stay as it is.
-fn change_contents(next: &mut Record, change: &Change, context: &Context<'_>) -> Result<(), Refusal> {
+fn contents(data: &str, vault: &Jar, change: &Change, context: &Context<'_>) -> Result<(Box<str>, Jar), Refusal> {
     let (now, max_bytes) = (context.now, context.policy.max_bytes);
-    let data = patched(&next.data, change, max_bytes)?;
-    let mut vault = next.vault.clone();
-    change.cookies.iter().for_each(|offer| vault.take(offer));
-    let changed = data != next.data || vault != next.vault;
-    if changed && data.len() + vault.weight(now) > max_bytes {
+    let (next, mut jar) = (patched(data, change, max_bytes)?, vault.clone());
+    change.cookies.iter().for_each(|offer| jar.take(offer));
+    let is_larger = next.len() + jar.weight(now) > max_bytes;
+    if is_larger && (*next != *data || jar != *vault) {
         return Err(Refusal::TooLarge);
     }
-    (next.data, next.vault) = (data, vault);
-    outlive_cookies(next, change, context);
-    Ok(())
+    Ok((next, jar))
 }
 
 /// A cookie with an end of its own makes the session last as long, as far as the bounds allow.
@@ -80,6 +83,11 @@ fn named(data: &str, place: &Pointer) -> Option<String> {
 fn patched(data: &str, change: &Change, max_bytes: usize) -> Result<Box<str>, Refusal> {
     if change.captures.is_empty() && change.patches().iter().all(Patch::is_empty) {
         return Ok(data.into());
+    }
+    if let (true, [patch]) = (change.captures.is_empty(), change.patches())
+        && let Some(text) = patch.splice(data, MORE)
+    {
+        return Ok(text.into());
     }
     let mut document = Document::parse(data).map_err(|_| Refusal::DoesNotFit)?;
     for capture in &change.captures {

@@ -43,7 +43,7 @@ fn old_ticket() -> Ticket {
 }
 
 fn fresh() -> Fresh {
-    Fresh { locator: locator(FRESH), secret: secret(FRESH), nonce: Nonce(99) }
+    Fresh::new(Nonce(99), || (locator(FRESH), secret(FRESH)))
 }
 
 fn change(update: Option<&str>, control: &str) -> Change {
@@ -180,6 +180,7 @@ impl Scene {
 
     fn settle(&self, change: &Change) -> Result<Plan, Refusal> {
         let (ticket, fresh) = (old_ticket(), fresh());
+        let (given, hash) = (&self.given, ticket.secret.hash());
         let before = match self.kind {
             Kind::Nobody => Before::Nobody,
             Kind::Retired => Before::Retired(secs(7)),
@@ -187,7 +188,7 @@ impl Scene {
             Kind::Several => Before::Several,
             Kind::Unavailable => Before::Unavailable,
             Kind::Loaded => {
-                Before::Loaded(Loaded { ticket: &ticket, given: &self.given, stored: self.stored.as_ref() })
+                Before::Loaded(Loaded { ticket: &ticket, secret: &hash, given, stored: self.stored.as_ref() })
             }
         };
         let context = Context { now: NOW, policy: &self.policy, create: self.create, reach: self.reach, fresh: &fresh };

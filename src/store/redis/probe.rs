@@ -105,7 +105,7 @@ impl Server {
             command.arg(arguments);
             Trial { name, keys, command }
         };
-        let digest = self.swap.digest.as_str();
+        let digest = self.swap.program.digest.as_str();
         vec![
             trial("TIME", "", &[]),
             trial("SCAN", "", &["0", "MATCH", session, "COUNT", "1"]),

@@ -13,9 +13,28 @@ pub(super) fn front(verb: &str, prefix: &str) -> Vec<u8> {
     let mut out = Vec::new();
     command(&mut out, 2);
     word(&mut out, [verb.as_bytes()]);
+    up_to_handle(out, prefix)
+}
+
+/// The call of a script on one session with so many arguments, up to the handle.
+pub(super) fn call_front(digest: &str, prefix: &str, arguments: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    call(&mut out, "EVALSHA", digest, (1, arguments));
+    up_to_handle(out, prefix)
+}
+
+fn up_to_handle(mut out: Vec<u8>, prefix: &str) -> Vec<u8> {
     word(&mut out, [prefix.as_bytes(), b"s:", &[b'-'; HANDLE_LEN]]);
     out.truncate(out.len() - HANDLE_LEN - END.len());
     out
+}
+
+/// Begins to call a script, with so many keys and arguments.
+pub(super) fn call(out: &mut Vec<u8>, verb: &str, what: &str, (keys, arguments): (usize, usize)) {
+    command(out, 3 + keys + arguments);
+    word(out, [verb.as_bytes()]);
+    word(out, [what.as_bytes()]);
+    word(out, [itoa::Buffer::new().format(keys).as_bytes()]);
 }
 
 /// Begins a command of so many words.
@@ -31,9 +50,12 @@ pub(super) fn word<const PARTS: usize>(out: &mut Vec<u8>, parts: [&[u8]; PARTS])
 }
 
 fn number(out: &mut Vec<u8>, mark: u8, number: usize) {
-    out.push(mark);
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-    out.extend_from_slice(END);
+    let (mut line, mut digits) = ([mark; 24], itoa::Buffer::new());
+    let digits = digits.format(number).as_bytes();
+    let end = 1 + digits.len();
+    line[1..end].copy_from_slice(digits);
+    line[end..end + END.len()].copy_from_slice(END);
+    out.extend_from_slice(&line[..end + END.len()]);
 }
 
 #[cfg(test)]
@@ -53,6 +75,16 @@ mod tests {
             }
             assert_eq!(ours, theirs.get_packed_command());
         }
+    }
+
+    #[test]
+    fn a_call_lacks_the_handle_and_the_arguments() {
+        let (handle, digest) = ("h".repeat(HANDLE_LEN), "d".repeat(40));
+        let mut ours = [&call_front(&digest, "cloakroom:", 1), handle.as_bytes(), END].concat();
+        word(&mut ours, [b"argument"]);
+        let mut theirs = redis::cmd("EVALSHA");
+        theirs.arg(digest).arg(1).arg(format!("cloakroom:s:{handle}")).arg("argument");
+        assert_eq!(ours, theirs.get_packed_command());
     }
 
     #[test]
