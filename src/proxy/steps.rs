@@ -217,6 +217,9 @@ impl Admitted {
     }
 }
 
+/// Browser and application, and the protocol that they go on with.
+pub(super) type Switching = (OnSwitch, OnUpgrade, HeaderValue);
+
 /// On a `101`: both sides and the protocol.
 ///
 /// # Errors
@@ -224,7 +227,7 @@ impl Admitted {
 pub(super) fn take_upgrade<B>(
     response: &mut Response<B>,
     browser: Option<OnSwitch>,
-) -> Result<Option<(OnSwitch, OnUpgrade, HeaderValue)>, Rejection> {
+) -> Result<Option<Switching>, Rejection> {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(None);
     }

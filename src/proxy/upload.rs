@@ -104,7 +104,7 @@ pub(super) fn accept(
     seen: Seen,
     inflow: Inflow,
     line: &Arc<Line>,
-) -> Result<(Upload, Option<OnSwitch>, Option<Starter>), Rejection> {
+) -> Result<(Upload, Option<Box<Wishes>>), Rejection> {
     let expects = seen.has(Mark::Expect);
     let expectation = if expects { headers::expectation_of(&head.headers, head.version) } else { Expectation::Nothing };
     if expectation == Expectation::Unknown {
@@ -127,13 +127,22 @@ pub(super) fn accept(
         }
         headers::frame_unknown_length(&mut head.headers);
         if expectation == Expectation::Continue {
-            return Ok((upload, switch, Some(Starter::default())));
+            let starter = Some(Starter::default());
+            return Ok((upload, Some(Box::new(Wishes { switch, starter }))));
         }
     }
     if expects {
         head.headers.remove(EXPECT);
     }
-    Ok((upload, switch, None))
+    Ok((upload, switch.map(|switch| Box::new(Wishes { switch: Some(switch), starter: None }))))
+}
+
+/// What few browsers want beside an answer.
+pub(super) struct Wishes {
+    /// To go on with another protocol.
+    pub(super) switch: Option<OnSwitch>,
+    /// To be told before they send a body.
+    pub(super) starter: Option<Starter>,
 }
 
 /// Lets a body begin that its browser holds back (`Expect: 100-continue`).

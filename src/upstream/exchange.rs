@@ -84,14 +84,12 @@ impl<B: Payload> Line<B> {
         terms: Terms,
         (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
     ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
-        if let (Self::Single(_), HostOf::Server) = (&self, terms.host) {
-            request.headers_mut().insert(HOST, shelf.member.authority.clone());
-        }
         match self {
             Self::Single(Single::Direct(connection)) => {
-                answer_directly(connection, request, this, terms.patience, (shelf, load)).await
+                answer_directly(connection, request, this, terms, (shelf, load)).await
             }
             Self::Single(Single::Driven(connection)) => {
+                put_host(&mut request, terms.host, &shelf.member);
                 put_lines(&mut request);
                 Box::pin(send_by_hyper(connection, request, this.repeat, terms.patience, (shelf, load))).await
             }
@@ -110,17 +108,26 @@ fn put_lines<B: Payload>(request: &mut Request<B>) {
     *request.headers_mut() = headers;
 }
 
-async fn answer_directly<B: Payload>(
+/// The `Host` of a request over HTTP/1.1 (HTTP/2 has it elsewhere).
+fn put_host<B>(request: &mut Request<B>, host: HostOf, member: &Member) {
+    if host == HostOf::Server {
+        request.headers_mut().insert(HOST, member.authority.clone());
+    }
+}
+
+/// Sends a request without a body on a connection of our own making.
+pub(super) async fn answer_directly<B: Payload>(
     mut connection: Box<Direct>,
-    request: Box<Request<B>>,
+    mut request: Box<Request<B>>,
     this: Try,
-    patience: Duration,
+    terms: Terms,
     (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
 ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
     let other = |error| Setback { error, again: None, course: Course::Other };
+    put_host(&mut request, terms.host, &shelf.member);
     connection.prepare(&request);
     let Whole { head: mut answer, laid, read, length, said, lasts } =
-        match connection.exchange(this.begun + patience).await {
+        match connection.exchange(this.begun + terms.patience).await {
             Ok(answer) => answer,
             Err(Failure::Late) => return Err(other(SendError::Timeout)),
             Err(Failure::Broken(error, course)) => {
