@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{ALLOW, CONNECTION, UPGRADE},
+    header::{ALLOW, CONNECTION, UPGRADE, VARY},
 };
 use tokio_util::{sync::DropGuard, task::TaskTracker};
 use tracing::{debug, error, warn};
@@ -202,11 +202,8 @@ impl Shard {
                 Ok(call) => shard.run(call, &mut entry, &mut vary).await,
                 Err(rejection) => Err(rejection),
             };
-            let mut response = result.unwrap_or_else(|rejection| shard.reject(&rejection, form, &mut entry));
-            if vary {
-                headers::vary_on_cookie(response.headers_mut());
-            }
-            (shard.enter(response, entry), held)
+            let response = result.unwrap_or_else(|rejection| shard.reject(&rejection, form, &mut entry));
+            (shard.enter(response, entry, vary), held)
         };
         detach::Detachable::new(answer, tasks, |(answer, _)| answer.into_body().forsake())
     }
@@ -218,7 +215,7 @@ impl Shard {
             None => self.begin_for_nobody(),
         };
         let response = self.reject(&why.into(), Form::Problem, &mut entry);
-        self.enter(response, entry)
+        self.enter(response, entry, false)
     }
 
     fn begin(&self, method: Method, path: &str) -> Box<Entry> {
@@ -231,10 +228,14 @@ impl Shard {
         self.begin(Method::from_bytes(b"-").unwrap_or_default(), "-")
     }
 
-    /// Gives the answer its entry to keep until it is over, and with it the request's id.
-    fn enter(&self, response: Answer, mut entry: Box<Entry>) -> Answer {
+    /// Gives the answer its entry to keep until it is over, and with it the request's id; and says what it depends on.
+    fn enter(&self, mut response: Answer, mut entry: Box<Entry>, vary: bool) -> Answer {
+        let says = vary && response.headers().contains_key(VARY);
+        if says {
+            headers::vary_on_cookie(response.headers_mut());
+        }
         entry.status = response.status();
-        response.map(|body| body.with_entry(entry))
+        response.map(|body| body.with_entry(entry, vary && !says))
     }
 
     /// The first step of the line: admit.
