@@ -293,9 +293,8 @@ impl Shard {
             None => None,
             Some(visitor) if self.stays(&visitor, &response, said, route, &noted) => None,
             Some(visitor) => {
-                // Boxed, so that answers which change nothing do not carry the room for a change.
                 let plan = match self.open(&response, said, application, route, &noted) {
-                    Ok(change) => Box::pin(self.save(&visitor, change, response.status(), entry)).await,
+                    Ok(change) => self.save(&visitor, change, response.status(), entry).await,
                     Err(rejection) => Err(rejection),
                 };
                 Some(plan.inspect_err(|rejection| self.note_loss(rejection))?)

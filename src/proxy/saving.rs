@@ -103,14 +103,15 @@ impl Shard {
             return Ok(Plan::unchanged(visitor.outcome()));
         }
         let begun = clock::now();
-        let plan = self.carry_out(visitor, change, create).await;
+        // Boxed, so that answers which change nothing do not carry the room for a change.
+        let plan = Box::pin(self.carry_out(visitor, change, create)).await;
         entry.waited_for_store(begun);
         plan
     }
 
     async fn carry_out(&self, visitor: &Visitor, change: Change, create: Create) -> Result<Plan, Rejection> {
         if let Some(subject) = &change.control.revoke_subject {
-            self.revoke(subject, None).await?;
+            Box::pin(self.revoke(subject, None)).await?;
         }
         if (change.intent(), create) == (Intent::Nothing, Create::OnWrite) {
             return Ok(Plan::unchanged(visitor.outcome()));
@@ -120,7 +121,7 @@ impl Shard {
         if let (true, Presented::Loaded(session)) = (everywhere, &visitor.presented)
             && let Some(subject) = &session.record.subject
         {
-            self.revoke(subject, Some(&session.handle)).await?;
+            Box::pin(self.revoke(subject, Some(&session.handle))).await?;
         }
         let request = Request { change: &change, policy: &self.line.policy, create, reach: visitor.reach };
         let saved = pin!(commit(&self.store, &self.lanes, &visitor.presented, &request));
@@ -135,7 +136,7 @@ impl Shard {
         }
         self.tally.carried_out(&plan);
         if let (true, Some((handle, subject))) = (change.control.revoke_others && !everywhere, owner) {
-            self.revoke(&subject, Some(&handle)).await?;
+            Box::pin(self.revoke(&subject, Some(&handle))).await?;
         }
         Ok(plan)
     }
