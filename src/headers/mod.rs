@@ -7,6 +7,7 @@
 //! only then inject. What a head lacks is known from one look at its names ([`Seen`]). Removing a field may reorder *different* names; lines of one name keep their order.
 
 mod accept;
+mod aside;
 mod caching;
 mod chunks;
 mod expect;
@@ -28,6 +29,7 @@ mod upgrade;
 mod via;
 
 pub use accept::asks_for_html;
+pub use aside::{Aside, Laid, Passive};
 pub use caching::{forbid_shared_caching, vary_on_cookie};
 pub use chunks::{ChunkFault, Chunks, Piece};
 pub use expect::{Expectation, expectation_of};
@@ -40,7 +42,7 @@ pub use line::{field, lists, trailers};
 pub use max_forwards::{Reach, count_forward};
 pub use names::is_claim;
 pub use navigation::is_navigation;
-pub use request_id::{accepted_request_id, set_request_id, strip_request_id};
+pub use request_id::{RequestId, accepted_request_id, strip_request_id};
 pub use scheme::{Scheme, SchemePolicy, is_loopback_host, scheme_of, unclaimed_scheme};
 pub use seen::{Mark, Seen};
 pub use trailer::{strip_announcements, strip_trailers};

@@ -156,8 +156,9 @@ mod tests {
     use http::{HeaderValue, Method, Version};
 
     use super::super::{
-        accepted_request_id, append_via, passes_through_us, strip_announcements, strip_claims,
-        strip_request_hop_by_hop, strip_request_id, strip_response_hop_by_hop, testing::map, upgrade_of,
+        RequestId, accepted_request_id, append_via, aside::NAMES, forbid_shared_caching, passes_through_us,
+        strip_announcements, strip_claims, strip_request_hop_by_hop, strip_request_id, strip_response_hop_by_hop,
+        testing::map, upgrade_of, vary_on_cookie,
     };
     use super::*;
 
@@ -190,12 +191,9 @@ mod tests {
     }
 
     /// What the rules make of a head when those without a mark are skipped.
-    fn outcome(
-        sent: &HeaderMap,
-        seen: Seen,
-    ) -> (HeaderMap, HeaderMap, Option<HeaderValue>, Option<HeaderValue>, usize) {
+    fn outcome(sent: &HeaderMap, seen: Seen) -> (HeaderMap, HeaderMap, Option<RequestId>, Option<HeaderValue>, usize) {
         let (mut request, mut response) = (sent.clone(), sent.clone());
-        let id = if seen.has(Mark::RequestId) { accepted_request_id(&request).cloned() } else { None };
+        let id = if seen.has(Mark::RequestId) { accepted_request_id(&request) } else { None };
         if seen.has(Mark::Ours) {
             guarded().strip(&mut request);
             guarded().strip(&mut response);
@@ -233,6 +231,22 @@ mod tests {
                 agrees(&[("content-length", "3"), (&name, "1.1 cloakroom"), (other, &name)]);
                 agrees(&[(other, "upgrade"), (&name, "websocket"), ("host", "a"), (other, &name)]);
             }
+        }
+    }
+
+    #[test]
+    fn no_rule_speaks_of_a_name_that_may_be_laid_aside() {
+        for name in NAMES {
+            let sent = map(&[(name, "a"), (name, "b")]);
+            assert_eq!(Seen::of(&sent, &guarded()), Seen::default(), "{name}");
+            let mut left = outcome(&sent, ALL).1;
+            vary_on_cookie(&mut left);
+            forbid_shared_caching(&mut left);
+            RequestId::Fresh([b'1'; 32]).put_into(&mut left);
+            for added in ["vary", "cache-control", "x-request-id"] {
+                assert!(left.remove(added).is_some());
+            }
+            assert_eq!(left, sent);
         }
     }
 

@@ -4,16 +4,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use tokio::time::Instant;
 use tracing::{Level, enabled, info};
 
 use super::tally::{Facts, Incomplete, Outcome, RouteTally};
-use crate::{clock, session::Handle, telemetry::meter::Label};
+use crate::{clock, headers::RequestId, session::Handle, telemetry::meter::Label};
 
 /// One request's entry.
 pub(super) struct Entry {
-    pub(super) id: HeaderValue,
+    pub(super) id: RequestId,
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) route: Arc<RouteTally>,
@@ -35,9 +35,9 @@ fn is_logged() -> bool {
 
 impl Entry {
     /// `route`: for as long as there is no other.
-    pub(super) fn begin(method: Method, path: &str, route: Arc<RouteTally>) -> Box<Self> {
+    pub(super) fn begin(id: RequestId, method: Method, path: &str, route: Arc<RouteTally>) -> Box<Self> {
         Box::new(Self {
-            id: HeaderValue::from_static(""),
+            id,
             method,
             path: if is_logged() { path.to_owned() } else { String::new() },
             route,
@@ -96,7 +96,7 @@ impl Drop for Entry {
             route = self.route.name,
             outcome = self.outcome.text(),
             session = self.session.as_ref().map(Handle::as_str),
-            request_id = self.id.to_str().unwrap_or_default(),
+            request_id = self.id.as_str(),
             "request"
         );
     }

@@ -10,12 +10,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tokio_util::sync::DropGuard;
 
 use super::{access::Entry, tally::Incomplete, upload::Upload};
 use crate::{
-    headers::{Guarded, strip_trailers},
+    headers::{Aside, Guarded, RequestId, strip_trailers},
     upstream::{Breakdown, ResponseBody},
 };
 
@@ -32,6 +33,24 @@ pub struct Download {
     entry: Option<Box<Entry>>,
     /// Gives a request body up that nobody read, when this one is over.
     _unread: Option<DropGuard>,
+}
+
+/// What the head of an answer has besides its map.
+#[derive(Clone, Copy, Default)]
+pub struct Beside<'a> {
+    /// Lines of the application.
+    pub aside: Aside<'a>,
+    /// The request's id.
+    pub id: Option<&'a RequestId>,
+}
+
+impl Beside<'_> {
+    /// Puts it into the map, for those who write the head from there. For them no line was laid aside.
+    pub fn put_into(&self, headers: &mut HeaderMap) {
+        if let Some(id) = self.id {
+            id.put_into(headers);
+        }
+    }
 }
 
 impl Download {
@@ -67,6 +86,15 @@ impl Download {
         if let Some(entry) = &mut self.entry {
             entry.ends(Some(Incomplete::Detached));
         }
+    }
+
+    /// What the answer's head has besides its map, for whoever writes it before anything of the body.
+    pub fn beside(&self) -> Beside<'_> {
+        let aside = match &self.source {
+            Source::Nothing | Source::Text(_) => Aside::default(),
+            Source::Application(body, _) => body.aside(),
+        };
+        Beside { aside, id: self.entry.as_ref().map(|entry| &entry.id) }
     }
 
     /// Whether the application has no more to say.

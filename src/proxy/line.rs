@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     cookie, envelope,
-    headers::{Guarded, SchemePolicy, Trust},
+    headers::{Guarded, Passive, SchemePolicy, Trust},
     route::{Table, realm},
     session::{Policy, rights::Rights, settle::Reach, ticket::Keyring, vault::Names},
 };
@@ -48,6 +48,8 @@ pub struct Line {
     pub(super) ours: Guarded,
     /// What no client may send to an application: our names, and those that any route injects.
     pub(super) guarded: Guarded,
+    /// Lines of answers that mean nothing to us: neither our names nor what any route captures.
+    pub(super) passive: Passive,
     pub(super) trust: Trust,
     pub(super) scheme: SchemePolicy,
     pub(super) routes: Table<Route>,
@@ -65,6 +67,7 @@ impl Line {
         let envelope = &settings.envelope;
         let ours = [&envelope.header, &envelope.update_header, &envelope.control_header];
         let injected = settings.routes.iter().flat_map(|route| &route.legacy.inject).map(|injection| &injection.name);
+        let captured = settings.routes.iter().flat_map(|route| &route.legacy.capture).map(|captured| &captured.name);
         let (root, older) = settings.roots.split_first().ok_or("there is no root key")?;
         let older: Vec<&[u8]> = older.iter().map(Vec::as_slice).collect();
         let sealer = envelope::Sealer::new(envelope).map_err(|error| format!("a token key {error}"))?;
@@ -82,6 +85,7 @@ impl Line {
             keyring: Keyring::new(root, &older),
             ours: Guarded::new(ours.into_iter().cloned()),
             guarded: Guarded::new(ours.into_iter().chain(injected).cloned()),
+            passive: Passive::but_for(&Guarded::new(ours.into_iter().chain(captured).cloned())),
             trust: settings.trust.clone(),
             scheme: settings.scheme,
             routes,

@@ -30,12 +30,11 @@ use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{ALLOW, CONNECTION, UPGRADE},
 };
-use hyper::upgrade::OnUpgrade;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::DropGuard, task::TaskTracker};
 use tracing::{debug, error, warn};
 
 use access::Entry;
-pub use body::Download;
+pub use body::{Beside, Download};
 pub use caller::Caller;
 pub use inflow::{Incoming, Inflow, OnSwitch, Switch, Wire, switch};
 use known::Known;
@@ -44,8 +43,8 @@ use line::Route;
 pub use line::{Application, Line};
 pub use rejection::{Form, Rejection};
 pub use settings::{OnStoreFailure, RouteSettings, SessionUse, Settings, UpstreamSettings};
-use steps::Admitted;
 pub use steps::unix_now;
+use steps::{Admitted, Switching};
 use tally::{Outcome, RouteTally};
 pub use tally::{Tallies, Tally, Unsaved};
 pub use tokens::Tokens;
@@ -54,8 +53,12 @@ use visit::Visitor;
 
 use crate::{
     clock,
-    headers::{self, Mark, Seen},
-    session::Handle,
+    headers::{self, Mark, Passive, Seen},
+    session::{
+        Handle,
+        change::Change,
+        settle::{Plan, Reach},
+    },
     store::{Store, lane::Lanes},
     upstream::{Fleet, Flow, Pool, ResponseBody, tunnel},
 };
@@ -132,12 +135,20 @@ struct Call {
     /// What its head had when it came.
     seen: Seen,
     admitted: Admitted,
-    switch: Option<OnSwitch>,
-    starter: Option<upload::Starter>,
+    wishes: Option<Box<upload::Wishes>>,
 }
 
 /// What the application answers.
 type Sent = Response<ResponseBody<upload::Upload>>;
+
+/// An answer of the application that is not released yet.
+struct Received {
+    response: Sent,
+    /// What its head had when it came.
+    said: Seen,
+    switching: Option<Switching>,
+    unread: Option<DropGuard>,
+}
 
 /// What a browser is answered.
 pub type Answer = Response<Download>;
@@ -206,14 +217,13 @@ impl Shard {
             Some(request) => self.begin(request.method().clone(), request.uri().path()),
             None => self.begin_for_nobody(),
         };
-        entry.id = steps::fresh_request_id();
         let response = self.reject(&why.into(), Form::Problem, &mut entry);
         self.enter(response, entry)
     }
 
     fn begin(&self, method: Method, path: &str) -> Box<Entry> {
         self.tally.begun.count();
-        Entry::begin(method, path, Arc::clone(&self.nowhere))
+        Entry::begin(steps::fresh_request_id(), method, path, Arc::clone(&self.nowhere))
     }
 
     /// For a request of which nothing can be told.
@@ -221,9 +231,8 @@ impl Shard {
         self.begin(Method::from_bytes(b"-").unwrap_or_default(), "-")
     }
 
-    /// Gives the answer the request's id, and its entry to keep until it is over.
-    fn enter(&self, mut response: Answer, mut entry: Box<Entry>) -> Answer {
-        headers::set_request_id(response.headers_mut(), entry.id.clone());
+    /// Gives the answer its entry to keep until it is over, and with it the request's id.
+    fn enter(&self, response: Answer, mut entry: Box<Entry>) -> Answer {
         entry.status = response.status();
         response.map(|body| body.with_entry(entry))
     }
@@ -237,20 +246,23 @@ impl Shard {
         entry: &mut Entry,
     ) -> Result<Call, Rejection> {
         let (mut head, inflow) = request.into_parts();
+        // Of HTTP/2 somebody else writes the heads, and from their maps alone.
+        let passive = if head.version == Version::HTTP_2 { Passive::default() } else { self.line.passive };
         let mut admitted = self.admit(&mut head, seen, caller, entry)?;
-        let (upload, switch, starter) = upload::accept(&mut head, seen, inflow, &self.line)?;
-        let upload = upload.introduced_by(admitted.preface.take());
-        Ok(Call { request: Box::new(Request::from_parts(head, upload)), seen, admitted, switch, starter })
+        let (upload, wishes) = upload::accept(&mut head, seen, inflow, &self.line)?;
+        let mut request = Box::new(Request::from_parts(head, upload));
+        request.body_mut().introduce(entry.id.clone(), admitted.preface.take(), passive);
+        Ok(Call { request, seen, admitted, wishes })
     }
 
     /// (admit →) find route → take ticket → load → seal token → send upstream → open update → settle → save → put ticket
     /// → release response.
     async fn run(&self, call: Call, entry: &mut Entry, vary: &mut bool) -> Result<Answer, Rejection> {
-        let Call { mut request, seen, admitted, switch, starter } = call;
+        let Call { mut request, seen, admitted, mut wishes } = call;
         let route = self.find_route(request.uri(), &admitted)?;
         entry.route = Arc::clone(&self.routes[route.index]);
-        let method = request.method().clone();
-        if headers::count_forward(&method, request.headers_mut()) == headers::Reach::Here {
+        let is_options = *request.method() == Method::OPTIONS;
+        if is_options && headers::count_forward(request.headers_mut()) == headers::Reach::Here {
             return Ok(self.answer_options());
         }
         let application = &self.line.applications[route.upstream];
@@ -258,17 +270,8 @@ impl Shard {
             SessionUse::Off => None,
             SessionUse::On(on_failure) => {
                 *vary = true;
-                let tickets = self.take_tickets(request.headers(), seen, route);
-                let presented = self.timed_load(&tickets, on_failure, entry).await?;
-                let visitor = Visitor::new(tickets, presented, admitted.reach(&self.line, route), &method);
-                entry.outcome = visitor.outcome().into();
-                entry.session = visitor.handle();
-                let data = self.read_data(route, &visitor);
-                self.check_gate(&request, route, &visitor, data.as_ref())?;
-                let token = self.seal_token(route.upstream, application, &visitor)?;
-                request.headers_mut().insert(&self.line.envelope.header, token);
-                self.inject(request.headers_mut(), route, data.as_ref());
-                Some(visitor)
+                let reach = admitted.reach(&self.line, route);
+                Some(self.meet(&mut request, seen, (route, on_failure, reach), application, entry).await?)
             }
         };
         if self.line.cookie.strip() && seen.has(Mark::Cookie) {
@@ -276,10 +279,12 @@ impl Shard {
         }
         self.exchange_cookies(&mut request, route, application, visitor.as_ref());
         let noted = route.legacy.note(&request);
+        let switch = wishes.as_mut().and_then(|wishes| wishes.switch.take());
         let upgrade = admitted.address(&mut request, switch);
         let ties = visitor.as_ref().and_then(|visitor| visitor.ties(application.audience.name()));
         let begun = clock::now();
         let fate = request.body().fate();
+        let starter = wishes.and_then(|wishes| wishes.starter);
         if let Some(starter) = &starter {
             starter.hold(&mut request);
         }
@@ -289,27 +294,68 @@ impl Shard {
         let unread = starter.map(upload::Starter::answered);
         let switching = steps::take_upgrade(&mut response, upgrade)?;
         let said = Seen::of(response.headers(), &route.hidden);
-        let plan = match visitor {
-            None => None,
-            Some(visitor) if self.stays(&visitor, &response, said, route, &noted) => None,
-            Some(visitor) => {
-                let plan = match self.open(&response, said, application, route, &noted) {
-                    Ok(change) => self.save(&visitor, change, response.status(), entry).await,
-                    Err(rejection) => Err(rejection),
-                };
-                Some(plan.inspect_err(|rejection| self.note_loss(rejection))?)
+        let received = Received { response, said, switching, unread };
+        let keeping = match visitor {
+            Some(visitor) if !self.stays(&visitor, &received.response, said, route, &noted) => {
+                let change = self.open(&received.response, said, application, route, &noted);
+                let change = change.inspect_err(|rejection| self.note_loss(rejection))?;
+                // Boxed, so that answers which change nothing do not carry the room for a change.
+                Box::pin(self.keep(change, visitor, received, route, entry))
             }
+            _ => return Ok(self.release(received, None, route, entry)),
         };
+        keeping.await
+    }
+
+    /// (… take ticket → load → seal token …)
+    async fn meet(
+        &self,
+        request: &mut Request<upload::Upload>,
+        seen: Seen,
+        (route, on_failure, reach): (&Route, OnStoreFailure, Reach),
+        application: &Application,
+        entry: &mut Entry,
+    ) -> Result<Visitor, Rejection> {
+        let tickets = self.take_tickets(request.headers(), seen, route);
+        let presented = self.timed_load(&tickets, on_failure, entry).await?;
+        let visitor = Visitor::new(tickets, presented, reach, request.method());
+        entry.outcome = visitor.outcome().into();
+        entry.session = visitor.handle();
+        let data = self.read_data(route, &visitor);
+        self.check_gate(request, route, &visitor, data.as_ref())?;
+        let token = self.seal_token(route.upstream, application, &visitor)?;
+        request.headers_mut().insert(&self.line.envelope.header, token);
+        self.inject(request.headers_mut(), route, data.as_ref());
+        Ok(visitor)
+    }
+
+    /// (… settle → save → put ticket → release response.)
+    async fn keep(
+        &self,
+        change: Change,
+        visitor: Visitor,
+        received: Received,
+        route: &Route,
+        entry: &mut Entry,
+    ) -> Result<Answer, Rejection> {
+        let saved = self.save(&visitor, &change, received.response.status(), entry).await;
+        let plan = saved.inspect_err(|rejection| self.note_loss(rejection))?;
+        entry.outcome = plan.outcome.into();
+        entry.session = saving::handle_of(&plan).or(entry.session);
+        Ok(self.release(received, Some(&plan), route, entry))
+    }
+
+    fn release(&self, received: Received, plan: Option<&Plan>, route: &Route, entry: &Entry) -> Answer {
+        let Received { mut response, said, switching, unread } = received;
         self.clean(&mut response, said, route);
         if let Some(plan) = plan {
-            entry.outcome = plan.outcome.into();
-            entry.session = saving::handle_of(&plan).or(entry.session);
-            self.put_ticket(response.headers_mut(), &plan, route);
+            self.put_ticket(response.headers_mut(), plan, route);
         }
-        Ok(match switching {
-            Some(switching) => self.join(response, switching, entry.session),
-            None => self.release(response, route).map(|body| body.giving_up(unread)),
-        })
+        if let Some(switching) = switching {
+            return self.join(response, switching, entry.session);
+        }
+        *response.version_mut() = Version::HTTP_11;
+        response.map(|body| Download::from_application(body, &route.hidden).giving_up(unread))
     }
 
     /// Answers an `OPTIONS` that may go no further.
@@ -322,14 +368,13 @@ impl Shard {
 
     fn reject(&self, rejection: &Rejection, form: Form, entry: &mut Entry) -> Answer {
         self.note(rejection, entry);
-        rejection.response(&entry.id, form).map(Download::text)
+        rejection.response(entry.id.as_str(), form).map(Download::text)
     }
 
     /// Logs and counts a rejection.
     fn note(&self, rejection: &Rejection, entry: &mut Entry) {
         self.tally.rejected.count(rejection.kind());
-        let (status, label, id) =
-            (rejection.status().as_u16(), rejection.label(), entry.id.to_str().unwrap_or_default());
+        let (status, label, id) = (rejection.status().as_u16(), rejection.label(), entry.id.as_str());
         match rejection {
             // What a gate is for is nothing to be warned of.
             Rejection::SignIn(_) | Rejection::SessionRequired(_) => {
@@ -353,18 +398,8 @@ impl Shard {
         }
     }
 
-    fn release(&self, mut response: Sent, route: &Route) -> Answer {
-        *response.version_mut() = Version::HTTP_11;
-        response.map(|body| Download::from_application(body, &route.hidden))
-    }
-
     /// Releases a `101`, and the bytes behind it.
-    fn join(
-        &self,
-        response: Sent,
-        (browser, application, protocol): (OnSwitch, OnUpgrade, HeaderValue),
-        session: Option<Handle>,
-    ) -> Answer {
+    fn join(&self, response: Sent, (browser, application, protocol): Switching, session: Option<Handle>) -> Answer {
         let (mut head, body) = response.into_parts();
         let flow = Flow::default();
         let end = self.end_of(session, flow.clone());

@@ -93,7 +93,7 @@ impl Shard {
     pub(super) async fn save(
         &self,
         visitor: &Visitor,
-        change: Change,
+        change: &Change,
         status: StatusCode,
         entry: &mut Entry,
     ) -> Result<Plan, Rejection> {
@@ -103,13 +103,13 @@ impl Shard {
             return Ok(Plan::unchanged(visitor.outcome()));
         }
         let begun = clock::now();
-        // Boxed, so that answers which change nothing do not carry the room for a change.
+        // Boxed, for so it is moved only once.
         let plan = Box::pin(self.carry_out(visitor, change, create)).await;
         entry.waited_for_store(begun);
         plan
     }
 
-    async fn carry_out(&self, visitor: &Visitor, change: Change, create: Create) -> Result<Plan, Rejection> {
+    async fn carry_out(&self, visitor: &Visitor, change: &Change, create: Create) -> Result<Plan, Rejection> {
         if let Some(subject) = &change.control.revoke_subject {
             Box::pin(self.revoke(subject, None)).await?;
         }
@@ -123,7 +123,7 @@ impl Shard {
         {
             Box::pin(self.revoke(subject, Some(&session.handle))).await?;
         }
-        let request = Request { change: &change, policy: &self.line.policy, create, reach: visitor.reach };
+        let request = Request { change, policy: &self.line.policy, create, reach: visitor.reach };
         let saved = pin!(commit(&self.store, &self.lanes, &visitor.presented, &request));
         let Ok(saved) = tokio::time::timeout(self.line.save_timeout, saved).await else {
             return Err(Rejection::StoreUnavailable(StoreError::Timeout));

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     cookie,
     envelope::Claims,
-    headers::{self, Inbound, Mark, Scheme, Seen},
+    headers::{self, Inbound, Mark, RequestId, Scheme, Seen},
     session::{
         hexadecimal,
         policy::Create,
@@ -59,7 +59,9 @@ impl Shard {
         let line = &self.line;
         let trusted = line.trust.covers(caller.peer());
         let id = if trusted && seen.has(Mark::RequestId) { headers::accepted_request_id(&head.headers) } else { None };
-        entry.id = id.cloned().unwrap_or_else(fresh_request_id);
+        if let Some(id) = id {
+            entry.id = id;
+        }
         if seen.has(Mark::Ours) {
             line.guarded.strip(&mut head.headers);
         }
@@ -89,7 +91,6 @@ impl Shard {
         if seen.has(Mark::RequestId) {
             headers::strip_request_id(&mut head.headers);
         }
-        headers::set_request_id(&mut head.headers, entry.id.clone());
         let (scheme, preface) = self.introduce(head, seen, caller, &named);
         Ok(Admitted { named, scheme, upgrade, preface })
     }
@@ -217,6 +218,9 @@ impl Admitted {
     }
 }
 
+/// Browser and application, and the protocol that they go on with.
+pub(super) type Switching = (OnSwitch, OnUpgrade, HeaderValue);
+
 /// On a `101`: both sides and the protocol.
 ///
 /// # Errors
@@ -224,7 +228,7 @@ impl Admitted {
 pub(super) fn take_upgrade<B>(
     response: &mut Response<B>,
     browser: Option<OnSwitch>,
-) -> Result<Option<(OnSwitch, OnUpgrade, HeaderValue)>, Rejection> {
+) -> Result<Option<Switching>, Rejection> {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(None);
     }
@@ -235,12 +239,12 @@ pub(super) fn take_upgrade<B>(
     }
 }
 
-pub(super) fn fresh_request_id() -> HeaderValue {
+pub(super) fn fresh_request_id() -> RequestId {
     let (mut text, bits) = ([0; 32], rand::random::<u128>());
     for (at, digits) in text.as_chunks_mut::<8>().0.iter_mut().enumerate() {
         *digits = hexadecimal((bits >> (32 * at)) as u32);
     }
-    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+    RequestId::Fresh(text)
 }
 
 /// Seconds since the epoch by our own clock: what applications hold tokens against.
@@ -255,6 +259,6 @@ mod tests {
     #[test]
     fn ids_are_32_digits_and_never_the_same() {
         let (one, other) = (fresh_request_id(), fresh_request_id());
-        assert!(one != other && one.len() == 32 && one.as_bytes().iter().all(u8::is_ascii_hexdigit));
+        assert!(one != other && one.as_str().len() == 32 && one.as_str().bytes().all(|byte| byte.is_ascii_hexdigit()));
     }
 }

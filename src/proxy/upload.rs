@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    Request, StatusCode,
+    HeaderMap, Request, StatusCode,
     header::{CONTENT_LENGTH, EXPECT},
     request::Parts,
 };
@@ -25,7 +25,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Incoming, Inflow, OnSwitch, Rejection, body::clean, line::Line};
 use crate::{
-    headers::{self, Expectation, Mark, Seen},
+    headers::{self, Expectation, Mark, Passive, RequestId, Seen},
     upstream::{Payload, Preface, Progress, SendError},
 };
 
@@ -104,7 +104,7 @@ pub(super) fn accept(
     seen: Seen,
     inflow: Inflow,
     line: &Arc<Line>,
-) -> Result<(Upload, Option<OnSwitch>, Option<Starter>), Rejection> {
+) -> Result<(Upload, Option<Box<Wishes>>), Rejection> {
     let expects = seen.has(Mark::Expect);
     let expectation = if expects { headers::expectation_of(&head.headers, head.version) } else { Expectation::Nothing };
     if expectation == Expectation::Unknown {
@@ -127,13 +127,22 @@ pub(super) fn accept(
         }
         headers::frame_unknown_length(&mut head.headers);
         if expectation == Expectation::Continue {
-            return Ok((upload, switch, Some(Starter::default())));
+            let starter = Some(Starter::default());
+            return Ok((upload, Some(Box::new(Wishes { switch, starter }))));
         }
     }
     if expects {
         head.headers.remove(EXPECT);
     }
-    Ok((upload, switch, None))
+    Ok((upload, switch.map(|switch| Box::new(Wishes { switch: Some(switch), starter: None }))))
+}
+
+/// What few browsers want beside an answer.
+pub(super) struct Wishes {
+    /// To go on with another protocol.
+    pub(super) switch: Option<OnSwitch>,
+    /// To be told before they send a body.
+    pub(super) starter: Option<Starter>,
 }
 
 /// Lets a body begin that its browser holds back (`Expect: 100-continue`).
@@ -191,7 +200,9 @@ pub(super) struct Upload {
     idle: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
     start: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
+    id: Option<RequestId>,
     preface: Option<Arc<Preface>>,
+    passive: Passive,
 }
 
 impl Upload {
@@ -199,13 +210,14 @@ impl Upload {
         let fate = Fate(incoming.as_ref().map(|_| Arc::default()));
         let progress = if incoming.is_some() { Progress::default() } else { Progress::of_nothing() };
         let left = line.uploads.bytes;
-        Self { incoming, line, progress, fate, left, idle: None, is_waiting: false, start: None, preface: None }
+        let (idle, start, id, preface, passive) = (None, None, None, None, Passive::default());
+        Self { incoming, line, progress, fate, left, idle, is_waiting: false, start, id, preface, passive }
     }
 
-    /// Header lines that go out with it.
-    pub(super) fn introduced_by(mut self, preface: Option<Arc<Preface>>) -> Self {
-        self.preface = preface;
-        self
+    /// The id and the header lines that go out with it, and lines of its answer that may be laid aside: whoever writes the
+    /// answer's head takes them from there.
+    pub(super) fn introduce(&mut self, id: RequestId, preface: Option<Arc<Preface>>, passive: Passive) {
+        (self.id, self.preface, self.passive) = (Some(id), preface, passive);
     }
 
     pub(super) fn fate(&self) -> Fate {
@@ -263,17 +275,33 @@ impl Payload for Upload {
             idle,
             is_waiting: false,
             start,
+            id: self.id.clone(),
             preface: self.preface.clone(),
+            passive: self.passive,
         };
         self.incoming.is_none().then_some(empty)
     }
 
-    fn preface(&self) -> Option<&Preface> {
-        self.preface.as_deref()
+    fn write_lines(&self, out: &mut Vec<u8>) {
+        if let Some(preface) = &self.preface {
+            preface.write(out);
+        }
+        if let Some(id) = &self.id {
+            id.write(out);
+        }
     }
 
-    fn take_preface(&mut self) -> Option<Arc<Preface>> {
-        self.preface.take()
+    fn put_lines(&mut self, headers: &mut HeaderMap) {
+        if let Some(preface) = self.preface.take() {
+            preface.put_into(headers);
+        }
+        if let Some(id) = self.id.take() {
+            id.put_into(headers);
+        }
+    }
+
+    fn passive(&self) -> Passive {
+        self.passive
     }
 }
 

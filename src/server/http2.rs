@@ -136,7 +136,9 @@ impl Requests {
                     Ok(answer) => answer.await,
                     Err(refused) => refused,
                 };
-                Ok(response.map(|body| PacedBody::new(body, under_way)))
+                let (mut head, body) = response.into_parts();
+                body.beside().put_into(&mut head.headers);
+                Ok(Response::from_parts(head, PacedBody::new(body, under_way)))
             }
         })
     }

@@ -11,18 +11,20 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::{
-    Breakdown, Preface,
+    Breakdown,
     connection::{Hold, Single},
     direct::{Direct, Framing, Transfer},
     member::Load,
     shelf::Shelf,
 };
+use crate::headers::{Aside, Laid, Passive};
 
 /// How far a request's body went to the application, when it last got on, and how it ended.
 #[derive(Debug, Clone)]
@@ -125,29 +127,35 @@ pub trait Payload: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
     where
         Self: Sized;
 
-    /// Header lines that go out with it and are not in the request's head.
-    fn preface(&self) -> Option<&Preface> {
-        None
-    }
+    /// Appends header lines that go out with it and are not in the request's head.
+    fn write_lines(&self, _out: &mut Vec<u8>) {}
 
-    /// The same lines, for whoever puts them into the head.
-    fn take_preface(&mut self) -> Option<Arc<Preface>> {
-        None
+    /// Moves the same lines into the head, for those who write it from there.
+    fn put_lines(&mut self, _headers: &mut HeaderMap) {}
+
+    /// Lines of its answer's head that may be laid aside.
+    fn passive(&self) -> Passive {
+        Passive::default()
     }
 }
 
 /// A response body that holds its connection. `B` is the type of the bodies that are sent on that connection.
-pub struct ResponseBody<B: Payload>(Source<B>);
+pub struct ResponseBody<B: Payload> {
+    source: Source<B>,
+    laid: Laid,
+}
 
 enum Source<B: Payload> {
-    /// All of it came with the head.
-    Whole(Bytes),
+    /// All of it came with the head, of so many bytes.
+    Whole(Bytes, usize),
     Direct(Box<Reading<B>>),
     Driven(Incoming, Option<Hold<B>>),
 }
 
 /// A body that is read from its connection as it is wanted.
 struct Reading<B: Payload> {
+    /// Kept until the body is asked for.
+    head: Bytes,
     transfer: Transfer,
     /// `None` once it was given back, or is no good any more.
     connection: Option<Box<Direct>>,
@@ -159,6 +167,7 @@ struct Reading<B: Payload> {
 
 impl<B: Payload> Reading<B> {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Breakdown>>> {
+        self.head = Bytes::new();
         if let Some(fault) = self.fault.take() {
             return Poll::Ready(Some(Err(fault)));
         }
@@ -185,37 +194,52 @@ impl<B: Payload> Reading<B> {
 }
 
 impl<B: Payload> ResponseBody<B> {
+    fn of(source: Source<B>) -> Self {
+        Self { source, laid: Laid::default() }
+    }
+
     pub(super) fn new(incoming: Incoming, hold: Hold<B>) -> Self {
         let mut hold = Some(hold);
         release_at_end(&incoming, &mut hold);
-        Self(Source::Driven(incoming, hold))
+        Self::of(Source::Driven(incoming, hold))
     }
 
     /// The empty body of a `101`: it holds the connection for as long as it is kept.
     pub(super) fn of_tunnel(incoming: Incoming, hold: Hold<B>) -> Self {
-        Self(Source::Driven(incoming, Some(hold)))
+        Self::of(Source::Driven(incoming, Some(hold)))
     }
 
-    /// A body whose beginning came with its head, and whose connection `lasts` beyond it or does not.
+    /// A body whose beginning came with its head, of so many bytes; its connection `lasts` beyond it or does not.
     pub(super) fn direct(
         connection: Box<Direct>,
-        (framing, mut rest): (Framing, Bytes),
+        (mut read, head, laid): (Bytes, usize, Laid),
+        framing: Framing,
         lasts: bool,
         (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
     ) -> Self {
+        let came = read.len() - head;
         if let Framing::Length(length) = framing
-            && rest.len() as u64 >= length
+            && came as u64 >= length
         {
-            if lasts && rest.len() as u64 == length {
+            if lasts && came as u64 == length {
                 shelf.put(Single::Direct(connection));
             }
-            rest.truncate(length as usize);
-            return Self(Source::Whole(rest));
+            read.truncate(head + length as usize);
+            return Self { source: Source::Whole(read, head), laid };
         }
-        let transfer = Transfer::new(framing, rest, lasts);
-        let reading =
-            Reading { transfer, connection: Some(connection), fault: None, shelf: Arc::clone(shelf), _load: load };
-        Self(Source::Direct(Box::new(reading)))
+        let rest = read.split_off(head);
+        let (transfer, shelf) = (Transfer::new(framing, rest, lasts), Arc::clone(shelf));
+        let reading = Reading { head: read, transfer, connection: Some(connection), fault: None, shelf, _load: load };
+        Self { source: Source::Direct(Box::new(reading)), laid }
+    }
+
+    /// Lines of its head that are not in the map, for whoever writes it before anything of the body.
+    pub fn aside(&self) -> Aside<'_> {
+        self.laid.of(match &self.source {
+            Source::Whole(read, _) => read,
+            Source::Direct(reading) => &reading.head,
+            Source::Driven(..) => &[],
+        })
     }
 }
 
@@ -236,9 +260,13 @@ impl<B: Payload> Body for ResponseBody<B> {
     type Error = Breakdown;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Breakdown>>> {
-        let (incoming, hold) = match &mut self.0 {
-            Source::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
-            Source::Whole(bytes) => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+        let (incoming, hold) = match &mut self.source {
+            Source::Whole(read, head) if read.len() == *head => return Poll::Ready(None),
+            Source::Whole(read, head) => {
+                let mut body = std::mem::take(read);
+                body.advance(std::mem::take(head));
+                return Poll::Ready(Some(Ok(Frame::data(body))));
+            }
             Source::Direct(reading) => return reading.poll_frame(cx),
             Source::Driven(incoming, hold) => (incoming, hold),
         };
@@ -252,16 +280,16 @@ impl<B: Payload> Body for ResponseBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            Source::Whole(bytes) => bytes.is_empty(),
+        match &self.source {
+            Source::Whole(read, head) => read.len() == *head,
             Source::Direct(reading) => reading.transfer.is_over(),
             Source::Driven(incoming, _) => incoming.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+        match &self.source {
+            Source::Whole(read, head) => SizeHint::with_exact((read.len() - head) as u64),
             Source::Direct(reading) => reading.transfer.size_hint(),
             Source::Driven(incoming, _) => incoming.size_hint(),
         }

@@ -19,8 +19,8 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
-use http::{Request, Response, StatusCode};
+use bytes::{Bytes, BytesMut};
+use http::{Method, Request, Response, StatusCode};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
@@ -30,8 +30,10 @@ use tokio_util::io::poll_read_buf;
 pub(super) use body::{Framing, Transfer};
 pub(super) use head::Said;
 
+use head::{Asked, Found};
+
 use super::{Payload, dial::Stream, error::Breakdown, exchange::Course};
-use crate::socket::scratch;
+use crate::{headers::Laid, socket::scratch};
 
 /// The connection.
 pub(super) struct Direct {
@@ -40,6 +42,8 @@ pub(super) struct Direct {
     outbox: Vec<u8>,
     sent: usize,
     is_flushed: bool,
+    /// What its answer is read by.
+    asked: Asked,
     /// The beginning of an answer's head, or room for a body that is being read.
     inbox: BytesMut,
     /// It was looked at, and is not whole.
@@ -50,10 +54,14 @@ pub(super) struct Direct {
     most: usize,
 }
 
-/// The head of an answer, and what came behind it.
+/// The head of an answer, and what came with it.
 pub(super) struct Answer {
     pub(super) head: Response<()>,
-    pub(super) rest: Bytes,
+    /// Lines of it that are not in its map.
+    pub(super) laid: Laid,
+    /// All that was read, and how much of it is the head.
+    pub(super) read: Bytes,
+    pub(super) length: usize,
     pub(super) said: Said,
     /// The connection may be used again when the answer is over.
     pub(super) lasts: bool,
@@ -72,6 +80,7 @@ impl Direct {
             outbox: Vec::new(),
             sent: 0,
             is_flushed: true,
+            asked: Asked::default(),
             inbox: BytesMut::new(),
             is_begun: false,
             alarm: None,
@@ -105,7 +114,8 @@ impl Direct {
     pub(super) fn prepare<B: Payload>(&mut self, request: &Request<B>) {
         self.outbox.clear();
         (self.sent, self.is_flushed) = (0, false);
-        head::write(&mut self.outbox, request, request.body().preface());
+        self.asked = Asked { is_head: *request.method() == Method::HEAD, passive: request.body().passive() };
+        head::write(&mut self.outbox, request, |out| request.body().write_lines(out));
     }
 
     /// Sends what was prepared and waits until `deadline` for the head of its answer.
@@ -160,7 +170,7 @@ impl Direct {
                 return Ok(None);
             }
             let read = std::mem::take(&mut self.inbox).freeze();
-            let Some(found) = head::read(&read)? else {
+            let Some(found) = head::read(&read, self.asked)? else {
                 if read.len() >= self.most {
                     return Err(Breakdown::HeadTooLarge);
                 }
@@ -171,17 +181,17 @@ impl Direct {
             if found.length > self.most {
                 return Err(Breakdown::HeadTooLarge);
             }
-            let (mut rest, status) = (read, found.head.status());
-            rest.advance(found.length);
+            let status = found.head.status();
             if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
-                self.inbox = BytesMut::from(&*rest);
-                if rest.is_empty() {
+                self.inbox = BytesMut::from(&read[found.length..]);
+                if self.inbox.is_empty() {
                     return Ok(None);
                 }
                 continue;
             }
             let lasts = found.lasts && self.is_flushed && self.sent == self.outbox.len();
-            return Ok(Some(Answer { head: found.head, rest, said: found.said, lasts }));
+            let Found { head, laid, length, said, .. } = found;
+            return Ok(Some(Answer { head, laid, read, length, said, lasts }));
         }
     }
 

@@ -84,19 +84,17 @@ impl<B: Payload> Line<B> {
         terms: Terms,
         (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
     ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
-        if let (Self::Single(_), HostOf::Server) = (&self, terms.host) {
-            request.headers_mut().insert(HOST, shelf.member.authority.clone());
-        }
         match self {
             Self::Single(Single::Direct(connection)) => {
-                answer_directly(connection, request, this, terms.patience, (shelf, load)).await
+                answer_directly(connection, request, this, terms, (shelf, load)).await
             }
             Self::Single(Single::Driven(connection)) => {
-                put_preface(&mut request);
+                put_host(&mut request, terms.host, &shelf.member);
+                put_lines(&mut request);
                 Box::pin(send_by_hyper(connection, request, this.repeat, terms.patience, (shelf, load))).await
             }
             Self::Stream(shared, place) => {
-                put_preface(&mut request);
+                put_lines(&mut request);
                 Box::pin(send_by_stream(shared, place, request, this.repeat, terms, (shelf, load))).await
             }
         }
@@ -104,44 +102,55 @@ impl<B: Payload> Line<B> {
 }
 
 /// Puts the lines that go out with the request into its head, for those who write it from there.
-fn put_preface<B: Payload>(request: &mut Request<B>) {
-    if let Some(preface) = request.body_mut().take_preface() {
-        preface.put_into(request.headers_mut());
+fn put_lines<B: Payload>(request: &mut Request<B>) {
+    let mut headers = std::mem::take(request.headers_mut());
+    request.body_mut().put_lines(&mut headers);
+    *request.headers_mut() = headers;
+}
+
+/// The `Host` of a request over HTTP/1.1 (HTTP/2 has it elsewhere).
+fn put_host<B>(request: &mut Request<B>, host: HostOf, member: &Member) {
+    if host == HostOf::Server {
+        request.headers_mut().insert(HOST, member.authority.clone());
     }
 }
 
-async fn answer_directly<B: Payload>(
+/// Sends a request without a body on a connection of our own making.
+pub(super) async fn answer_directly<B: Payload>(
     mut connection: Box<Direct>,
-    request: Box<Request<B>>,
+    mut request: Box<Request<B>>,
     this: Try,
-    patience: Duration,
+    terms: Terms,
     (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
 ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
     let other = |error| Setback { error, again: None, course: Course::Other };
+    put_host(&mut request, terms.host, &shelf.member);
     connection.prepare(&request);
-    let Whole { head: mut answer, rest, said, lasts } = match connection.exchange(this.begun + patience).await {
-        Ok(answer) => answer,
-        Err(Failure::Late) => return Err(other(SendError::Timeout)),
-        Err(Failure::Broken(error, course)) => {
-            let may_go_again = match course {
-                Course::Unsent => true,
-                Course::Closed => this.repeat == Repeat::Allowed && is_idempotent(request.method()),
-                Course::Refused | Course::Other => false,
-            };
-            let again = may_go_again.then_some(request);
-            return Err(Setback { error: SendError::Failed(error), again, course });
-        }
-    };
+    let Whole { head: mut answer, laid, read, length, said, lasts } =
+        match connection.exchange(this.begun + terms.patience).await {
+            Ok(answer) => answer,
+            Err(Failure::Late) => return Err(other(SendError::Timeout)),
+            Err(Failure::Broken(error, course)) => {
+                let may_go_again = match course {
+                    Course::Unsent => true,
+                    Course::Closed => this.repeat == Repeat::Allowed && is_idempotent(request.method()),
+                    Course::Refused | Course::Other => false,
+                };
+                let again = may_go_again.then_some(request);
+                return Err(Setback { error: SendError::Failed(error), again, course });
+            }
+        };
     let unfit = |problem| other(SendError::Unfit(problem));
-    let is_plain = *request.method() != Method::HEAD && answer.status() == StatusCode::OK;
     let framing = match said {
-        Said::Length(length) if is_plain => Framing::Length(length),
-        Said::Nothing | Said::Length(_) | Said::More => {
+        Said::Nothing => Framing::Close,
+        Said::Length(length) => Framing::Length(length),
+        Said::Chunked => Framing::chunked(connection.most()),
+        Said::More => {
             framing::check(&mut answer).map_err(unfit)?;
             Framing::of(request.method(), &answer, connection.most()).map_err(unfit)?
         }
     };
-    Ok(answer.map(|()| ResponseBody::direct(connection, (framing, rest), lasts, (shelf, load))))
+    Ok(answer.map(|()| ResponseBody::direct(connection, (read, length, laid), framing, lasts, (shelf, load))))
 }
 
 async fn send_by_hyper<B: Payload>(

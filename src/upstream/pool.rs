@@ -8,12 +8,13 @@
 use std::sync::Arc;
 
 use http::{Request, Response};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     Fleet, Payload, Protocol, ResponseBody, SendError, ServedBy, Ties,
     connection::{Need, Shared, Single},
-    exchange::{Course, Line, Repeat, Setback, Terms, Try, host_of, need_of},
+    direct::Direct,
+    exchange::{Course, Line, Repeat, Setback, Terms, Try, answer_directly, host_of, need_of},
     fleet::Tried,
     member::Member,
     shelf::{Shelf, Won},
@@ -24,6 +25,18 @@ use crate::clock;
 const SERVERS: usize = 3;
 /// A request that was sent is sent at most so many times more.
 const REPEATS: usize = 2;
+
+/// One request on its way from server to server.
+struct Tour<'a> {
+    ties: Option<Ties<'a>>,
+    terms: Terms,
+    tried: Tried,
+    left: usize,
+    repeats: usize,
+}
+
+/// A request that a server is to be asked, or what became of it there at the first time.
+type Begun<B> = Result<Box<Request<B>>, Setback<B>>;
 
 /// One shard's connections to the servers of one upstream, for requests with bodies of type `B`.
 pub struct Pool<B> {
@@ -53,28 +66,66 @@ impl<B: Payload> Pool<B> {
     /// [`SendError`]
     pub async fn send(
         &self,
-        mut request: Box<Request<B>>,
+        request: Box<Request<B>>,
         ties: Option<Ties<'_>>,
     ) -> Result<Response<ResponseBody<B>>, SendError> {
         let settings = &self.fleet.settings;
-        let ties = ties.filter(|_| settings.affinity);
         let terms = Terms { host: host_of(&request, settings.preserve_host), patience: settings.response_timeout };
-        let (mut tried, mut repeats, mut last) = (Tried::default(), REPEATS, SendError::NoServer);
-        for _ in 0..SERVERS {
-            let Some(at) = self.fleet.choose(ties.as_ref(), tried, |index| self.has_room(index)) else { break };
-            tried.add(at);
-            match self.ask(&self.shelves[at], request, terms, &mut repeats).await {
-                Ok(mut response) => {
-                    if settings.affinity {
-                        response.extensions_mut().insert(ServedBy(Arc::clone(&self.shelves[at].member.name)));
+        let ties = ties.filter(|_| settings.affinity);
+        let mut tour = Tour { ties, terms, tried: Tried::default(), left: SERVERS, repeats: REPEATS };
+        let Some(at) = self.next(&mut tour) else { return Err(SendError::NoServer) };
+        let (shelf, begun) = (&self.shelves[at], clock::now());
+        let begun = match take_direct(shelf, &request, begun) {
+            None => Ok(request),
+            Some(connection) => {
+                let this = Try { begun, repeat: Repeat::Allowed };
+                let load = self.fleet.begin(&shelf.member);
+                match answer_directly(connection, request, this, terms, (shelf, load)).await {
+                    Ok(response) => {
+                        self.fleet.answered(&shelf.member);
+                        return Ok(self.signed(response, at));
                     }
-                    return Ok(response);
+                    Err(setback) => Err(setback),
                 }
-                Err(Setback { error, again: Some(again), .. }) => (last, request) = (error, again),
+            }
+        };
+        // Boxed, so that the requests which find a connection do not carry the room that all else takes.
+        Box::pin(self.go_on(at, begun, tour)).await
+    }
+
+    /// A response that says who has answered, where that matters.
+    fn signed(&self, mut response: Response<ResponseBody<B>>, at: usize) -> Response<ResponseBody<B>> {
+        if self.fleet.settings.affinity {
+            response.extensions_mut().insert(ServedBy(Arc::clone(&self.shelves[at].member.name)));
+        }
+        response
+    }
+
+    /// The server to go to next.
+    fn next(&self, tour: &mut Tour<'_>) -> Option<usize> {
+        tour.left = tour.left.checked_sub(1)?;
+        let at = self.fleet.choose(tour.ties.as_ref(), tour.tried, |index| self.has_room(index))?;
+        tour.tried.add(at);
+        Some(at)
+    }
+
+    /// Asks one server after the other, the first with this request or after this setback.
+    async fn go_on(
+        &self,
+        mut at: usize,
+        mut begun: Begun<B>,
+        mut tour: Tour<'_>,
+    ) -> Result<Response<ResponseBody<B>>, SendError> {
+        loop {
+            match self.ask(&self.shelves[at], begun, tour.terms, &mut tour.repeats).await {
+                Ok(response) => return Ok(self.signed(response, at)),
+                Err(Setback { error, again: Some(again), .. }) => {
+                    let Some(next) = self.next(&mut tour) else { return Err(error) };
+                    (at, begun) = (next, Ok(again));
+                }
                 Err(setback) => return Err(setback.error),
             }
         }
-        Err(last)
     }
 
     fn has_room(&self, index: usize) -> bool {
@@ -86,18 +137,22 @@ impl<B: Payload> Pool<B> {
     async fn ask(
         &self,
         shelf: &Arc<Shelf<B>>,
-        mut request: Box<Request<B>>,
+        begun: Begun<B>,
         terms: Terms,
         repeats: &mut usize,
     ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
-        let (fleet, member, mut taste) = (&self.fleet, &shelf.member, Taste::Any);
+        let (fleet, member) = (&self.fleet, &shelf.member);
+        let (mut request, mut taste) = match begun {
+            Ok(request) => (request, Taste::Any),
+            Err(setback) => (self.repeat(setback, Taste::Any, member, repeats)?, Taste::Fresh),
+        };
         let need = need_of(&request);
         loop {
             let mut begun = clock::now();
             let ready = if taste == Taste::Any { shelf.take_ready(need, begun) } else { None };
             let found = match ready {
                 Some(ready) => Ok((Line::Single(ready), Taste::Any)),
-                // Boxed, so that not every request carries the room that this takes.
+                // Boxed, so that requests which need no new connection do not carry the room for making one.
                 None => {
                     let found = Box::pin(self.line(shelf, need, taste)).await;
                     begun = clock::now();
@@ -205,6 +260,17 @@ impl<B: Payload> Pool<B> {
     /// Closes connections that have been idle for too long.
     pub fn prune(&self) {
         self.shelves.iter().for_each(|shelf| shelf.prune());
+    }
+}
+
+/// A connection on which such a request is answered in its own task, if one stands ready.
+fn take_direct<B: Payload>(shelf: &Shelf<B>, request: &Request<B>, now: Instant) -> Option<Box<Direct>> {
+    match need_of(request) {
+        Need::Everything => None,
+        Need::Answer => match shelf.take_ready(Need::Answer, now)? {
+            Single::Direct(connection) => Some(connection),
+            Single::Driven(_) => None,
+        },
     }
 }
 

@@ -24,13 +24,13 @@ impl Preface {
         Self { fields, text }
     }
 
-    /// All lines, each with its end.
-    pub(super) fn text(&self) -> &[u8] {
-        &self.text
+    /// Appends the lines.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.text);
     }
 
     /// Puts the lines into a head.
-    pub(super) fn put_into(&self, headers: &mut HeaderMap) {
+    pub fn put_into(&self, headers: &mut HeaderMap) {
         for (name, value) in &self.fields {
             headers.insert(name, value.clone());
         }
@@ -53,7 +53,9 @@ mod tests {
         headers.insert(VIA, HeaderValue::from_static("what nobody may leave there"));
         preface.put_into(&mut headers);
         assert_eq!(headers, fields);
-        let mut lines: Vec<&str> = std::str::from_utf8(preface.text()).unwrap().split_inclusive("\r\n").collect();
+        let mut text = Vec::new();
+        preface.write(&mut text);
+        let mut lines: Vec<&str> = std::str::from_utf8(&text).unwrap().split_inclusive("\r\n").collect();
         lines.sort_unstable();
         assert_eq!(lines, ["forwarded: for=192.0.2.1;host=\"[::1]\"\r\n", "via: 1.1 cloakroom\r\n"]);
     }

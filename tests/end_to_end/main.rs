@@ -24,6 +24,7 @@ mod hangups;
 mod hostile_frames;
 mod legacy;
 mod life;
+mod lines;
 mod listeners;
 mod load;
 mod logs;

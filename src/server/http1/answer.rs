@@ -11,7 +11,7 @@ use http::{
 use itoa::Buffer;
 
 use super::{date, head::Asked};
-use crate::headers::lists;
+use crate::{headers::lists, proxy::Beside};
 
 /// A field line is about so long, and so is what comes beside those of the application.
 const LINE: usize = 40;
@@ -30,17 +30,28 @@ pub(super) enum Framing {
     UntilClose,
 }
 
-/// Writes the head of an answer whose body has this length, if that is known; whether the connection goes on after it.
-pub(super) fn write(out: &mut Vec<u8>, head: &Parts, length: Option<u64>, asked: &Asked) -> (Framing, bool) {
+/// Writes the head of an answer, with what is `beside` its map, and whose body has this length, if that is known; whether
+/// the connection goes on after it.
+pub(super) fn write(
+    out: &mut Vec<u8>,
+    head: &Parts,
+    beside: Beside<'_>,
+    length: Option<u64>,
+    asked: &Asked,
+) -> (Framing, bool) {
     let framing = framing(head, length, asked);
-    let (mut close, mut dated) = (false, false);
+    let (mut close, mut dated) = (false, beside.aside.is_dated());
     out.reserve(ROOM + head.headers.len() * LINE);
     status_line(out, head.status, asked.version);
+    beside.aside.text().for_each(|lines| out.extend_from_slice(lines));
+    if let Some(id) = beside.id {
+        id.write(out);
+    }
     for (name, value) in &head.headers {
         match *name {
             CONTENT_LENGTH | TRANSFER_ENCODING => continue,
             TRAILER if !matches!(framing, Framing::Chunked(_)) => continue,
-            CONNECTION => close |= lists(value, b"close"),
+            CONNECTION => close |= lists(value.as_bytes(), b"close"),
             DATE => dated = true,
             _ => {}
         }
@@ -128,9 +139,10 @@ pub(super) fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use http::Response;
+    use http::{Response, header::SERVER};
 
     use super::*;
+    use crate::headers::Laid;
 
     const GET: Asked = Asked { version: Version::HTTP_11, is_head: false, stays: true, trailers: false };
     const HEAD: Asked = Asked { is_head: true, ..GET };
@@ -145,7 +157,7 @@ mod tests {
         }
         let (head, ()) = response.body(()).unwrap().into_parts();
         let mut out = Vec::new();
-        let (framing, stays) = write(&mut out, &head, length, &asked);
+        let (framing, stays) = write(&mut out, &head, Beside::default(), length, &asked);
         let text = String::from_utf8(out).unwrap();
         let lines = text.strip_suffix("\r\n\r\n").unwrap().split("\r\n");
         (lines.filter(|line| !line.starts_with("date: ")).collect::<Vec<_>>().join("|"), framing, stays)
@@ -213,17 +225,25 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_added_where_there_is_none() {
-        let date = |lines: &[(HeaderName, &str)]| {
+    fn lines_that_were_laid_aside_go_out_as_they_came_and_a_date_where_there_is_none() {
+        let written = |lines: &str, more: &[(HeaderName, &str)]| {
+            let text = format!("{lines}\r\n").into_bytes();
+            let (mut places, mut laid) = ([httparse::EMPTY_HEADER; 3], Laid::default());
+            let (_, parsed) = httparse::parse_headers(&text, &mut places).unwrap().unwrap();
+            assert!(parsed.iter().all(|line| laid.lay(&text, line)));
             let mut response = Response::builder();
-            for (name, value) in lines {
+            for (name, value) in more {
                 response = response.header(name, *value);
             }
             let (head, ()) = response.body(()).unwrap().into_parts();
             let mut out = Vec::new();
-            write(&mut out, &head, Some(0), &GET);
-            String::from_utf8(out).unwrap().matches("date: ").count()
+            write(&mut out, &head, Beside { aside: laid.of(&text), id: None }, Some(0), &GET);
+            let text = String::from_utf8(out).unwrap();
+            (text.contains(lines), text.to_lowercase().matches("\r\ndate: ").count())
         };
-        assert_eq!((date(&[]), date(&[(DATE, "Sun, 22 Nov 2026 00:00:00 GMT")])), (1, 1));
+        assert_eq!(written("", &[]), (true, 1));
+        assert_eq!(written("", &[(DATE, "Sun, 22 Nov 2026 00:00:00 GMT")]), (true, 1));
+        assert_eq!(written("Server: a\r\nAge: 1\r\n", &[]), (true, 1));
+        assert_eq!(written("Server: a\r\nDate: b\r\n", &[(SERVER, "c")]), (true, 1));
     }
 }

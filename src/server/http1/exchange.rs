@@ -178,7 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         asked.stays &= !self.lost && !self.source.is_over() && self.client.ending.stage() == Stage::Far;
         let (head, body) = answer.into_parts();
         let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
-        let (framing, stays) = answer::write(self.outlet.buffer(), &head, length, &asked);
+        let (framing, stays) = answer::write(self.outlet.buffer(), &head, body.beside(), length, &asked);
         let sequel = match switch {
             Some(switch) if head.status == StatusCode::SWITCHING_PROTOCOLS => Sequel::Switched(switch),
             _ if stays => Sequel::Next,

@@ -19,7 +19,7 @@ use crate::{
 /// So many fields are read without a place for them on the heap.
 const FEW: usize = 64;
 /// Fields that the line may add: with room for them the map need not grow.
-const ADDED: usize = 8;
+const ADDED: usize = 4;
 /// `http::Uri` holds no more.
 const LONGEST_TARGET: usize = 65_534;
 
@@ -170,10 +170,10 @@ fn fields(bytes: &Bytes, lines: &[httparse::Header<'_>]) -> Result<(HeaderMap, S
     for line in lines {
         let (name, value) = field(bytes, line.name, line.value).ok_or(Fault::Field)?;
         if name == CONNECTION {
-            said.close |= lists(&value, b"close");
-            said.keep_alive |= lists(&value, b"keep-alive");
+            said.close |= lists(value.as_bytes(), b"close");
+            said.keep_alive |= lists(value.as_bytes(), b"keep-alive");
         } else if name == TE {
-            said.trailers |= lists(&value, b"trailers");
+            said.trailers |= lists(value.as_bytes(), b"trailers");
         }
         fields.try_append(name, value).map_err(|_| Fault::TooManyFields)?;
     }

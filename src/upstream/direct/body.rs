@@ -38,12 +38,11 @@ impl Framing {
     /// What is wrong with it.
     pub(in crate::upstream) fn of<B>(asked: &Method, answer: &Response<B>, most: usize) -> Result<Self, &'static str> {
         let (status, headers) = (answer.status(), answer.headers());
-        let is_bare = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) || status.is_informational();
-        if *asked == Method::HEAD || is_bare {
+        if *asked == Method::HEAD || !has_body(status) {
             return Ok(Self::Length(0));
         }
         if headers.contains_key(TRANSFER_ENCODING) {
-            return Ok(Self::Chunked(Chunks::new(most)));
+            return Ok(Self::chunked(most));
         }
         match headers.get(CONTENT_LENGTH) {
             None => Ok(Self::Close),
@@ -52,6 +51,11 @@ impl Framing {
                 None => Err("has a Content-Length that no body can have"),
             },
         }
+    }
+
+    /// In chunks, and what comes behind them may measure so much.
+    pub(in crate::upstream) fn chunked(most: usize) -> Self {
+        Self::Chunked(Chunks::new(most))
     }
 
     /// Whether the end was reached.
@@ -63,6 +67,11 @@ impl Framing {
             Self::Closed => true,
         }
     }
+}
+
+/// Whether answers of this status have a body, but for those to `HEAD`.
+pub(super) fn has_body(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) && !status.is_informational()
 }
 
 /// A body that is under way.

@@ -4,14 +4,13 @@ use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode, Version,
+    HeaderMap, HeaderName, Request, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
-use httparse::{ParserConfig, Status};
-use hyper::ext::ReasonPhrase;
+use httparse::{Header, ParserConfig, Status};
 
-use super::super::{error::Breakdown, preface::Preface};
-use crate::headers::{field, lists};
+use super::{super::error::Breakdown, body::has_body};
+use crate::headers::{Laid, Passive, field, lists};
 
 /// Header lines in an answer, and trailers behind it.
 pub(super) const MOST_FIELDS: usize = 100;
@@ -21,24 +20,50 @@ const ADDED: usize = 4;
 /// What an answer's head says about its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::upstream) enum Said {
+    /// That it ends with the connection.
     Nothing,
     /// One length, and no coding.
     Length(u64),
-    /// What has to be looked at more closely.
+    /// The one coding that we can take off, and no length.
+    Chunked,
+    /// What has to be looked at more closely, or that there is none.
     More,
+}
+
+/// What decides how an answer's head is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// The answer has no body, whatever it says.
+    pub(super) is_head: bool,
+    /// Lines that may be laid aside. If there are any the answer's length is told by its body, where it has one.
+    pub(super) passive: Passive,
 }
 
 /// An answer's head among the bytes that were read.
 pub(super) struct Found {
     pub(super) head: Response<()>,
+    /// Lines of it that are not in its map.
+    pub(super) laid: Laid,
     pub(super) length: usize,
     pub(super) said: Said,
     /// The server keeps the connection (RFC 9112 §9.3).
     pub(super) lasts: bool,
 }
 
-/// Appends the head of a request that has no body.
-pub(super) fn write<B>(out: &mut Vec<u8>, request: &Request<B>, preface: Option<&Preface>) {
+/// The header lines of an answer.
+struct Lines {
+    fields: HeaderMap,
+    laid: Laid,
+    said: Said,
+    is_old: bool,
+    keeps: bool,
+    closes: bool,
+    /// They have to be looked at more closely.
+    is_odd: bool,
+}
+
+/// Appends the head of a request that has no body, with more lines.
+pub(super) fn write<B>(out: &mut Vec<u8>, request: &Request<B>, write_more: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(request.method().as_str().as_bytes());
     out.push(b' ');
     match request.uri().path_and_query() {
@@ -59,9 +84,7 @@ pub(super) fn write<B>(out: &mut Vec<u8>, request: &Request<B>, preface: Option<
             out.extend_from_slice(b"\r\n");
         }
     }
-    if let Some(preface) = preface {
-        out.extend_from_slice(preface.text());
-    }
+    write_more(out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -69,7 +92,7 @@ pub(super) fn write<B>(out: &mut Vec<u8>, request: &Request<B>, preface: Option<
 ///
 /// # Errors
 /// It is none.
-pub(super) fn read(bytes: &Bytes) -> Result<Option<Found>, Breakdown> {
+pub(super) fn read(bytes: &Bytes, asked: Asked) -> Result<Option<Found>, Breakdown> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
     let status = ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, &mut fields);
@@ -77,34 +100,90 @@ pub(super) fn read(bytes: &Bytes) -> Result<Option<Found>, Breakdown> {
     let mut head = Response::new(());
     *head.status_mut() = StatusCode::from_u16(parsed.code.unwrap_or_default())
         .map_err(|_| Breakdown::Malformed(httparse::Error::Status))?;
-    *head.version_mut() = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
-    *head.headers_mut() = HeaderMap::with_capacity(parsed.headers.len() + ADDED);
-    let (mut keeps, mut closes, mut said) = (parsed.version == Some(1), false, Said::Nothing);
-    for line in parsed.headers.iter() {
-        let (name, value) =
-            field(bytes, line.name, line.value).ok_or(Breakdown::Malformed(httparse::Error::HeaderName))?;
-        if name == CONNECTION {
-            keeps |= lists(&value, b"keep-alive");
-            closes |= lists(&value, b"close");
-        } else if name == CONTENT_LENGTH {
-            said = if said == Said::Nothing { length_of(&value) } else { Said::More };
-        } else if name == TRANSFER_ENCODING {
-            said = Said::More;
+    let is_old = parsed.version == Some(0);
+    *head.version_mut() = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
+    let bears = !asked.is_head && has_body(head.status()) && head.status().as_u16() < 600;
+    let mut lines = Lines::new(is_old);
+    lines.sort(bytes, parsed.headers, asked.passive, bears)?;
+    if lines.is_odd && !asked.passive.is_none() {
+        lines = Lines::new(is_old);
+        lines.sort(bytes, parsed.headers, Passive::default(), bears)?;
+    }
+    let Lines { fields, laid, said, keeps, closes, .. } = lines;
+    *head.headers_mut() = fields;
+    let said = if bears { said } else { Said::More };
+    Ok(Some(Found { head, laid, length, said, lasts: keeps && !closes }))
+}
+
+impl Lines {
+    /// Of an answer of HTTP/1.0, or of a later one.
+    fn new(is_old: bool) -> Self {
+        let (fields, laid) = (HeaderMap::new(), Laid::default());
+        Self { fields, laid, said: Said::Nothing, is_old, keeps: !is_old, closes: false, is_odd: false }
+    }
+
+    /// Takes every line to where it belongs: aside if it is passive, nowhere if it has said all that it has to say, else
+    /// into the map. `bears`: the answer has a body, which tells its length to whoever writes lines that were laid aside.
+    fn sort(&mut self, head: &Bytes, lines: &[Header<'_>], passive: Passive, bears: bool) -> Result<(), Breakdown> {
+        let is_framed = bears && !passive.is_none();
+        if passive.is_none() {
+            self.fields.reserve(lines.len() + ADDED);
         }
-        head.headers_mut().append(name, value);
+        for line in lines {
+            if (passive.has(line.name) && self.laid.lay(head, line)) || self.heeds(line, is_framed) {
+                continue;
+            }
+            let (name, value) =
+                field(head, line.name, line.value).ok_or(Breakdown::Malformed(httparse::Error::HeaderName))?;
+            self.fields.append(name, value);
+        }
+        Ok(())
     }
-    let reason = parsed.reason.filter(|reason| Some(*reason) != head.status().canonical_reason());
-    if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok()) {
-        head.extensions_mut().insert(reason);
+
+    /// Notes what a line says about the body and the connection; whether that is all that anybody wants of it.
+    fn heeds(&mut self, line: &Header<'_>, is_framed: bool) -> bool {
+        let is = |name: HeaderName| line.name.eq_ignore_ascii_case(name.as_str());
+        match line.name.len() {
+            10 if is(CONNECTION) => self.heeds_connection(line.value),
+            14 if is(CONTENT_LENGTH) => self.notes(length_of(line.value), is_framed),
+            17 if is(TRANSFER_ENCODING) => self.notes(coding_of(line.value, self.is_old), is_framed),
+            _ => false,
+        }
     }
-    Ok(Some(Found { head, length, said, lasts: keeps && !closes }))
+
+    fn heeds_connection(&mut self, value: &[u8]) -> bool {
+        let is_all = |token: &[u8]| value.eq_ignore_ascii_case(token);
+        if is_all(b"keep-alive") {
+            self.keeps = true;
+        } else if is_all(b"close") {
+            self.closes = true;
+        } else {
+            self.keeps |= lists(value, b"keep-alive");
+            self.closes |= lists(value, b"close");
+            // It may name lines that were laid aside.
+            self.is_odd = true;
+            return false;
+        }
+        true
+    }
+
+    fn notes(&mut self, said: Said, is_framed: bool) -> bool {
+        self.said = if self.said == Said::Nothing { said } else { Said::More };
+        self.is_odd |= self.said == Said::More;
+        is_framed
+    }
 }
 
 /// What a `Content-Length` of nothing but digits says.
-fn length_of(value: &HeaderValue) -> Said {
-    let is_number = value.as_bytes().iter().all(u8::is_ascii_digit);
-    let length = value.to_str().ok().filter(|_| is_number).and_then(|digits| digits.parse().ok());
+fn length_of(value: &[u8]) -> Said {
+    let is_number = value.iter().all(u8::is_ascii_digit);
+    let length = std::str::from_utf8(value).ok().filter(|_| is_number).and_then(|digits| digits.parse().ok());
     length.map_or(Said::More, Said::Length)
+}
+
+/// What a `Transfer-Encoding` says.
+fn coding_of(value: &[u8], is_old: bool) -> Said {
+    if !is_old && value.eq_ignore_ascii_case(b"chunked") { Said::Chunked } else { Said::More }
 }
 
 /// Whether somewhere in these bytes an empty line ends a head.
@@ -115,23 +194,93 @@ pub(super) fn has_end(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::headers::Guarded;
 
-    fn found(text: &'static str) -> Found {
-        read(&Bytes::from_static(text.as_bytes())).ok().flatten().unwrap()
+    fn found(text: &str) -> Found {
+        found_as(text, Asked::default())
+    }
+
+    fn found_as(text: &str, asked: Asked) -> Found {
+        read(&Bytes::copy_from_slice(text.as_bytes()), asked).ok().flatten().unwrap()
+    }
+
+    /// What a browser's side takes that writes heads itself.
+    fn sparing() -> Asked {
+        Asked { is_head: false, passive: Passive::but_for(&Guarded::new([HeaderName::from_static("x-cache")])) }
+    }
+
+    /// The lines of the map, and those that were laid aside.
+    fn sorted(text: &str, asked: Asked) -> (String, String) {
+        let Found { head, laid, .. } = found_as(text, asked);
+        let lines = head.headers().iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
+        (lines.collect(), laid.of(text.as_bytes()).text().map(|text| std::str::from_utf8(text).unwrap()).collect())
+    }
+
+    #[test]
+    fn lines_that_mean_nothing_here_are_laid_aside_and_those_that_have_said_all_are_nowhere() {
+        for (lines, map, aside) in [
+            ("Server: a\r\nX-Own: 1\r\nDate: b\r\n", "x-own: 1\r\n", "Server: a\r\nDate: b\r\n"),
+            ("Server:a\r\nX-Cache: b\r\n", "server: a\r\nx-cache: b\r\n", ""),
+            ("ETag: a\r\nContent-Length: 2\r\nConnection: Keep-Alive\r\n", "", "ETag: a\r\n"),
+            ("ETag: a\r\nTransfer-Encoding: Chunked\r\nConnection: close\r\n", "", "ETag: a\r\n"),
+            ("ETag: a\r\nTrailer: b\r\nTransfer-Encoding: chunked\r\n", "trailer: b\r\n", "ETag: a\r\n"),
+            // What has to be looked at is looked at whole.
+            ("ETag: a\r\nConnection: Server, ETag\r\n", "etag: a\r\nconnection: Server, ETag\r\n", ""),
+            (
+                "ETag: a\r\nConnection: close\r\nConnection: x\r\nContent-Length: 2\r\n",
+                "etag: a\r\nconnection: x\r\ncontent-length: 2\r\n",
+                "",
+            ),
+            (
+                "ETag: a\r\nContent-Length: 2\r\nContent-Length: 2\r\n",
+                "etag: a\r\ncontent-length: 2\r\ncontent-length: 2\r\n",
+                "",
+            ),
+            (
+                "Content-Length: 2\r\nETag: a\r\nTransfer-Encoding: chunked\r\n",
+                "content-length: 2\r\netag: a\r\ntransfer-encoding: chunked\r\n",
+                "",
+            ),
+            ("ETag: a\r\nTransfer-Encoding: gzip\r\n", "etag: a\r\ntransfer-encoding: gzip\r\n", ""),
+        ] {
+            let text = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
+            assert_eq!(sorted(&text, sparing()), (map.to_owned(), aside.to_owned()), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn where_nothing_may_be_laid_aside_the_map_has_every_line_but_a_plain_connection() {
+        let text = "HTTP/1.1 200 OK\r\nServer: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\n";
+        let map = "server: a\r\ncontent-length: 2\r\n".to_owned();
+        assert_eq!(sorted(text, Asked::default()), (map, String::new()));
+    }
+
+    #[test]
+    fn a_length_stays_where_no_body_tells_it() {
+        for (status, asked) in [
+            (304, sparing()),
+            (204, sparing()),
+            (103, sparing()),
+            (999, sparing()),
+            (200, Asked { is_head: true, ..sparing() }),
+        ] {
+            let text = format!("HTTP/1.1 {status} x\r\nETag: a\r\nContent-Length: 2\r\n\r\n");
+            assert_eq!(sorted(&text, asked), ("content-length: 2\r\n".to_owned(), "ETag: a\r\n".to_owned()));
+            assert_eq!(found_as(&text, asked).said, Said::More, "{status}");
+        }
     }
 
     #[test]
     fn a_head_is_read_when_it_is_whole() {
         let text = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: 1\r\nx-a: 2\r\n\r\nhi";
         for cut in 0..text.len() - 2 {
-            assert!(matches!(read(&Bytes::from_static(&text.as_bytes()[..cut])), Ok(None)), "{cut}");
+            assert!(matches!(read(&Bytes::from_static(&text.as_bytes()[..cut]), Asked::default()), Ok(None)), "{cut}");
         }
         let found = found(text);
         assert_eq!(found.length, text.len() - 2);
         assert_eq!(found.head.status(), 200);
         let values: Vec<_> = found.head.headers().get_all("x-a").iter().collect();
         assert_eq!(values, ["1", "2"]);
-        assert!(found.head.extensions().get::<ReasonPhrase>().is_none());
     }
 
     #[test]
@@ -147,10 +296,16 @@ mod tests {
             ("Content-Length: 1\r\nContent-Length: 1\r\n", Said::More),
             ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", Said::More),
             ("Transfer-Encoding: chunked\r\nContent-Length: 1\r\n", Said::More),
+            ("Transfer-Encoding: CHUNKED\r\n", Said::Chunked),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Said::More),
+            ("Transfer-Encoding: gzip, chunked\r\n", Said::More),
+            ("Transfer-Encoding: \r\n", Said::More),
         ] {
             let text = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
-            assert_eq!(read(&Bytes::from(text)).ok().flatten().unwrap().said, said, "{lines:?}");
+            assert_eq!(found(&text).said, said, "{lines:?}");
+            assert_eq!(found_as(&text, sparing()).said, said, "{lines:?}");
         }
+        assert_eq!(found("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").said, Said::More);
     }
 
     #[test]
@@ -158,12 +313,6 @@ mod tests {
         for (text, ends) in [("a\r\n\r\n", true), ("a\n\n", true), ("a\r\n\r", false), ("a\r\n", false), ("", false)] {
             assert_eq!(has_end(text.as_bytes()), ends, "{text:?}");
         }
-    }
-
-    #[test]
-    fn a_reason_of_its_own_is_kept() {
-        let found = found("HTTP/1.1 200 Jolly Good\r\n\r\n");
-        assert_eq!(found.head.extensions().get::<ReasonPhrase>().unwrap().as_bytes(), b"Jolly Good");
     }
 
     #[test]
@@ -178,10 +327,10 @@ mod tests {
             "HTTP/1.1 200 OK\r\nA: 1\r\n folded\r\n\r\n",
             "HTTP/1.1 200 OK\r\nA: \0\r\n\r\n",
         ] {
-            assert!(read(&Bytes::from_static(text.as_bytes())).is_err(), "{text:?}");
+            assert!(read(&Bytes::from_static(text.as_bytes()), Asked::default()).is_err(), "{text:?}");
         }
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: 1\r\n".repeat(MOST_FIELDS + 1));
-        assert!(read(&Bytes::from(many)).is_err());
+        assert!(read(&Bytes::from(many), Asked::default()).is_err());
     }
 
     #[test]
@@ -195,7 +344,7 @@ mod tests {
             ("HTTP/1.0 200 OK\r\n\r\n", false),
             ("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n\r\n", true),
         ] {
-            assert_eq!(found(text).lasts, lasts, "{text:?}");
+            assert_eq!((found(text).lasts, found_as(text, sparing()).lasts), (lasts, lasts), "{text:?}");
         }
     }
 
@@ -203,11 +352,11 @@ mod tests {
     fn a_request_is_written_as_it_is() {
         let request = Request::get("/a?b=c").header("Host", "a").header("X", "1").header("X", "2").body(()).unwrap();
         let mut out = Vec::new();
-        write(&mut out, &request, None);
-        assert_eq!(out, b"GET /a?b=c HTTP/1.1\r\nhost: a\r\nx: 1\r\nx: 2\r\n\r\n");
+        write(&mut out, &request, |out| out.extend_from_slice(b"y: 3\r\n"));
+        assert_eq!(out, b"GET /a?b=c HTTP/1.1\r\nhost: a\r\nx: 1\r\nx: 2\r\ny: 3\r\n\r\n");
         let all = Request::options("*").body(()).unwrap();
         out.clear();
-        write(&mut out, &all, None);
+        write(&mut out, &all, |_| {});
         assert_eq!(out, b"OPTIONS * HTTP/1.1\r\n\r\n");
     }
 
@@ -216,7 +365,7 @@ mod tests {
         for (asked, wanted) in [("http://a", "/"), ("http://a?b", "/?b"), ("http://a/?b", "/?b")] {
             let mut out = Vec::new();
             let target = asked.parse::<http::Uri>().unwrap().path_and_query().unwrap().clone();
-            write(&mut out, &Request::get(http::Uri::from(target)).body(()).unwrap(), None);
+            write(&mut out, &Request::get(http::Uri::from(target)).body(()).unwrap(), |_| {});
             assert_eq!(out, format!("GET {wanted} HTTP/1.1\r\n\r\n").as_bytes(), "{asked}");
         }
     }

@@ -1,0 +1,294 @@
+//! Header lines of answers that no rule speaks of: laid aside as bytes, for whoever writes the head itself.
+//!
+//! Which names may be laid aside is a list of those that may, never of those that may not; a name to which the
+//! configuration gives a meaning is taken off it ([`Passive::but_for`]). A line goes out as it came, so only one that is
+//! written as we would write it is laid aside. What `Connection` names is no matter of this file: where it names any
+//! field, nothing may be laid aside.
+
+use http::HeaderName;
+use httparse::Header;
+
+use super::Guarded;
+
+/// The names, in the order of their lengths. Nothing reads, writes or removes these fields of answers.
+pub(super) const NAMES: [&str; 50] = [
+    "age",
+    "nel",
+    "p3p",
+    "date",
+    "etag",
+    "link",
+    "pragma",
+    "server",
+    "alt-svc",
+    "expires",
+    "x-cache",
+    "location",
+    "report-to",
+    "x-runtime",
+    "retry-after",
+    "content-type",
+    "x-powered-by",
+    "x-robots-tag",
+    "accept-ranges",
+    "content-range",
+    "last-modified",
+    "server-timing",
+    "referrer-policy",
+    "x-frame-options",
+    "x-ua-compatible",
+    "content-encoding",
+    "content-language",
+    "content-location",
+    "x-xss-protection",
+    "permissions-policy",
+    "x-download-options",
+    "content-disposition",
+    "reporting-endpoints",
+    "timing-allow-origin",
+    "origin-agent-cluster",
+    "access-control-max-age",
+    "x-content-type-options",
+    "x-dns-prefetch-control",
+    "content-security-policy",
+    "strict-transport-security",
+    "cross-origin-opener-policy",
+    "access-control-allow-origin",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "cross-origin-embedder-policy",
+    "cross-origin-resource-policy",
+    "access-control-expose-headers",
+    "access-control-allow-credentials",
+    "x-permitted-cross-domain-policies",
+    "content-security-policy-report-only",
+];
+
+/// For each length where its names begin; the next one is where they end.
+const BEGINNINGS: [u8; 64] = beginnings();
+
+const fn beginnings() -> [u8; 64] {
+    let (mut beginnings, mut length) = ([0; 64], 0);
+    while length < beginnings.len() {
+        let mut at = 0;
+        while at < NAMES.len() && NAMES[at].len() < length {
+            at += 1;
+        }
+        beginnings[length] = at as u8;
+        length += 1;
+    }
+    beginnings
+}
+
+/// Which names may be laid aside; at first none.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Passive(u64);
+
+impl Passive {
+    /// All but those that are guarded.
+    pub fn but_for(guarded: &Guarded) -> Self {
+        let free = |name: &'static str| !guarded.covers(&HeaderName::from_static(name));
+        let names = NAMES.into_iter().enumerate();
+        Self(names.filter(|(_, name)| free(name)).fold(0, |bits, (at, _)| bits | 1 << at))
+    }
+
+    /// Whether there is none.
+    pub fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether a line of this name may be laid aside.
+    pub fn has(self, name: &str) -> bool {
+        let name = name.as_bytes();
+        let (Some([from, to]), Some(first)) = (BEGINNINGS.get(name.len()..name.len() + 2), name.first()) else {
+            return false;
+        };
+        (*from..*to).any(|at| {
+            let known = NAMES[usize::from(at)].as_bytes();
+            known[0] == first | 0x20 && self.0 & 1 << at != 0 && known.eq_ignore_ascii_case(name)
+        })
+    }
+}
+
+/// Lines of a head are in so many places at most. What is in more is not laid aside.
+const PLACES_LAID: usize = 4;
+
+/// Where the lines of a head are that were laid aside.
+#[derive(Debug, Default)]
+pub struct Laid {
+    places: [(u16, u16); PLACES_LAID],
+    count: u8,
+    is_dated: bool,
+}
+
+impl Laid {
+    /// Lays a line aside that was parsed in this head; whether it could.
+    pub fn lay(&mut self, head: &[u8], line: &Header<'_>) -> bool {
+        let Some((start, end)) = whole_line(head, line) else { return false };
+        let count = usize::from(self.count);
+        match self.places[..count].last_mut() {
+            Some(last) if last.1 == start => last.1 = end,
+            Some(_) | None if count == PLACES_LAID => return false,
+            Some(_) | None => {
+                self.places[count] = (start, end);
+                self.count += 1;
+            }
+        }
+        self.is_dated |= line.name.eq_ignore_ascii_case("date");
+        true
+    }
+
+    /// Whether it is nowhere.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The lines, in the head that they are of.
+    pub fn of<'a>(&'a self, head: &'a [u8]) -> Aside<'a> {
+        Aside { head, places: &self.places[..usize::from(self.count)], is_dated: self.is_dated }
+    }
+}
+
+/// Lines that were laid aside, each with its end; at first none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Aside<'a> {
+    head: &'a [u8],
+    places: &'a [(u16, u16)],
+    is_dated: bool,
+}
+
+impl<'a> Aside<'a> {
+    /// Whether `Date` is among them.
+    pub fn is_dated(&self) -> bool {
+        self.is_dated
+    }
+
+    /// The lines.
+    pub fn text(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let Self { head, places, .. } = *self;
+        places.iter().filter_map(move |&(start, end)| head.get(usize::from(start)..usize::from(end)))
+    }
+}
+
+/// Where a line is, if it is written in the plainest way: one space before the value, nothing behind it but the line's
+/// end.
+fn whole_line(head: &[u8], line: &Header<'_>) -> Option<(u16, u16)> {
+    let offset = |part: &[u8]| part.as_ptr().addr().wrapping_sub(head.as_ptr().addr());
+    let (start, value) = (offset(line.name.as_bytes()), offset(line.value));
+    let (colon, end) = (start.checked_add(line.name.len())?, value.checked_add(line.value.len())?);
+    let is_plain =
+        value == colon.checked_add(2)? && head.get(colon..value)? == b": " && head.get(end..)?.starts_with(b"\r\n");
+    let place = |at: usize| u16::try_from(at).ok();
+    place(start).zip(place(end + 2)).filter(|_| is_plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Passive {
+        Passive::but_for(&Guarded::default())
+    }
+
+    #[test]
+    fn names_stand_in_the_order_of_their_lengths() {
+        assert!(NAMES.is_sorted_by_key(|name| name.len()) && NAMES.len() <= 64);
+        assert!(NAMES.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || b"-3".contains(&byte))));
+        assert!(NAMES.iter().all(|name| NAMES.iter().filter(|other| *other == name).count() == 1));
+    }
+
+    #[test]
+    fn a_passive_name_is_known_in_any_case_and_no_other_is() {
+        for name in NAMES {
+            assert!(all().has(name) && all().has(&name.to_uppercase()), "{name}");
+            assert!(!Passive::default().has(name));
+            let odd = name.replace('-', "_");
+            for other in [&name[1..], &name[..name.len() - 1], &format!("{name}s"), &format!("x-{name}"), &odd] {
+                assert_eq!(all().has(other), NAMES.contains(&other), "{other}");
+            }
+        }
+        let letters = NAMES.map(|name| name.bytes().map(|byte| char::from(byte ^ 0x20)).collect::<String>());
+        assert!(letters.iter().all(|name| !all().has(name) || name.bytes().all(|byte| byte.is_ascii_alphabetic())));
+        for other in ["", "x", "set-cookie", "x-session-update", "vary", "cache-control", &"x".repeat(300)] {
+            assert!(!all().has(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_means_something_here_is_passive_no_more() {
+        let guarded = Guarded::new(["x-powered-by", "last_modified", "x-user"].map(HeaderName::from_static));
+        let left = Passive::but_for(&guarded);
+        for name in NAMES {
+            assert_eq!(left.has(name), !["x-powered-by", "last-modified"].contains(&name), "{name}");
+        }
+        assert!(Passive::but_for(&Guarded::new(NAMES.map(HeaderName::from_static))).is_none());
+    }
+
+    /// The lines that were laid aside, how many were not, and whether there is a date.
+    fn laid(text: &str) -> (String, usize, bool) {
+        let (mut places, mut laid) = ([httparse::EMPTY_HEADER; 100], Laid::default());
+        let mut parsed = httparse::Response::new(&mut places);
+        assert!(parsed.parse(text.as_bytes()).unwrap().is_complete());
+        let may = |line: &Header<'_>| all().has(line.name);
+        let rest = parsed.headers.iter().filter(|line| !(may(line) && laid.lay(text.as_bytes(), line))).count();
+        let aside = laid.of(text.as_bytes());
+        let found: Vec<u8> = aside.text().flatten().copied().collect();
+        assert_eq!(laid.is_empty(), found.is_empty());
+        (String::from_utf8(found).unwrap(), rest, aside.is_dated())
+    }
+
+    #[test]
+    fn lines_go_out_as_they_came() {
+        for (text, wanted, rest) in [
+            ("", "", 0),
+            ("X: 1\r\n", "", 1),
+            ("Server: a\r\ndate: b\r\n", "Server: a\r\ndate: b\r\n", 0),
+            ("Server: a\r\nX: 1\r\nETag: \"c d\"\r\nX: 2\r\n", "Server: a\r\nETag: \"c d\"\r\n", 2),
+            ("Server: a\tb\r\nSERVER: c\r\n", "Server: a\tb\r\nSERVER: c\r\n", 0),
+            // What we would write in another way is left to those who write it.
+            ("Server:a\r\n", "", 1),
+            ("Server:  a\r\n", "", 1),
+            ("Server: \ta\r\n", "", 1),
+            ("Server:\ta\r\n", "", 1),
+            ("Server: a \r\n", "", 1),
+            ("Server: a\t\r\n", "", 1),
+            ("Server: a\n", "", 1),
+            ("Server:\r\n", "", 1),
+            ("Server: \r\n", "Server: \r\n", 0),
+        ] {
+            let (found, left, _) = laid(&format!("HTTP/1.1 200 OK\r\n{text}\r\nbody"));
+            assert_eq!((found.as_str(), left), (wanted, rest), "{text:?}");
+        }
+        let (found, ..) = laid("HTTP/1.1 200 OK\r\nServer: caf\u{e9}\r\n\r\n");
+        assert_eq!(found, "Server: caf\u{e9}\r\n");
+    }
+
+    #[test]
+    fn what_is_in_too_many_places_or_too_far_off_is_not_laid_aside() {
+        let (found, rest, _) =
+            laid(&format!("HTTP/1.1 200 OK\r\n{}\r\n", "Age: 1\r\nX: 2\r\n".repeat(PLACES_LAID + 2)));
+        assert_eq!((found, rest), ("Age: 1\r\n".repeat(PLACES_LAID), PLACES_LAID + 4));
+        let far = |length: usize| format!("HTTP/1.1 200 OK\r\nX: {}\r\nAge: 1\r\nAge: 2\r\n\r\n", "x".repeat(length));
+        let before = far(0).len() - "Age: 2\r\n\r\n".len();
+        let last = usize::from(u16::MAX) - before;
+        assert_eq!(laid(&far(last)).0, "Age: 1\r\n");
+        assert_eq!(laid(&far(last - 8)).0, "Age: 1\r\nAge: 2\r\n");
+        assert_eq!(laid(&far(last + 1)).0, "");
+    }
+
+    #[test]
+    fn whether_there_is_a_date_is_known() {
+        for (text, dated) in
+            [("Date: x\r\n", true), ("Server: a\r\nDATE: x\r\n", true), ("Date:x\r\n", false), ("Age: 1\r\n", false)]
+        {
+            assert_eq!(laid(&format!("HTTP/1.1 200 OK\r\n{text}\r\n")).2, dated, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_another_head_is_not_laid_aside() {
+        let (head, other) = (*b"Age: 1\r\n", String::from("Age: 1\r\n"));
+        let line = Header { name: &other[..3], value: &other.as_bytes()[5..6] };
+        assert!(!Laid::default().lay(&head, &line));
+    }
+}
