@@ -297,6 +297,7 @@ impl Shard {
         let keeping = match visitor {
             Some(visitor) if !self.stays(&visitor, &received.response, said, route, &noted) => {
                 let change = self.open(&received.response, said, application, route, &noted);
+                let change = change.inspect_err(|rejection| self.note_loss(rejection))?;
                 // Boxed, so that answers which change nothing do not carry the room for a change.
                 Box::pin(self.keep(change, visitor, received, route, entry))
             }
@@ -329,16 +330,13 @@ impl Shard {
     /// (… settle → save → put ticket → release response.)
     async fn keep(
         &self,
-        change: Result<Change, Rejection>,
+        change: Change,
         visitor: Visitor,
         received: Received,
         route: &Route,
         entry: &mut Entry,
     ) -> Result<Answer, Rejection> {
-        let saved = match change {
-            Ok(change) => self.save(&visitor, change, received.response.status(), entry).await,
-            Err(rejection) => Err(rejection),
-        };
+        let saved = self.save(&visitor, &change, received.response.status(), entry).await;
         let plan = saved.inspect_err(|rejection| self.note_loss(rejection))?;
         entry.outcome = plan.outcome.into();
         entry.session = saving::handle_of(&plan).or(entry.session);
