@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{ALLOW, CONNECTION, UPGRADE},
+    header::{ALLOW, CONNECTION, UPGRADE, VARY},
 };
 use tokio_util::{sync::DropGuard, task::TaskTracker};
 use tracing::{debug, error, warn};
@@ -202,11 +202,8 @@ impl Shard {
                 Ok(call) => shard.run(call, &mut entry, &mut vary).await,
                 Err(rejection) => Err(rejection),
             };
-            let mut response = result.unwrap_or_else(|rejection| shard.reject(&rejection, form, &mut entry));
-            if vary {
-                headers::vary_on_cookie(response.headers_mut());
-            }
-            (shard.enter(response, entry), held)
+            let response = result.unwrap_or_else(|rejection| shard.reject(&rejection, form, &mut entry));
+            (shard.enter(response, entry, vary), held)
         };
         detach::Detachable::new(answer, tasks, |(answer, _)| answer.into_body().forsake())
     }
@@ -218,7 +215,7 @@ impl Shard {
             None => self.begin_for_nobody(),
         };
         let response = self.reject(&why.into(), Form::Problem, &mut entry);
-        self.enter(response, entry)
+        self.enter(response, entry, false)
     }
 
     fn begin(&self, method: Method, path: &str) -> Box<Entry> {
@@ -231,10 +228,14 @@ impl Shard {
         self.begin(Method::from_bytes(b"-").unwrap_or_default(), "-")
     }
 
-    /// Gives the answer its entry to keep until it is over, and with it the request's id.
-    fn enter(&self, response: Answer, mut entry: Box<Entry>) -> Answer {
+    /// Gives the answer its entry to keep until it is over, and with it the request's id; and says what it depends on.
+    fn enter(&self, mut response: Answer, mut entry: Box<Entry>, vary: bool) -> Answer {
+        let says = vary && response.headers().contains_key(VARY);
+        if says {
+            headers::vary_on_cookie(response.headers_mut());
+        }
         entry.status = response.status();
-        response.map(|body| body.with_entry(entry))
+        response.map(|body| body.with_entry(entry, vary && !says))
     }
 
     /// The first step of the line: admit.
@@ -266,13 +267,16 @@ impl Shard {
             return Ok(self.answer_options());
         }
         let application = &self.line.applications[route.upstream];
-        let tickets = self.take_tickets(request.headers_mut(), seen, route);
-        let visitor = match route.session {
-            SessionUse::Off => None,
-            SessionUse::On(on_failure) => {
-                *vary = true;
-                let reach = admitted.reach(&self.line, route);
-                Some(self.meet(&mut request, tickets, (route, on_failure, reach), application, entry).await?)
+        // What is in a block is over before the next wait, and takes no room then.
+        let visitor = {
+            let tickets = self.take_tickets(request.headers_mut(), seen, route);
+            match route.session {
+                SessionUse::Off => None,
+                SessionUse::On(on_failure) => {
+                    *vary = true;
+                    let reach = admitted.reach(&self.line, route);
+                    Some(self.meet(&mut request, tickets, (route, on_failure, reach), application, entry).await?)
+                }
             }
         };
         self.exchange_cookies(&mut request, route, application, visitor.as_ref());
@@ -288,18 +292,21 @@ impl Shard {
         }
         let sent = self.pools[route.upstream].send(request, ties).await;
         entry.waited_for_upstream(begun);
-        let mut response = sent.map_err(|error| upload::blamed(error, &fate))?;
-        let unread = starter.map(upload::Starter::answered);
-        let switching = steps::take_upgrade(&mut response, upgrade)?;
-        let said = Seen::of(response.headers(), &route.hidden);
-        let received = Received { response, said, switching, unread };
-        let keeping = match visitor {
-            Some(visitor) if !self.stays(&visitor, &received.response, said, route, &noted) => {
-                let change = self.open(&received.response, said, application, route, &noted);
-                // Boxed, so that answers which change nothing do not carry the room for a change.
-                Box::pin(self.keep(change, visitor, received, route, entry))
+        let keeping = {
+            let mut response = sent.map_err(|error| upload::blamed(error, &fate))?;
+            let unread = starter.map(upload::Starter::answered);
+            let switching = steps::take_upgrade(&mut response, upgrade)?;
+            let said = Seen::of(response.headers(), &route.hidden);
+            let received = Received { response, said, switching, unread };
+            match visitor {
+                Some(visitor) if !self.stays(&visitor, &received.response, said, route, &noted) => {
+                    let change = self.open(&received.response, said, application, route, &noted);
+                    let change = change.inspect_err(|rejection| self.note_loss(rejection))?;
+                    // Boxed, so that answers which change nothing do not carry the room for a change.
+                    Box::pin(self.keep(change, visitor, received, route, entry))
+                }
+                _ => return Ok(self.release(received, None, route, entry)),
             }
-            _ => return Ok(self.release(received, None, route, entry)),
         };
         keeping.await
     }
@@ -328,16 +335,13 @@ impl Shard {
     /// (… settle → save → put ticket → release response.)
     async fn keep(
         &self,
-        change: Result<Change, Rejection>,
+        change: Change,
         visitor: Visitor,
         received: Received,
         route: &Route,
         entry: &mut Entry,
     ) -> Result<Answer, Rejection> {
-        let saved = match change {
-            Ok(change) => self.save(&visitor, change, received.response.status(), entry).await,
-            Err(rejection) => Err(rejection),
-        };
+        let saved = self.save(&visitor, &change, received.response.status(), entry).await;
         let plan = saved.inspect_err(|rejection| self.note_loss(rejection))?;
         entry.outcome = plan.outcome.into();
         entry.session = saving::handle_of(&plan).or(entry.session);

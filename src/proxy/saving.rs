@@ -93,7 +93,7 @@ impl Shard {
     pub(super) async fn save(
         &self,
         visitor: &Visitor,
-        change: Change,
+        change: &Change,
         status: StatusCode,
         entry: &mut Entry,
     ) -> Result<Plan, Rejection> {
@@ -103,14 +103,15 @@ impl Shard {
             return Ok(Plan::unchanged(visitor.outcome()));
         }
         let begun = clock::now();
-        let plan = self.carry_out(visitor, change, create).await;
+        // Boxed, for so it is moved only once.
+        let plan = Box::pin(self.carry_out(visitor, change, create)).await;
         entry.waited_for_store(begun);
         plan
     }
 
-    async fn carry_out(&self, visitor: &Visitor, change: Change, create: Create) -> Result<Plan, Rejection> {
+    async fn carry_out(&self, visitor: &Visitor, change: &Change, create: Create) -> Result<Plan, Rejection> {
         if let Some(subject) = &change.control.revoke_subject {
-            self.revoke(subject, None).await?;
+            Box::pin(self.revoke(subject, None)).await?;
         }
         if (change.intent(), create) == (Intent::Nothing, Create::OnWrite) {
             return Ok(Plan::unchanged(visitor.outcome()));
@@ -120,9 +121,9 @@ impl Shard {
         if let (true, Presented::Loaded(guest)) = (everywhere, &visitor.presented)
             && let Some(subject) = &guest.record().subject
         {
-            self.revoke(subject, Some(guest.handle())).await?;
+            Box::pin(self.revoke(subject, Some(guest.handle()))).await?;
         }
-        let request = Request { change: &change, policy: &self.line.policy, create, reach: visitor.reach };
+        let request = Request { change, policy: &self.line.policy, create, reach: visitor.reach };
         let presented = visitor.presented.map(|guest| Box::new(guest.session()));
         let saved = pin!(commit(&self.store, &self.lanes, &presented, &request));
         let Ok(saved) = tokio::time::timeout(self.line.save_timeout, saved).await else {
@@ -134,7 +135,7 @@ impl Shard {
         }
         self.tally.carried_out(&plan);
         if let (true, Some((handle, subject))) = (change.control.revoke_others && !everywhere, owner) {
-            self.revoke(&subject, Some(&handle)).await?;
+            Box::pin(self.revoke(&subject, Some(&handle))).await?;
         }
         Ok(plan)
     }

@@ -101,13 +101,19 @@ pub struct Tombstone {
 pub enum Stored {
     /// A session; shared, for whoever carries it about copies none of it.
     Live(Arc<Record>),
-    /// A destroyed one.
-    Tombstone(Tombstone),
+    /// A destroyed one; there are few, so that they do not set the size of all.
+    Tombstone(Box<Tombstone>),
 }
 
 impl From<Record> for Stored {
     fn from(record: Record) -> Self {
         Self::Live(Arc::new(record))
+    }
+}
+
+impl From<Tombstone> for Stored {
+    fn from(tombstone: Tombstone) -> Self {
+        Self::Tombstone(Box::new(tombstone))
     }
 }
 
@@ -316,7 +322,7 @@ mod tests {
         kept.homes.note(&Served { upstream: "app".into(), server: "unix:/run/\u{e9}.sock".into() });
         let bare = Record { subject: None, retired: vec![], writes: vec![Nonce(0)], data: "{}".into(), ..record() };
         let tombstone = Tombstone { version: 9, writes: vec![Nonce(1), Nonce(2)], retired: record().retired };
-        for stored in [rich, guarded, kept, bare].map(Stored::from).into_iter().chain([Stored::Tombstone(tombstone)]) {
+        for stored in [rich, guarded, kept, bare].map(Stored::from).into_iter().chain([Stored::from(tombstone)]) {
             assert_eq!(Stored::decode(&stored.encode()).unwrap(), stored);
             assert_eq!(Stamp::of(&stored.encode()), Some(stored.stamp()));
         }
@@ -358,14 +364,14 @@ mod tests {
         let writes = vec![Nonce(1), Nonce(2), Nonce(3)];
         let tombstone = Tombstone { version: 9, writes, retired: record().retired };
         assert_eq!(
-            written(Stored::Tombstone(tombstone)),
+            written(tombstone.into()),
             format!(
                 "1T00000000000000090000000000000001={{\"retired\":[[\"{two}\",1000]],\
                  \"writes\":[\"0000000000000002\",\"0000000000000003\"]}}"
             )
         );
         let tombstone = Tombstone { version: 9, writes: vec![Nonce(1)], retired: vec![] };
-        assert_eq!(written(Stored::Tombstone(tombstone)), "1T00000000000000090000000000000001={\"retired\":[]}");
+        assert_eq!(written(tombstone.into()), "1T00000000000000090000000000000001={\"retired\":[]}");
     }
 
     /// Records of versions before `affinity` have none, and one that needs none is as they wrote it.
@@ -388,7 +394,7 @@ mod tests {
         assert_ne!(Stamp::of(&base), Stamp::of(&other(|r| r.version += 1)));
         assert_ne!(Stamp::of(&base), Stamp::of(&other(|r| r.writes[0] = Nonce(6))));
         let tombstone = Tombstone { version: 3, writes: record().writes, retired: vec![] };
-        assert_ne!(Stamp::of(&base), Stamp::of(&Stored::Tombstone(tombstone).encode()));
+        assert_ne!(Stamp::of(&base), Stamp::of(&Stored::from(tombstone).encode()));
         assert!(base.starts_with(b"1L"));
     }
 
@@ -425,7 +431,7 @@ mod tests {
         assert_eq!(live.standing(&SecretHash([2; 32]), Timestamp(1_000)), Standing::Unknown);
         assert_eq!(live.standing(&other, now), Standing::Unknown);
         assert_eq!(live.standing(&SecretHash([1; 32]), Timestamp(DAY)), Standing::Unknown);
-        let tombstone = Stored::Tombstone(Tombstone { version: 4, writes: vec![], retired: record().retired });
+        let tombstone = Stored::from(Tombstone { version: 4, writes: vec![], retired: record().retired });
         assert_eq!(tombstone.standing(&SecretHash([2; 32]), now), Standing::Destroyed(Duration::from_millis(500)));
         assert_eq!(tombstone.standing(&SecretHash([1; 32]), now), Standing::Unknown);
     }

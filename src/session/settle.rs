@@ -324,7 +324,7 @@ fn buried(record: &Record, context: &Context<'_>) -> Write {
         writes: record::joined(context.fresh.nonce(), record.writes.clone()),
         retired: record.retire(context.now, context.policy),
     };
-    Write { stored: Stored::Tombstone(tombstone), ttl: context.policy.retire_grace.max(SHORTEST) }
+    Write { stored: tombstone.into(), ttl: context.policy.retire_grace.max(SHORTEST) }
 }
 
 /// A `Max-Age` of zero would delete the cookie, and only a `destroy` may (section 2).

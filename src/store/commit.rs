@@ -134,26 +134,35 @@ pub async fn commit(
     presented: &Presented,
     request: &Request<'_>,
 ) -> Result<Saved, CommitError> {
+    match presented {
+        Presented::Loaded(session) if request.change.intent() != Intent::Nothing => {
+            commit_loaded(store, lanes, session, request).await
+        }
+        _ => Box::pin(commit_other(store, presented, request)).await,
+    }
+}
+
+/// Where there is no session to be changed.
+async fn commit_other(store: &Store, presented: &Presented, request: &Request<'_>) -> Result<Saved, CommitError> {
     let before = match presented {
         Presented::Nobody => Before::Nobody,
         Presented::Retired(left) => Before::Retired(*left),
         Presented::Destroyed(left) => Before::Destroyed(*left),
         Presented::Several => Before::Several,
         Presented::Unavailable => Before::Unavailable,
-        Presented::Loaded(session) if request.change.intent() == Intent::Nothing => session.before(None),
-        Presented::Loaded(session) => return commit_loaded(store, lanes, session, request).await,
+        Presented::Loaded(session) => session.before(None),
     };
     let fresh = mint();
     let decide = || settle(&before, request.change, &request.context(store.now(), &fresh));
     let mut plan = decide()?;
     // Nothing was read before: a shard's first session would be dated by this machine's clock.
     if let Step::Create(..) = &plan.store
-        && Box::pin(store.learn_time()).await?
+        && store.learn_time().await?
     {
         plan = decide()?;
     }
     if let Step::Create(ticket, write) = &plan.store {
-        Box::pin(create(store, ticket, write)).await?;
+        create(store, ticket, write).await?;
     }
     Ok(Saved::new(plan, None))
 }
@@ -172,24 +181,22 @@ pub async fn commit_held(
     Save { store, handle, request, fresh: mint(), decide }.run(lanes, None).await
 }
 
-async fn commit_loaded(
-    store: &Store,
-    lanes: &Arc<Lanes>,
-    session: &Session,
-    request: &Request<'_>,
-) -> Result<Saved, CommitError> {
+fn commit_loaded<'a>(
+    store: &'a Store,
+    lanes: &'a Arc<Lanes>,
+    session: &'a Session,
+    request: &'a Request<'a>,
+) -> impl Future<Output = Result<Saved, CommitError>> + use<'a> {
     let decide =
         |stored: Option<&Stored>, context: &Context<'_>| settle(&session.before(stored), request.change, context);
     let given = Stored::Live(Arc::clone(&session.record));
-    Save { store, handle: &session.handle, request, fresh: mint(), decide }.run(lanes, Some(given)).await
+    Save { store, handle: &session.handle, request, fresh: mint(), decide }.run(lanes, Some(given))
 }
 
 /// What is stored, as far as we know, and whether that was seen during this save.
 struct Current {
     stored: Option<Stored>,
     proven: bool,
-    /// Its text, if it was written during this save.
-    text: Option<Bytes>,
 }
 
 /// One save of one session that exists.
@@ -201,13 +208,14 @@ struct Save<'a, D> {
     decide: D,
 }
 
+/// Futures that hold others are moved with them: here are few layers, and what is seldom waited for is boxed.
 impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> {
-    /// Waits for the session's turn and saves. What is seldom waited for is boxed, for futures are moved. Begins with what the last writer left, or else with what was `given`.
-    async fn run(&self, lanes: &Arc<Lanes>, given: Option<Stored>) -> Result<Saved, CommitError> {
+    /// Waits for the session's turn and saves. Begins with what the last writer left, or else with what was `given`.
+    async fn run(self, lanes: &Arc<Lanes>, given: Option<Stored>) -> Result<Saved, CommitError> {
         let mut lane = lanes.enter(*self.handle).await?;
         let mut current = match lane.take_stored() {
-            Some(stored) => Current { stored, proven: true, text: None },
-            None => Current { stored: given, proven: false, text: None },
+            Some(stored) => Current { stored, proven: true },
+            None => Current { stored: given, proven: false },
         };
         let result = self.save(&mut current).await;
         match &result {
@@ -218,60 +226,58 @@ impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> 
         result
     }
 
+    /// Compares and sets until it stands, and keeps the subject's index true.
     async fn save(&self, current: &mut Current) -> Result<Saved, CommitError> {
+        let Self { store, handle, .. } = self;
         loop {
-            let context = self.request.context(self.store.now(), &self.fresh);
-            let decision = (self.decide)(current.stored.as_ref(), &context);
+            let decision = self.decide(current);
             let write = match &decision {
                 Ok(Plan { store: Step::Change(write), .. }) => write,
                 Ok(Plan { store: Step::Recreate(end, ..), .. }) => end,
                 _ if current.proven || decision == Err(Refusal::Unreachable) => {
-                    return Ok(Saved::new(decision?, Some((*self.handle, current.live()))));
+                    return Ok(Saved::new(decision?, Some((**handle, current.live()))));
                 }
                 _ => {
-                    current.see(Box::pin(reread(self.store, self.handle)).await?);
+                    current.see(Box::pin(reread(store, handle)).await?);
                     continue;
                 }
             };
             let base = current.stored.clone();
             let base = base.as_ref().and_then(Stored::live);
-            if !self.write(current, base, write).await? {
+            let entered = index::enter(store, handle, base, &write.stored).await?;
+            let (stamp, text) = (current.stored.as_ref().map(Stored::stamp), write.stored.encode().into());
+            let swap = store.swap_text(handle, stamp.as_ref(), &text, write.ttl).await?;
+            let text = (swap == Swap::Done).then_some(text);
+            if !self.stands(current, swap, &write.stored)? {
                 continue;
+            }
+            if let Some(entered) = entered
+                && !Box::pin(entered.confirm(store, handle, &write.stored)).await?
+            {
+                current.proven = false;
+                return Err(Refusal::Ended(None).into());
+            }
+            if let Some(base) = base {
+                index::leave(store, handle, base, &write.stored).await;
             }
             let plan = decision?;
             if let Step::Recreate(_, ticket, write) = &plan.store {
-                Box::pin(create(self.store, ticket, write)).await?;
+                Box::pin(create(store, ticket, write)).await?;
             }
-            return Ok(Saved { text: current.text.take(), ..Saved::new(plan, Some((*self.handle, base))) });
+            return Ok(Saved { text, ..Saved::new(plan, Some((**handle, base))) });
         }
     }
 
-    /// Compares and sets, and keeps the subject's index true. `false`: another writer was faster.
-    async fn write(&self, current: &mut Current, base: Option<&Record>, write: &Write) -> Result<bool, CommitError> {
-        let Self { store, handle, .. } = self;
-        let entered = index::enter(store, handle, base, &write.stored).await?;
-        if !self.swap(current, write).await? {
-            return Ok(false);
-        }
-        if let Some(entered) = entered
-            && !Box::pin(entered.confirm(store, handle, &write.stored)).await?
-        {
-            current.proven = false;
-            return Err(Refusal::Ended(None).into());
-        }
-        if let Some(base) = base {
-            index::leave(store, handle, base, &write.stored).await;
-        }
-        Ok(true)
+    fn decide(&self, current: &Current) -> Result<Plan, Refusal> {
+        (self.decide)(current.stored.as_ref(), &self.request.context(self.store.now(), &self.fresh))
     }
 
-    async fn swap(&self, current: &mut Current, write: &Write) -> Result<bool, CommitError> {
-        let stamp = current.stored.as_ref().map(Stored::stamp);
-        let text = write.stored.encode().into();
-        match self.store.swap_text(self.handle, stamp.as_ref(), &text, write.ttl).await? {
+    /// Whether our write is in the store. If not, another writer was faster.
+    fn stands(&self, current: &mut Current, swap: Swap, written: &Stored) -> Result<bool, CommitError> {
+        let tried = current.stored.as_ref().map_or(0, Stored::version);
+        match swap {
             Swap::Done => {
-                current.see(Some(write.stored.clone()));
-                current.text = Some(text);
+                current.see(Some(written.clone()));
                 Ok(true)
             }
             Swap::Conflict(found) => {
@@ -279,7 +285,6 @@ impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> 
                 Ok(false)
             }
             Swap::Doubt(found) => {
-                let tried = current.stored.as_ref().map_or(0, Stored::version);
                 current.see(found.and_then(|found| found.decode(self.handle)));
                 Ok(current.holds(self.fresh.nonce(), tried)?)
             }
@@ -289,7 +294,7 @@ impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> 
 
 impl Current {
     fn see(&mut self, stored: Option<Stored>) {
-        *self = Self { stored, proven: true, text: None };
+        *self = Self { stored, proven: true };
     }
 
     fn live(&self) -> Option<&Record> {

@@ -132,7 +132,7 @@ mod tests {
     }
 
     fn stored(version: u64) -> Option<Stored> {
-        Some(Stored::Tombstone(Tombstone { version, writes: vec![], retired: vec![] }))
+        Some(Tombstone { version, writes: vec![], retired: vec![] }.into())
     }
 
     #[tokio::test]

@@ -111,11 +111,13 @@ impl Link {
         Self { state }
     }
 
-    /// A connection that nobody has declared broken yet.
+    /// The connection that nobody has declared broken yet, if there is one.
+    pub(super) fn current(&self) -> Option<Connection> {
+        self.state.borrow().connection().cloned()
+    }
+
+    /// Waits for a connection that nobody has declared broken yet.
     pub(super) async fn connection(&self, deadline: Instant) -> Result<Connection, StoreError> {
-        if let Some(connection) = self.state.borrow().connection() {
-            return Ok(connection.clone());
-        }
         let mut state = self.state.subscribe();
         match timeout_at(deadline, state.wait_for(|state| state.connection().is_some())).await {
             Ok(Ok(found)) => found.connection().cloned().ok_or(StoreError::Disconnected),

@@ -251,7 +251,7 @@ mod tests {
 
     fn tombstone(until: Timestamp) -> Stored {
         let retired = vec![Retired(SecretHash([2; 32]), until), Retired(SecretHash([1; 32]), Timestamp(2))];
-        Stored::Tombstone(Tombstone { version: 2, writes: vec![Nonce(1)], retired })
+        Stored::from(Tombstone { version: 2, writes: vec![Nonce(1)], retired })
     }
 
     fn at(stored: Stored, expires: Timestamp) -> Parcel {

@@ -255,45 +255,45 @@ impl Redis {
 
     /// Runs a script on one session.
     async fn of_session(&self, script: &OfSession, handle: &Handle, arguments: &[&[u8]]) -> Result<Answer, StoreError> {
+        let deadline = self.deadline();
         let known = |out: &mut Vec<u8>| {
             [&script.front, handle.as_bytes(), END].iter().for_each(|part| out.extend_from_slice(part));
             arguments.iter().for_each(|argument| word(out, [argument]));
         };
+        let answer = self.put(known, 1, deadline).await?;
+        if !answer.is_error("NOSCRIPT") {
+            return answer.unless_refused();
+        }
         let told = |out: &mut Vec<u8>| {
             call(out, "EVAL", &script.program.text, (1, arguments.len()));
             word(out, [self.server.prefix.as_bytes(), b"s:", handle.as_bytes()]);
             arguments.iter().for_each(|argument| word(out, [argument]));
         };
-        self.run(known, told).await
+        Box::pin(self.tell(answer, told, deadline)).await
     }
 
-    /// Runs a script.
+    /// Runs a script by its digest.
     async fn script(&self, program: &Program, keys: &[&str], arguments: &[&[u8]]) -> Result<Answer, StoreError> {
+        let deadline = self.deadline();
         let write = |out: &mut Vec<u8>, verb: &str, what: &str| {
             call(out, verb, what, (keys.len(), arguments.len()));
             keys.iter().for_each(|key| word(out, [key.as_bytes()]));
             arguments.iter().for_each(|argument| word(out, [argument]));
         };
-        let known = |out: &mut Vec<u8>| write(out, "EVALSHA", &program.digest);
-        self.run(known, |out: &mut Vec<u8>| write(out, "EVAL", &program.text)).await
+        let answer = self.put(|out: &mut Vec<u8>| write(out, "EVALSHA", &program.digest), 1, deadline).await?;
+        if !answer.is_error("NOSCRIPT") {
+            return answer.unless_refused();
+        }
+        self.tell(answer, |out: &mut Vec<u8>| write(out, "EVAL", &program.text), deadline).await
     }
 
-    /// Runs a script by its digest, as `known` asks for it; sends its text, as `told` does, if the server does not know it
-    /// (any more).
-    async fn run(&self, known: impl Fn(&mut Vec<u8>), told: impl Fn(&mut Vec<u8>)) -> Result<Answer, StoreError> {
-        let deadline = self.deadline();
-        let mut answer = self.put(known, 1, deadline).await?;
-        if answer.is_error("NOSCRIPT") {
-            // A server that has forgotten its scripts may still have carried out what was sent before.
-            let repeated = answer.repeated;
-            self.tally.again.count(Again::Script);
-            answer = Box::pin(self.put(told, 1, deadline)).await?;
-            answer.repeated |= repeated;
-        }
-        match answer.replies.first() {
-            Some(Value::ServerError(error)) => Err(refused(error)),
-            Some(_) | None => Ok(answer),
-        }
+    /// Sends a script's text, since the server has answered that it does not know it (any more).
+    async fn tell(&self, answer: Answer, told: impl Fn(&mut Vec<u8>), deadline: Instant) -> Result<Answer, StoreError> {
+        self.tally.again.count(Again::Script);
+        let mut told = self.put(told, 1, deadline).await?;
+        // A server that has forgotten its scripts may still have carried out what was sent before.
+        told.repeated |= answer.repeated;
+        told.unless_refused()
     }
 
     /// One round trip for some commands that are asked seldom.
@@ -315,7 +315,10 @@ impl Redis {
         let expected = Expected { replies: count, bytes: count as u64 * self.server.largest, deadline };
         let mut repeated = false;
         loop {
-            let connection = self.link.connection(deadline - self.server.timeout / LAST_PART).await?;
+            let connection = match self.link.current() {
+                Some(connection) => connection,
+                None => Box::pin(self.link.connection(deadline - self.server.timeout / LAST_PART)).await?,
+            };
             let error = match connection.wire.ask(&commands, expected).await {
                 Ok(replies) => {
                     self.look_at(&replies, &connection);
@@ -373,6 +376,14 @@ impl Answer {
                 })
             }
             _ => Err(StoreError::Nonsense),
+        }
+    }
+
+    /// Itself, unless the server refused.
+    fn unless_refused(self) -> Result<Self, StoreError> {
+        match self.replies.first() {
+            Some(Value::ServerError(error)) => Err(refused(error)),
+            Some(_) | None => Ok(self),
         }
     }
 

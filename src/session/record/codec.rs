@@ -136,7 +136,7 @@ impl Stored {
         };
         match stamp.0[1] {
             LIVE => Record::from_body(version, nonce, serde_json::from_slice(body)?).map(Self::from),
-            TOMBSTONE => Ok(Self::Tombstone(Tombstone::from_body(version, nonce, serde_json::from_slice(body)?))),
+            TOMBSTONE => Ok(Tombstone::from_body(version, nonce, serde_json::from_slice(body)?).into()),
             _ => Err(RecordError::Stamp),
         }
     }

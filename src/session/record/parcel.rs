@@ -210,7 +210,8 @@ impl Parcel {
                     data,
                 })))
             }
-            Stored::Tombstone(Tombstone { version, writes, retired }) => {
+            Stored::Tombstone(tombstone) => {
+                let Tombstone { version, writes, retired } = &**tombstone;
                 check(*version, writes, retired)?;
                 let (version, writes, retired) = (*version, writes.clone(), retired.clone());
                 Ok(text(&Form::Destroyed(Destroyed { handle, version, expires: self.expires, writes, retired })))
@@ -258,7 +259,7 @@ impl Destroyed<'_> {
     fn parcel(self) -> Result<Parcel, ParcelError> {
         check(self.version, &self.writes, &self.retired)?;
         let tombstone = Tombstone { version: self.version, writes: self.writes, retired: self.retired };
-        Ok(Parcel { handle: handle(&self.handle)?, stored: Stored::Tombstone(tombstone), expires: self.expires })
+        Ok(Parcel { handle: handle(&self.handle)?, stored: tombstone.into(), expires: self.expires })
     }
 }
 
@@ -347,7 +348,7 @@ mod tests {
             Record { subject: None, idle: None, retired: vec![], vault: Jar::default(), data: "{}".into(), ..record() };
         let bare = Record { homes: Homes::default(), ..bare };
         let tombstone = Tombstone { version: 9, writes: vec![Nonce(1)], retired: record().retired };
-        for stored in [record().into(), bare.into(), Stored::Tombstone(tombstone)] {
+        for stored in [Stored::from(record()), bare.into(), tombstone.into()] {
             let parcel = parcel(stored);
             let line = parcel.to_line().unwrap();
             assert_eq!(line.lines().count(), 1, "{line}");

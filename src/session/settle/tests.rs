@@ -154,7 +154,7 @@ impl Scene {
     fn buried() -> Self {
         let retired = vec![Retired(secret(OLD).hash(), NOW.after(secs(6)))];
         let tombstone = Tombstone { version: 4, writes: vec![Nonce(4), Nonce(3)], retired };
-        Self { stored: Some(Stored::Tombstone(tombstone)), ..Self::live() }
+        Self { stored: Some(tombstone.into()), ..Self::live() }
     }
 
     fn gone() -> Self {

@@ -59,7 +59,7 @@ fn live() -> Record {
 fn samples() -> [Stored; 3] {
     let tombstone = Tombstone { version: 9, writes: vec![Mark(1)], retired: live().retired };
     let large = Record { data: format!("{{\"x\":\"{}\"}}", "x".repeat(64 * 1024)).into(), ..live() };
-    [Stored::from(live()), Stored::from(large), Stored::Tombstone(tombstone)]
+    [Stored::from(live()), Stored::from(large), Stored::from(tombstone)]
 }
 
 fn is_broken(opened: Result<Bytes, StoreError>) -> bool {

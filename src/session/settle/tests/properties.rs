@@ -118,7 +118,7 @@ prop_compose! {
 
 fn stored() -> impl Strategy<Value = Option<Stored>> {
     let tombstone = (any::<u64>(), nonces(), retired())
-        .prop_map(|(version, writes, retired)| Stored::Tombstone(Tombstone { version, writes, retired }));
+        .prop_map(|(version, writes, retired)| Stored::from(Tombstone { version, writes, retired }));
     prop_oneof![6 => records().prop_map(Stored::from).prop_map(Some), 1 => tombstone.prop_map(Some), 1 => Just(None)]
 }
 
