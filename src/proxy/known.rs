@@ -22,6 +22,7 @@ use crate::{
         Handle, Policy, Ticket, Timestamp,
         record::{Record, Standing, Stored},
         ticket::{Fault, Keyring, SecretHash, TICKET_LEN},
+        time::millis,
     },
     store::{Entry as Found, Last, Spot, commit::Session},
 };
@@ -50,7 +51,8 @@ pub(super) struct Bearer {
     ticket: Arc<Ticket>,
 }
 
-/// A visitor with this record; with another it is another guest. In this order: only the last is not needed each time.
+/// A visitor with this record; with another it is another guest. In this order: what every request needs comes first, and
+/// fits into two lines.
 #[repr(C)]
 pub(super) struct Guest {
     bearer: Arc<Bearer>,
@@ -58,8 +60,8 @@ pub(super) struct Guest {
     spot: Option<Spot>,
     /// Its ticket opens the session before this moment.
     opens_until: Timestamp,
-    /// With more than this left to live it need not be touched.
-    ample: Duration,
+    /// With more milliseconds than this left to live it need not be touched.
+    ample: u64,
     tokens: Signed,
     record: Arc<Record>,
 }
@@ -161,7 +163,7 @@ impl Known {
         record: Arc<Record>,
         policy: &Policy,
     ) -> Arc<Guest> {
-        let (opens_until, ample) = (record.opens_until(&bearer.secret), record.ample(policy));
+        let (opens_until, ample) = (record.opens_until(&bearer.secret), millis(record.ample(policy)));
         let (bearer, tokens) = (Arc::clone(bearer), Signed::default());
         let guest = Arc::new(Guest { bearer, bytes, spot, opens_until, ample, tokens, record });
         self.keep(&guest.bearer, Comer::Guest(Arc::clone(&guest)));
@@ -235,7 +237,7 @@ impl Guest {
 
     /// The life to give the session, which has so much `left`: see [`Record::touch`].
     pub(super) fn touch(&self, left: Duration, now: Timestamp, policy: &Policy) -> Option<Duration> {
-        if left > self.ample { None } else { self.record.touch(left, now, policy) }
+        if millis(left) > self.ample { None } else { self.record.touch(left, now, policy) }
     }
 
     /// The session, for a save.

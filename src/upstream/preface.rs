@@ -42,33 +42,35 @@ impl Preface {
 
 /// One header line, whose value is not to be seen by others; no request that has it may have others of the same name.
 #[derive(Clone)]
-pub struct Postscript {
-    text: Arc<[u8]>,
-    value: usize,
-}
+pub struct Postscript(Arc<[u8]>);
 
 impl Postscript {
     /// This line.
     pub fn new(name: &HeaderName, value: &HeaderValue) -> Self {
-        let parts = [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"];
-        Self { text: parts.concat().into(), value: name.as_str().len() + 2 }
+        Self([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat().into())
     }
 
     /// The value.
     pub fn value(&self) -> &[u8] {
-        &self.text[self.value..self.text.len() - 2]
+        self.parts().1
+    }
+
+    /// Name and value. In no name there is a colon.
+    fn parts(&self) -> (&[u8], &[u8]) {
+        let name = memchr::memchr(b':', &self.0).unwrap_or_default();
+        (&self.0[..name], &self.0[name + 2..self.0.len() - 2])
     }
 
     /// Appends the line.
     pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.text);
+        out.extend_from_slice(&self.0);
     }
 
     /// Puts the line into a head.
     pub fn put_into(&self, headers: &mut HeaderMap) {
         // Both were what they are made into again.
-        let name = HeaderName::from_bytes(&self.text[..self.value - 2]);
-        if let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_bytes(self.value())) {
+        let (name, value) = self.parts();
+        if let (Ok(name), Ok(mut value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
