@@ -193,7 +193,7 @@ fn token_cached(times: usize) {
             let token = sealer.seal(&audience, claims, 1_800_000_000);
             token.map(|token| Postscript::new(&NAME_OF_TOKENS, &token))
         };
-        black_box(tokens.of_nobody(0, black_box(1_800_000_000), seal).unwrap());
+        black_box(tokens.of_nobody(black_box(0), seal).unwrap());
     }
 }
 

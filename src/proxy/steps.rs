@@ -131,17 +131,16 @@ impl Shard {
         application: &Application,
         visitor: &Visitor,
     ) -> Result<Postscript, Rejection> {
-        let now = unix_now();
         let seal = |claims: Claims<'_>| {
-            let token = self.line.sealer.seal(&application.audience, claims, now);
+            let token = self.line.sealer.seal(&application.audience, claims, unix_now());
             token.map(|token| Postscript::new(&self.line.envelope.header, &token))
         };
         let sealed = match &visitor.presented {
-            Presented::Loaded(guest) => self.tokens.of_session(upstream, guest, now, seal),
+            Presented::Loaded(guest) => self.tokens.of_session(upstream, guest, seal),
             Presented::Unavailable => seal(Claims::Degraded),
             Presented::Nobody if visitor.opens && self.line.policy.create == Create::Always => seal(Claims::New),
             Presented::Nobody | Presented::Retired(_) | Presented::Destroyed(_) | Presented::Several => {
-                self.tokens.of_nobody(upstream, now, seal)
+                self.tokens.of_nobody(upstream, seal)
             }
         };
         let token = sealed.map_err(|_| Rejection::Unavailable)?;

@@ -1,15 +1,23 @@
-//! Tokens that were signed this second: the same visitor with the same record gets the same text again.
+//! Tokens that were signed within a second: the same visitor with the same record gets the same text again.
 //!
 //! A token is kept under everything that shapes it: with the record that it tells of, by upstream, for a second. Each
 //! shard has its own.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
 
 use super::{
     known::Guest,
     tally::{Signing, Tally},
 };
-use crate::{envelope::Claims, upstream::Postscript};
+use crate::{clock, envelope::Claims, upstream::Postscript};
+
+/// How old a token may be that is told again.
+const KEPT: Duration = Duration::from_secs(1);
 
 /// The last tokens that say the same thing, one for each upstream that was told it.
 #[derive(Default)]
@@ -25,7 +33,7 @@ struct Kept {
 
 struct Signature {
     upstream: usize,
-    second: u64,
+    until: Instant,
     token: Postscript,
 }
 
@@ -48,10 +56,9 @@ impl Tokens {
     pub fn of_nobody<E>(
         &self,
         upstream: usize,
-        second: u64,
         seal: impl FnOnce(Claims<'_>) -> Result<Postscript, E>,
     ) -> Result<Postscript, E> {
-        self.at(&self.nobody[upstream], upstream, second, || seal(Claims::Anonymous))
+        self.at(&self.nobody[upstream], upstream, || seal(Claims::Anonymous))
     }
 
     /// The token of a live session.
@@ -62,27 +69,26 @@ impl Tokens {
         &self,
         upstream: usize,
         guest: &Guest,
-        second: u64,
         seal: impl FnOnce(Claims<'_>) -> Result<Postscript, E>,
     ) -> Result<Postscript, E> {
-        self.at(guest.tokens(), upstream, second, || seal(Claims::Session(guest.handle(), guest.record())))
+        self.at(guest.tokens(), upstream, || seal(Claims::Session(guest.handle(), guest.record())))
     }
 
     fn at<E>(
         &self,
         signed: &Signed,
         upstream: usize,
-        second: u64,
         sign: impl FnOnce() -> Result<Postscript, E>,
     ) -> Result<Postscript, E> {
+        let now = clock::now();
         let mut kept = signed.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = kept.find(upstream).filter(|found| found.second == second) {
+        if let Some(found) = kept.find(upstream).filter(|found| now < found.until) {
             self.tally.signed.count(Signing::Kept);
             return Ok(found.token.clone());
         }
         self.tally.signed.count(Signing::Fresh);
         let token = sign()?;
-        kept.put(Signature { upstream, second, token: token.clone() });
+        kept.put(Signature { upstream, until: now + KEPT, token: token.clone() });
         Ok(token)
     }
 }
@@ -107,6 +113,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
+    use tokio::time::advance;
 
     use super::*;
     use crate::proxy::Tallies;
@@ -115,31 +122,28 @@ mod tests {
         Postscript::new(&HeaderName::from_static("x-session"), &HeaderValue::from(number))
     }
 
-    #[test]
-    fn a_token_is_signed_once_for_each_upstream_and_second() {
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_signed_once_a_second_for_each_upstream() {
         let tally = Arc::new(Tallies::default()).open();
-        let (tokens, signed, mut times) = (Tokens::new(3, Arc::clone(&tally)), Signed::default(), 0);
-        let mut token = |upstream, second| {
-            let sign = || {
-                times += 1;
-                Ok::<_, ()>(line(100 * upstream as u64 + second))
-            };
-            tokens.at(&signed, upstream, second, sign).unwrap()
-        };
+        let (tokens, signed) = (Tokens::new(3, Arc::clone(&tally)), Signed::default());
         for second in [1, 2, 3] {
-            for upstream in [0, 2, 1, 0, 1, 2, 0] {
-                assert_eq!(token(upstream, second).value(), line(100 * upstream as u64 + second).value());
+            for part in 0..4 {
+                for upstream in [0, 2, 1, 1, 0] {
+                    let number = |part| 100 * upstream as u64 + 10 * second + part;
+                    let token = tokens.at(&signed, upstream, || Ok::<_, ()>(line(number(part)))).unwrap();
+                    assert_eq!(token.value(), line(number(0)).value());
+                }
+                advance(KEPT / 4).await;
             }
         }
-        assert_eq!(times, 9);
         let counted = [Signing::Fresh, Signing::Kept].map(|signing| tally.signed.of(signing).total());
-        assert_eq!(counted, [9, 12]);
+        assert_eq!(counted, [9, 51]);
     }
 
     #[test]
     fn what_could_not_be_signed_is_not_kept() {
         let (tokens, signed) = (Tokens::new(1, Arc::new(Tallies::default()).open()), Signed::default());
-        assert!(tokens.at(&signed, 0, 1, || Err(())).is_err());
-        assert_eq!(tokens.at(&signed, 0, 1, || Ok::<_, ()>(line(7))).unwrap().value(), b"7");
+        assert!(tokens.at(&signed, 0, || Err(())).is_err());
+        assert_eq!(tokens.at(&signed, 0, || Ok::<_, ()>(line(7))).unwrap().value(), b"7");
     }
 }

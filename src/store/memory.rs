@@ -25,6 +25,7 @@ use tokio::time::Instant;
 
 use super::{Entry, Last, Reading, StoreError, Swap};
 use crate::{
+    clock,
     session::{Handle, Timestamp, record::Stamp, time},
     telemetry::{Page, Source},
 };
@@ -81,7 +82,7 @@ impl Memory {
 
     /// Whoever knows where it stood last is answered there, without a search.
     pub(super) fn load_one(&self, handle: &Handle, last: Option<Last<'_>>) -> (Reading, Timestamp) {
-        let now = self.now();
+        let now = self.started.0.after(clock::now().saturating_duration_since(self.started.1));
         let known = last.map(|last| last.bytes);
         let spot = last.and_then(|last| last.spot);
         let reading = spot.and_then(|spot| spot.0.read(known, now)).or_else(|| {

@@ -38,10 +38,13 @@ use super::{
     link::{Connection, Link, Reach},
     tally::{Again, Tally},
 };
-use crate::session::{
-    Handle, Timestamp,
-    record::{STAMP_LEN, Stamp},
-    time::millis,
+use crate::{
+    clock as turn,
+    session::{
+        Handle, Timestamp,
+        record::{STAMP_LEN, Stamp},
+        time::millis,
+    },
 };
 use clock::{Clock, time_of};
 use refusal::{code, refused};
@@ -188,12 +191,12 @@ impl Redis {
     ) -> Result<(Reading, Timestamp), StoreError> {
         let mut replies = self.read(std::slice::from_ref(handle)).await?.into_iter();
         let found = entry(replies.next(), replies.next())?;
-        Ok((Reading::of(found, last), self.now()))
+        Ok((Reading::of(found, last), self.clock.at(turn::now())))
     }
 
     /// What the server says of these sessions, two replies for each; and learns its time now and then.
     async fn read(&self, handles: &[Handle]) -> Result<Vec<Value>, StoreError> {
-        let now = Instant::now();
+        let now = turn::now();
         let asks_time = self.clock.is_stale(now);
         let count = 2 * handles.len() + usize::from(asks_time);
         let questions = |out: &mut Vec<u8>| {

@@ -41,7 +41,7 @@ impl Preface {
 }
 
 /// One header line, whose value is not to be seen by others; no request that has it may have others of the same name.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Postscript {
     text: Arc<[u8]>,
     value: usize,

@@ -31,7 +31,13 @@ impl Clock {
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        Timestamp(self.at_base.load(Ordering::Relaxed).saturating_add(self.elapsed()))
+        self.at(Instant::now())
+    }
+
+    /// The store's time at a local moment.
+    pub(super) fn at(&self, moment: Instant) -> Timestamp {
+        let elapsed = millis(moment.saturating_duration_since(self.base));
+        Timestamp(self.at_base.load(Ordering::Relaxed).saturating_add(elapsed))
     }
 
     pub(super) fn is_known(&self) -> bool {
