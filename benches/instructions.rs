@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "it is a test, and it names its cases")]
 
-use std::{hint::black_box, sync::Arc, time::Duration};
+use std::{hint::black_box, time::Duration};
 
 use cloakroom::{
     cookie,
@@ -23,7 +23,7 @@ use cloakroom::{
         ticket::{Keyring, Locator, Secret},
         vault::Jar,
     },
-    store::commit::Session,
+    upstream::Postscript,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 
@@ -42,6 +42,7 @@ const CASES: &[Case] = &[
 ];
 
 const NAME: &str = "__Host-session";
+const NAME_OF_TOKENS: HeaderName = HeaderName::from_static("x-session");
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 const DATA: &str = r#"{"user":{"name":"ada.lovelace","roles":["buyer","reviewer"]},"cart":[{"sku":"A-1000","count":2}],"theme":"dark"}"#;
 const PATCH: &str = r#"{"cart":[{"sku":"A-1000","count":3},{"sku":"B-2","count":1}],"theme":null}"#;
@@ -163,7 +164,7 @@ fn record() -> Record {
 
 fn sealer() -> (Sealer, Audience) {
     let settings = Settings {
-        header: HeaderName::from_static("x-session"),
+        header: NAME_OF_TOKENS,
         update_header: HeaderName::from_static("x-session-update"),
         control_header: HeaderName::from_static("x-session-control"),
         issuer: "cloakroom".to_owned(),
@@ -187,11 +188,12 @@ fn token_signed(times: usize) {
 
 fn token_cached(times: usize) {
     let ((sealer, audience), tokens) = (sealer(), Tokens::new(1, Tallies::default().open()));
-    let (handle, secret) = (ticket().locator.handle(), ticket().secret.hash());
-    let session = Session { ticket: ticket().into(), handle, secret, record: Arc::new(record()) };
     for _ in 0..times {
-        let seal = |claims: Claims<'_>| sealer.seal(&audience, claims, 1_800_000_000);
-        black_box(tokens.of_session(0, black_box(&session), 1_800_000_000, seal).unwrap());
+        let seal = |claims: Claims<'_>| {
+            let token = sealer.seal(&audience, claims, 1_800_000_000);
+            token.map(|token| Postscript::new(&NAME_OF_TOKENS, &token))
+        };
+        black_box(tokens.of_nobody(0, black_box(1_800_000_000), seal).unwrap());
     }
 }
 

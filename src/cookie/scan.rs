@@ -154,7 +154,7 @@ pub(super) fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The value, if the piece is of this name, in which there is no `=`. Says what [`split_pair`] says, without looking at
 /// more of a foreign piece than at its first characters.
-fn value_of<'a>(piece: &'a [u8], name: &str) -> Option<&'a [u8]> {
+pub(super) fn value_of<'a>(piece: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let rest = trim_start(piece).strip_prefix(name.as_bytes())?;
     trim_start(rest).strip_prefix(b"=").map(trim_end)
 }

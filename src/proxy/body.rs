@@ -16,7 +16,7 @@ use tokio_util::sync::DropGuard;
 
 use super::{access::Entry, tally::Incomplete, upload::Upload};
 use crate::{
-    headers::{Aside, Guarded, RequestId, strip_trailers},
+    headers::{Aside, Guarded, RequestId, strip_trailers, vary_on_cookie},
     upstream::{Breakdown, ResponseBody},
 };
 
@@ -31,6 +31,8 @@ enum Source {
 pub struct Download {
     source: Source,
     entry: Option<Box<Entry>>,
+    /// The map of its head lacks that it depends on the cookie.
+    varies: bool,
     /// Gives a request body up that nobody read, when this one is over.
     _unread: Option<DropGuard>,
 }
@@ -42,6 +44,8 @@ pub struct Beside<'a> {
     pub aside: Aside<'a>,
     /// The request's id.
     pub id: Option<&'a RequestId>,
+    /// That it depends on the request's cookie; its map says nothing of what it depends on.
+    pub varies: bool,
 }
 
 impl Beside<'_> {
@@ -50,12 +54,15 @@ impl Beside<'_> {
         if let Some(id) = self.id {
             id.put_into(headers);
         }
+        if self.varies {
+            vary_on_cookie(headers);
+        }
     }
 }
 
 impl Download {
     fn of(source: Source) -> Self {
-        Self { source, entry: None, _unread: None }
+        Self { source, entry: None, varies: false, _unread: None }
     }
 
     pub(super) fn text(text: String) -> Self {
@@ -75,9 +82,9 @@ impl Download {
         self
     }
 
-    pub(super) fn with_entry(mut self, mut entry: Box<Entry>) -> Self {
+    pub(super) fn with_entry(mut self, mut entry: Box<Entry>, varies: bool) -> Self {
         entry.ends((!self.is_over()).then_some(Incomplete::Aborted));
-        self.entry = Some(entry);
+        (self.entry, self.varies) = (Some(entry), varies);
         self
     }
 
@@ -94,7 +101,7 @@ impl Download {
             Source::Nothing | Source::Text(_) => Aside::default(),
             Source::Application(body, _) => body.aside(),
         };
-        Beside { aside, id: self.entry.as_ref().map(|entry| &entry.id) }
+        Beside { aside, id: self.entry.as_ref().map(|entry| &entry.id), varies: self.varies }
     }
 
     /// Whether the application has no more to say.

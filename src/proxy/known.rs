@@ -2,51 +2,70 @@
 //!
 //! Both are pure functions of bytes: whether a ticket is authentic (the keys of a shard never change, for another
 //! configuration is another shard), and what a record's text says. So nothing here decides what the store should: every
-//! request still reads it, and a record that differs in a single byte is read anew. Each shard has its own; secrets are
+//! request still asks it, and a record that differs in a single byte is read anew. Each shard has its own; secrets are
 //! wiped when they are forgotten.
+//!
+//! With many visitors each of them is cold when it comes: what every request needs stands side by side.
 
 use std::{
-    hash::{Hash, Hasher},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use quick_cache::{Equivalent, sync::Cache};
+use quick_cache::{Weighter, unsync::Cache};
 use zeroize::Zeroize;
 
+use super::tokens::Signed;
 use crate::{
     session::{
-        Handle, Ticket, Timestamp,
+        Handle, Policy, Ticket, Timestamp,
         record::{Record, Standing, Stored},
         ticket::{Fault, Keyring, SecretHash, TICKET_LEN},
     },
-    store::Entry as Found,
+    store::{Entry as Found, Last, Spot, commit::Session},
 };
 
-/// Visitors that one shard knows.
+/// Visitors that one shard knows; fewer if their records are large.
 const KEPT: usize = 4096;
-/// Larger records are read anew each time, so that those which are kept stay small.
-const LARGEST: usize = 4096;
+/// A record counts as one visitor more for each part of this size.
+const PART: usize = 4096;
 
-/// An authentic ticket, and what is known with it.
-pub(super) struct Guest {
-    pub(super) ticket: Arc<Ticket>,
-    pub(super) handle: Handle,
-    pub(super) secret: SecretHash,
+/// Whoever comes with an authentic ticket.
+#[derive(Clone)]
+pub(super) enum Comer {
+    /// Nothing is known but the ticket.
+    Bearer(Arc<Bearer>),
+    /// There was a session when it came last.
+    Guest(Arc<Guest>),
+}
+
+/// A ticket, and what is known with it. In this order: what every request compares fills two lines of the processor's cache.
+#[repr(C, align(64))]
+pub(super) struct Bearer {
     realm: Arc<str>,
-    /// What was stored when it came last.
-    last: Mutex<Option<Seen>>,
+    text: Text,
+    handle: Handle,
+    secret: SecretHash,
+    ticket: Arc<Ticket>,
+}
+
+/// A visitor with this record; with another it is another guest. In this order: only the last is not needed each time.
+#[repr(C)]
+pub(super) struct Guest {
+    bearer: Arc<Bearer>,
+    bytes: Bytes,
+    spot: Option<Spot>,
+    /// Its ticket opens the session before this moment.
+    opens_until: Timestamp,
+    /// With more than this left to live it need not be touched.
+    ample: Duration,
+    tokens: Signed,
+    record: Arc<Record>,
 }
 
 /// A cookie's value.
-#[derive(Clone, PartialEq, Eq)]
 struct Text([u8; TICKET_LEN]);
-
-impl Hash for Text {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Sought(&self.0).hash(state);
-    }
-}
 
 impl Drop for Text {
     fn drop(&mut self) {
@@ -54,110 +73,175 @@ impl Drop for Text {
     }
 }
 
-/// A cookie's value where it stands: nothing of it is left behind that would have to be wiped.
-struct Sought<'a>(&'a [u8; TICKET_LEN]);
-
-impl Hash for Sought<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        // The end of the MAC, which nobody else can choose for a ticket that is authentic: only such are kept.
-        let [.., a, b, c, d, e, f, g, h] = *self.0;
-        state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
-    }
-}
-
-impl Equivalent<Text> for Sought<'_> {
-    fn equivalent(&self, text: &Text) -> bool {
-        *self.0 == text.0
-    }
-}
-
-struct Seen {
-    bytes: Bytes,
-    record: Arc<Record>,
+/// What finds a ticket: of the end of its MAC, which nobody else can choose for one that is authentic. Only such are kept.
+fn mark(text: &[u8; TICKET_LEN]) -> u32 {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let [.., a, b, c, d, e, f, g, h] = *text;
+    (u64::from_le_bytes([a, b, c, d, e, f, g, h]).wrapping_mul(FACTOR) >> 32) as u32
 }
 
 /// What is stored under a handle.
 pub(super) enum Read {
-    Live(Arc<Record>),
+    Live(Arc<Guest>),
     Gone(Stored),
 }
 
 /// One shard's visitors.
 pub(super) struct Known {
-    guests: Cache<Text, Arc<Guest>>,
+    comers: Mutex<Cache<u32, Comer, Weight>>,
+}
+
+/// Records count by their size.
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<u32, Comer> for Weight {
+    fn weight(&self, _mark: &u32, comer: &Comer) -> u64 {
+        match comer {
+            Comer::Bearer(_) => 1,
+            Comer::Guest(guest) => 1 + (guest.bytes.len() / PART) as u64,
+        }
+    }
 }
 
 impl Known {
     pub(super) fn new() -> Self {
-        Self { guests: Cache::new(KEPT) }
+        Self { comers: Mutex::new(Cache::with_weighter(KEPT, KEPT as u64, Weight)) }
     }
 
-    /// The guest with this cookie.
+    /// Whoever comes with this cookie.
     ///
     /// # Errors
     /// It is not authentic in this realm.
-    pub(super) fn guest(&self, value: &[u8], realm: &Arc<str>, keyring: &Keyring) -> Result<Arc<Guest>, Fault> {
-        let text: Option<&[u8; TICKET_LEN]> = value.try_into().ok();
-        if let Some(guest) = text.and_then(|text| self.guests.get(&Sought(text)))
-            && (Arc::ptr_eq(&guest.realm, realm) || guest.realm == *realm)
-        {
-            return Ok(guest);
+    pub(super) fn comer(&self, value: &[u8], realm: &Arc<str>, keyring: &Keyring) -> Result<Comer, Fault> {
+        let text: &[u8; TICKET_LEN] = value.try_into().map_err(|_| Fault::Malformed)?;
+        if let Some(comer) = self.find(text, realm) {
+            return Ok(comer);
         }
-        let guest = Arc::new(Guest::new(keyring.open(value, realm)?, realm));
-        if let Some(text) = text {
-            self.guests.insert(Text(*text), Arc::clone(&guest));
+        let bearer = Arc::new(Bearer::new(keyring.open(value, realm)?, Text(*text), realm));
+        self.keep(&bearer, Comer::Bearer(Arc::clone(&bearer)));
+        Ok(Comer::Bearer(bearer))
+    }
+
+    fn find(&self, text: &[u8; TICKET_LEN], realm: &Arc<str>) -> Option<Comer> {
+        let comers = self.comers.lock().unwrap_or_else(PoisonError::into_inner);
+        comers.get(&mark(text)).filter(|comer| comer.bearer().is(text, realm)).cloned()
+    }
+
+    /// In the place of what was known with this ticket.
+    fn keep(&self, bearer: &Bearer, comer: Comer) {
+        self.comers.lock().unwrap_or_else(PoisonError::into_inner).insert(mark(&bearer.text.0), comer);
+    }
+
+    /// What these bytes say, which are stored under the comer's handle, in this spot.
+    pub(super) fn read(&self, comer: &Comer, found: &Found, spot: Option<Spot>, policy: &Policy) -> Option<Read> {
+        let record = match comer.guest().filter(|guest| guest.bytes == found.bytes) {
+            Some(guest) if spot.is_none() => return Some(Read::Live(Arc::clone(guest))),
+            Some(guest) => Arc::clone(&guest.record),
+            None => match found.decode(comer.handle())? {
+                Stored::Live(record) => record,
+                gone @ Stored::Tombstone(_) => return Some(Read::Gone(gone)),
+            },
+        };
+        Some(Read::Live(self.meet(comer.bearer(), found.bytes.clone(), spot, record, policy)))
+    }
+
+    /// A guest's record was written as this text: whoever reads it next need not work it out.
+    pub(super) fn wrote(&self, guest: &Guest, text: Bytes, stored: &Stored, policy: &Policy) {
+        if let Stored::Live(record) = stored {
+            self.meet(&guest.bearer, text, guest.spot.clone(), Arc::clone(record), policy);
         }
-        Ok(guest)
+    }
+
+    fn meet(
+        &self,
+        bearer: &Arc<Bearer>,
+        bytes: Bytes,
+        spot: Option<Spot>,
+        record: Arc<Record>,
+        policy: &Policy,
+    ) -> Arc<Guest> {
+        let (opens_until, ample) = (record.opens_until(&bearer.secret), record.ample(policy));
+        let (bearer, tokens) = (Arc::clone(bearer), Signed::default());
+        let guest = Arc::new(Guest { bearer, bytes, spot, opens_until, ample, tokens, record });
+        self.keep(&guest.bearer, Comer::Guest(Arc::clone(&guest)));
+        guest
+    }
+}
+
+impl Comer {
+    fn bearer(&self) -> &Arc<Bearer> {
+        match self {
+            Self::Bearer(bearer) => bearer,
+            Self::Guest(guest) => &guest.bearer,
+        }
+    }
+
+    fn guest(&self) -> Option<&Arc<Guest>> {
+        match self {
+            Self::Bearer(_) => None,
+            Self::Guest(guest) => Some(guest),
+        }
+    }
+
+    pub(super) fn handle(&self) -> &Handle {
+        &self.bearer().handle
+    }
+
+    pub(super) fn has_ticket_of(&self, other: &Self) -> bool {
+        self.bearer().ticket == other.bearer().ticket
+    }
+
+    /// What the store is told that is known already.
+    pub(super) fn last(&self) -> Option<Last<'_>> {
+        self.guest().map(|guest| Last { bytes: &guest.bytes, spot: guest.spot.as_ref() })
+    }
+
+    /// How it stands to what is left in the place of its record.
+    pub(super) fn standing(&self, gone: &Stored, now: Timestamp) -> Standing {
+        gone.standing(&self.bearer().secret, now)
+    }
+}
+
+impl Bearer {
+    fn new(ticket: Ticket, text: Text, realm: &Arc<str>) -> Self {
+        let (handle, secret) = (ticket.locator.handle(), ticket.secret.hash());
+        Self { text, handle, realm: Arc::clone(realm), secret, ticket: Arc::new(ticket) }
+    }
+
+    fn is(&self, text: &[u8; TICKET_LEN], realm: &Arc<str>) -> bool {
+        self.text.0 == *text && (Arc::ptr_eq(&self.realm, realm) || self.realm == *realm)
     }
 }
 
 impl Guest {
-    fn new(ticket: Ticket, realm: &Arc<str>) -> Self {
-        let (handle, secret) = (ticket.locator.handle(), ticket.secret.hash());
-        Self { ticket: Arc::new(ticket), handle, secret, realm: Arc::clone(realm), last: Mutex::default() }
+    pub(super) fn handle(&self) -> &Handle {
+        &self.bearer.handle
     }
 
-    /// What these bytes say, which are stored under its handle.
-    pub(super) fn read(&self, found: &Found) -> Option<Read> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(seen) = last.as_ref().filter(|seen| seen.is(&found.bytes)) {
-            return Some(Read::Live(Arc::clone(&seen.record)));
-        }
-        match found.decode(&self.handle)? {
-            Stored::Live(record) => {
-                *last = Seen::of(found.bytes.clone(), &record);
-                Some(Read::Live(record))
-            }
-            gone @ Stored::Tombstone(_) => Some(Read::Gone(gone)),
-        }
+    pub(super) fn record(&self) -> &Record {
+        &self.record
     }
 
-    /// A record was written as this text: whoever reads it next need not work it out.
-    pub(super) fn wrote(&self, text: Bytes, stored: &Stored) {
-        if let Stored::Live(record) = stored {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Seen::of(text, record);
-        }
-    }
-}
-
-impl Seen {
-    fn of(bytes: Bytes, record: &Arc<Record>) -> Option<Self> {
-        (bytes.len() <= LARGEST).then(|| Self { bytes, record: Arc::clone(record) })
+    /// The tokens that say this.
+    pub(super) fn tokens(&self) -> &Signed {
+        &self.tokens
     }
 
-    /// Whether it was these bytes: the same ones in the same place, or others that say the same.
-    fn is(&self, bytes: &Bytes) -> bool {
-        std::ptr::eq(&*self.bytes, &**bytes) || self.bytes == bytes
+    /// How it stands to its record at `now`.
+    pub(super) fn standing(&self, now: Timestamp) -> Standing {
+        if now < self.opens_until { Standing::Live } else { self.record.standing(&self.bearer.secret, now) }
     }
-}
 
-impl Read {
-    /// How a guest stands to it at `now`.
-    pub(super) fn standing(&self, guest: &Guest, now: Timestamp) -> Standing {
-        match self {
-            Self::Live(record) => record.standing(&guest.secret, now),
-            Self::Gone(gone) => gone.standing(&guest.secret, now),
-        }
+    /// The life to give the session, which has so much `left`: see [`Record::touch`].
+    pub(super) fn touch(&self, left: Duration, now: Timestamp, policy: &Policy) -> Option<Duration> {
+        if left > self.ample { None } else { self.record.touch(left, now, policy) }
+    }
+
+    /// The session, for a save.
+    pub(super) fn session(&self) -> Session {
+        let Bearer { ticket, handle, secret, .. } = &*self.bearer;
+        Session { ticket: Arc::clone(ticket), handle: *handle, secret: *secret, record: Arc::clone(&self.record) }
     }
 }
 
@@ -166,6 +250,7 @@ mod tests {
     use super::*;
     use crate::session::{
         homes::Homes,
+        policy::Slide,
         record::Nonce,
         ticket::{Locator, Secret},
         vault::Jar,
@@ -191,14 +276,32 @@ mod tests {
             homes: Homes::default(),
             data: data.into(),
         };
-        Found { bytes: Stored::from(record).encode().into(), left: std::time::Duration::from_secs(1) }
+        Found { bytes: Stored::from(record).encode().into(), left: Duration::from_secs(1) }
     }
 
-    fn data(guest: &Guest, found: &Found) -> Option<(String, Arc<Record>)> {
-        match guest.read(found)? {
-            Read::Live(record) => Some((record.data.to_string(), record)),
+    fn known_bearer() -> (Known, Comer) {
+        let (known, realm) = (Known::new(), Arc::from("a.test"));
+        let keyring = Keyring::new(&[7; 32], &[]);
+        let text = keyring.seal(&ticket(1), &realm);
+        let comer = known.comer(text.as_bytes(), &realm, &keyring).ok().unwrap();
+        (known, comer)
+    }
+
+    /// Who comes with the same cookie now.
+    fn again(known: &Known, comer: &Comer) -> Comer {
+        let bearer = comer.bearer();
+        known.find(&bearer.text.0, &bearer.realm).unwrap()
+    }
+
+    fn read(known: &Known, comer: &Comer, found: &Found) -> Option<Arc<Guest>> {
+        match known.read(comer, found, None, &Policy::default())? {
+            Read::Live(guest) => Some(guest),
             Read::Gone(_) => None,
         }
+    }
+
+    fn data(known: &Known, comer: &Comer, found: &Found) -> Option<String> {
+        read(known, comer, found).map(|guest| guest.record().data.to_string())
     }
 
     #[test]
@@ -206,10 +309,10 @@ mod tests {
         let (known, keyring) = (Known::new(), Keyring::new(&[7; 32], &[]));
         let (here, there): (Arc<str>, Arc<str>) = ("a.test".into(), "b.test".into());
         let text = keyring.seal(&ticket(1), &here);
-        for _ in 0..2 {
-            let Ok(guest) = known.guest(text.as_bytes(), &here, &keyring) else { panic!("it is authentic") };
-            assert!(*guest.ticket == ticket(1) && guest.handle == ticket(1).locator.handle());
-            assert!(known.guest(text.as_bytes(), &there, &keyring).is_err());
+        for realm in [&here, &Arc::from("a.test")] {
+            let Ok(comer) = known.comer(text.as_bytes(), realm, &keyring) else { panic!("it is authentic") };
+            assert!(*comer.bearer().ticket == ticket(1) && *comer.handle() == ticket(1).locator.handle());
+            assert!(known.comer(text.as_bytes(), &there, &keyring).is_err());
         }
     }
 
@@ -217,40 +320,110 @@ mod tests {
     fn what_is_not_authentic_is_never_known() {
         let (known, keyring, realm) = (Known::new(), Keyring::new(&[7; 32], &[]), Arc::from("a.test"));
         let text = keyring.seal(&ticket(1), &realm);
-        assert!(known.guest(text.as_bytes(), &realm, &keyring).is_ok());
-        let changed = text.replace(&text[..1], if text.starts_with('A') { "B" } else { "A" });
-        for value in ["", &text[1..], &changed, &format!("{text}A")] {
-            assert!(known.guest(value.as_bytes(), &realm, &keyring).is_err(), "{value}");
+        assert!(known.comer(text.as_bytes(), &realm, &keyring).is_ok());
+        let end = |at: usize| if text.as_bytes()[at] == b'A' { "B" } else { "A" };
+        let changed = |at: usize| [&text[..at], end(at), &text[at + 1..]].concat();
+        for value in ["", &text[1..], &changed(0), &changed(60), &changed(106), &format!("{text}A")] {
+            assert!(known.comer(value.as_bytes(), &realm, &keyring).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn tickets_are_told_apart_and_each_is_worked_out_once() {
+        let (known, keyring, realm) = (Known::new(), Keyring::new(&[7; 32], &[]), Arc::from("a.test"));
+        let texts: Vec<String> = (0..100).map(|seed| keyring.seal(&ticket(seed), &realm)).collect();
+        let comers = || -> Vec<Comer> {
+            texts.iter().map(|text| known.comer(text.as_bytes(), &realm, &keyring).ok().unwrap()).collect()
+        };
+        for (seed, (once, twice)) in comers().into_iter().zip(comers()).enumerate() {
+            assert!(*once.bearer().ticket == ticket(seed as u8) && Arc::ptr_eq(once.bearer(), twice.bearer()));
         }
     }
 
     #[test]
     fn the_same_bytes_are_read_once_and_others_anew() {
-        let guest = Guest::new(ticket(1), &Arc::from("a.test"));
+        let (known, comer) = known_bearer();
         let (first, same, other) = (found(1, "{\"a\":1}"), found(1, "{\"a\":1}"), found(1, "{\"a\":2}"));
-        let (_, once) = data(&guest, &first).unwrap();
-        assert!(Arc::ptr_eq(&once, &data(&guest, &same).unwrap().1));
-        assert_eq!(data(&guest, &other).unwrap().0, "{\"a\":2}", "though its stamp is the same");
-        assert_eq!(data(&guest, &first).unwrap().0, "{\"a\":1}");
+        let once = read(&known, &comer, &first).unwrap();
+        assert!(Arc::ptr_eq(&once, &read(&known, &again(&known, &comer), &same).unwrap()));
+        assert_eq!(data(&known, &again(&known, &comer), &other).unwrap(), "{\"a\":2}", "though its stamp is the same");
+        assert_eq!(data(&known, &again(&known, &comer), &first).unwrap(), "{\"a\":1}");
+        assert_eq!(once.record().data.as_ref(), "{\"a\":1}", "whoever was given it still has it");
     }
 
     #[test]
     fn what_was_written_is_known_when_it_is_read_and_nothing_else() {
-        let guest = Guest::new(ticket(1), &Arc::from("a.test"));
+        let (known, comer) = known_bearer();
         let (written, other) = (found(2, "{\"a\":2}"), found(2, "{\"a\":3}"));
+        let guest = read(&known, &comer, &found(1, "{}")).unwrap();
         let stored = Stored::decode(&written.bytes).unwrap();
-        guest.wrote(written.bytes.clone(), &stored);
-        let (Stored::Live(record), Some((_, read))) = (stored, data(&guest, &written)) else { panic!("it lives") };
-        assert!(Arc::ptr_eq(&record, &read));
-        assert_eq!(data(&guest, &other).unwrap().0, "{\"a\":3}");
+        known.wrote(&guest, written.bytes.clone(), &stored, &Policy::default());
+        let read = read(&known, &again(&known, &comer), &written).unwrap();
+        assert!(matches!(&stored, Stored::Live(record) if Arc::ptr_eq(record, &read.record)));
+        assert_eq!(data(&known, &again(&known, &comer), &other).unwrap(), "{\"a\":3}");
     }
 
     #[test]
     fn what_cannot_be_read_is_not_what_was_there_before() {
-        let guest = Guest::new(ticket(1), &Arc::from("a.test"));
+        let (known, comer) = known_bearer();
         let sound = found(1, "{}");
-        assert!(data(&guest, &sound).is_some());
+        assert!(data(&known, &comer, &sound).is_some());
         let damaged = Found { bytes: sound.bytes.slice(..sound.bytes.len() - 1), left: sound.left };
-        assert!(data(&guest, &damaged).is_none());
+        assert!(data(&known, &again(&known, &comer), &damaged).is_none());
+    }
+
+    #[test]
+    fn a_guest_stands_to_its_record_as_the_record_says() {
+        let (known, comer) = known_bearer();
+        let guest = read(&known, &comer, &found(1, "{}")).unwrap();
+        let strange = Stored::Live(Arc::new(Record { secret: ticket(2).secret.hash(), ..guest.record().clone() }));
+        known.wrote(&guest, strange.encode().into(), &strange, &Policy::default());
+        let Comer::Guest(stranger) = again(&known, &comer) else { panic!("there is a session") };
+        for now in [0, 1, 999, 1_000, 1_001].map(Timestamp) {
+            for guest in [&guest, &stranger] {
+                assert_eq!(guest.standing(now), guest.record.standing(&guest.bearer.secret, now), "{now:?}");
+            }
+        }
+        assert_eq!(
+            (guest.standing(Timestamp(999)), guest.standing(Timestamp(1_000))),
+            (Standing::Live, Standing::Unknown)
+        );
+        assert_eq!(stranger.standing(Timestamp(0)), Standing::Unknown);
+    }
+
+    #[test]
+    fn a_guest_is_touched_when_its_record_would_be() {
+        let (known, comer) = known_bearer();
+        let policies = [Slide::OnRequest, Slide::OnWrite].map(|slide| Policy { slide, ..Policy::default() });
+        let far = Timestamp(100_000_000);
+        for (policy, deadline) in policies.iter().zip([far, far]).chain([(&policies[0], Timestamp(5_000_000))]) {
+            let idle = Some(Duration::from_secs(100));
+            let record =
+                Record { deadline, idle, ..Record::clone(read(&known, &comer, &found(1, "{}")).unwrap().record()) };
+            let stored = Stored::from(record);
+            let entry = Found { bytes: stored.encode().into(), left: Duration::ZERO };
+            let Some(Read::Live(guest)) = known.read(&comer, &entry, None, policy) else { panic!("it lives") };
+            for (left, now) in (0..120_000).step_by(500).zip([0, 4_950_000].into_iter().cycle()) {
+                let (left, now) = (Duration::from_millis(left), Timestamp(now));
+                assert_eq!(guest.touch(left, now, policy), guest.record.touch(left, now, policy), "{left:?}");
+            }
+        }
+    }
+
+    /// One that is as large as many others takes their place, so that what a shard keeps is bounded.
+    #[test]
+    fn large_records_leave_less_room_for_others() {
+        let kept = |data: &str| {
+            let (known, keyring, realm) = (Known::new(), Keyring::new(&[7; 32], &[]), Arc::from("a.test"));
+            for seed in 0..200_u8 {
+                let text = keyring.seal(&ticket(seed), &realm);
+                let comer = known.comer(text.as_bytes(), &realm, &keyring).ok().unwrap();
+                known.read(&comer, &found(1, data), None, &Policy::default());
+            }
+            known.comers.lock().unwrap().len()
+        };
+        assert_eq!(kept("{}"), 200);
+        let large = format!("{{\"a\":\"{}\"}}", "x".repeat(100 * PART));
+        assert!((30..=41).contains(&kept(&large)), "{}", kept(&large));
     }
 }

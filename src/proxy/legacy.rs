@@ -203,8 +203,8 @@ impl Shard {
         if !application.vaulted.is_empty() {
             cookie::take_back(request.headers_mut(), vaulted);
         }
-        let record = visitor.and_then(Visitor::record).filter(|record| !record.vault.is_empty());
-        if let (Some(names), Some(record)) = (&route.legacy.vault, record) {
+        let Some(names) = &route.legacy.vault else { return };
+        if let Some(record) = visitor.and_then(Visitor::record).filter(|record| !record.vault.is_empty()) {
             let path = request.uri().path().as_bytes();
             let cookies = record.vault.cookies(application.audience.name(), path, names, self.store.now());
             cookie::hand_out(request.headers_mut(), &cookies);

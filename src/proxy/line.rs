@@ -33,6 +33,8 @@ pub(super) struct Route {
 pub struct Application {
     pub(super) audience: envelope::Audience,
     pub(super) rights: Rights,
+    /// Whether its sessions stay on the server that answered them.
+    pub(super) affinity: bool,
     /// Cookies that any of its routes keeps in a vault: browsers have none of them.
     pub(super) vaulted: Vec<Names>,
 }
@@ -168,6 +170,7 @@ impl Application {
         Self {
             audience: envelope::Audience::new(envelope, &settings.connections.name, settings.rights.forward.clone()),
             rights: settings.rights.clone(),
+            affinity: settings.connections.affinity,
             vaulted,
         }
     }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{ALLOW, CONNECTION, UPGRADE},
+    header::{ALLOW, CONNECTION, UPGRADE, VARY},
 };
 use tokio_util::{sync::DropGuard, task::TaskTracker};
 use tracing::{debug, error, warn};
@@ -49,7 +49,7 @@ use tally::{Outcome, RouteTally};
 pub use tally::{Tallies, Tally, Unsaved};
 pub use tokens::Tokens;
 pub use upload::UploadLimits;
-use visit::Visitor;
+use visit::{Comers, Visitor};
 
 use crate::{
     clock,
@@ -202,11 +202,8 @@ impl Shard {
                 Ok(call) => shard.run(call, &mut entry, &mut vary).await,
                 Err(rejection) => Err(rejection),
             };
-            let mut response = result.unwrap_or_else(|rejection| shard.reject(&rejection, form, &mut entry));
-            if vary {
-                headers::vary_on_cookie(response.headers_mut());
-            }
-            (shard.enter(response, entry), held)
+            let response = result.unwrap_or_else(|rejection| shard.reject(&rejection, form, &mut entry));
+            (shard.enter(response, entry, vary), held)
         };
         detach::Detachable::new(answer, tasks, |(answer, _)| answer.into_body().forsake())
     }
@@ -218,7 +215,7 @@ impl Shard {
             None => self.begin_for_nobody(),
         };
         let response = self.reject(&why.into(), Form::Problem, &mut entry);
-        self.enter(response, entry)
+        self.enter(response, entry, false)
     }
 
     fn begin(&self, method: Method, path: &str) -> Box<Entry> {
@@ -231,10 +228,14 @@ impl Shard {
         self.begin(Method::from_bytes(b"-").unwrap_or_default(), "-")
     }
 
-    /// Gives the answer its entry to keep until it is over, and with it the request's id.
-    fn enter(&self, response: Answer, mut entry: Box<Entry>) -> Answer {
+    /// Gives the answer its entry to keep until it is over, and with it the request's id; and says what it depends on.
+    fn enter(&self, mut response: Answer, mut entry: Box<Entry>, vary: bool) -> Answer {
+        let says = vary && response.headers().contains_key(VARY);
+        if says {
+            headers::vary_on_cookie(response.headers_mut());
+        }
         entry.status = response.status();
-        response.map(|body| body.with_entry(entry))
+        response.map(|body| body.with_entry(entry, vary && !says))
     }
 
     /// The first step of the line: admit.
@@ -266,22 +267,20 @@ impl Shard {
             return Ok(self.answer_options());
         }
         let application = &self.line.applications[route.upstream];
+        let tickets = self.take_tickets(request.headers_mut(), seen, route);
         let visitor = match route.session {
             SessionUse::Off => None,
             SessionUse::On(on_failure) => {
                 *vary = true;
                 let reach = admitted.reach(&self.line, route);
-                Some(self.meet(&mut request, seen, (route, on_failure, reach), application, entry).await?)
+                Some(self.meet(&mut request, tickets, (route, on_failure, reach), application, entry).await?)
             }
         };
-        if self.line.cookie.strip() && seen.has(Mark::Cookie) {
-            crate::cookie::strip(request.headers_mut(), self.line.cookie.name());
-        }
         self.exchange_cookies(&mut request, route, application, visitor.as_ref());
         let noted = route.legacy.note(&request);
         let switch = wishes.as_mut().and_then(|wishes| wishes.switch.take());
         let upgrade = admitted.address(&mut request, switch);
-        let ties = visitor.as_ref().and_then(|visitor| visitor.ties(application.audience.name()));
+        let ties = visitor.as_ref().and_then(|visitor| visitor.ties(application));
         let begun = clock::now();
         let fate = request.body().fate();
         let starter = wishes.and_then(|wishes| wishes.starter);
@@ -307,24 +306,23 @@ impl Shard {
         keeping.await
     }
 
-    /// (… take ticket → load → seal token …)
+    /// (… load → seal token …)
     async fn meet(
         &self,
         request: &mut Request<upload::Upload>,
-        seen: Seen,
+        tickets: Comers,
         (route, on_failure, reach): (&Route, OnStoreFailure, Reach),
         application: &Application,
         entry: &mut Entry,
     ) -> Result<Visitor, Rejection> {
-        let tickets = self.take_tickets(request.headers(), seen, route);
-        let presented = self.timed_load(&tickets, on_failure, entry).await?;
-        let visitor = Visitor::new(tickets, presented, reach, request.method());
+        let presented = self.timed_load(tickets, on_failure, entry).await?;
+        let visitor = Visitor::new(presented, reach, request.method());
         entry.outcome = visitor.outcome().into();
         entry.session = visitor.handle();
         let data = self.read_data(route, &visitor);
         self.check_gate(request, route, &visitor, data.as_ref())?;
         let token = self.seal_token(route.upstream, application, &visitor)?;
-        request.headers_mut().insert(&self.line.envelope.header, token);
+        request.body_mut().signed_with(token);
         self.inject(request.headers_mut(), route, data.as_ref());
         Ok(visitor)
     }

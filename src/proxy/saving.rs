@@ -11,7 +11,7 @@ use super::{
     legacy::Asked,
     line::{Application, Route},
     tally::Unsaved,
-    visit::Visitor,
+    visit::{Presented, Visitor},
 };
 use crate::{
     clock, envelope,
@@ -26,7 +26,7 @@ use crate::{
     },
     store::{
         StoreError,
-        commit::{Presented, Request, Saved, commit},
+        commit::{Request, Saved, commit},
         index::revoke,
     },
     upstream::ServedBy,
@@ -118,21 +118,20 @@ impl Shard {
         }
         // A log-out everywhere ends the others first: once the own session is gone, a second try no longer knows whose.
         let everywhere = change.control.revoke_others && change.intent() == Intent::End;
-        if let (true, Presented::Loaded(session)) = (everywhere, &visitor.presented)
-            && let Some(subject) = &session.record.subject
+        if let (true, Presented::Loaded(guest)) = (everywhere, &visitor.presented)
+            && let Some(subject) = &guest.record().subject
         {
-            Box::pin(self.revoke(subject, Some(&session.handle))).await?;
+            Box::pin(self.revoke(subject, Some(guest.handle()))).await?;
         }
         let request = Request { change, policy: &self.line.policy, create, reach: visitor.reach };
-        let saved = pin!(commit(&self.store, &self.lanes, &visitor.presented, &request));
+        let presented = visitor.presented.map(|guest| Box::new(guest.session()));
+        let saved = pin!(commit(&self.store, &self.lanes, &presented, &request));
         let Ok(saved) = tokio::time::timeout(self.line.save_timeout, saved).await else {
             return Err(Rejection::StoreUnavailable(StoreError::Timeout));
         };
         let Saved { plan, owner, text } = saved?;
-        if let (Presented::Loaded(session), Step::Change(write), Some(text)) = (&visitor.presented, &plan.store, text)
-            && let Some(guest) = visitor.guests.iter().find(|guest| guest.handle == session.handle)
-        {
-            guest.wrote(text, &write.stored);
+        if let (Presented::Loaded(guest), Step::Change(write), Some(text)) = (&visitor.presented, &plan.store, text) {
+            self.known.wrote(guest, text, &write.stored, &self.line.policy);
         }
         self.tally.carried_out(&plan);
         if let (true, Some((handle, subject))) = (change.control.revoke_others && !everywhere, owner) {

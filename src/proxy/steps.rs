@@ -19,7 +19,7 @@ use super::{
     access::Entry,
     caller::{Caller, Named},
     line::{Application, Line, Route},
-    visit::Visitor,
+    visit::{Presented, Visitor},
 };
 use crate::{
     cookie,
@@ -30,8 +30,7 @@ use crate::{
         policy::Create,
         settle::{CookieStep, Plan, Reach},
     },
-    store::commit::Presented,
-    upstream::Preface,
+    upstream::{Postscript, Preface},
 };
 
 /// A request that came through us this often goes round in circles.
@@ -131,11 +130,14 @@ impl Shard {
         upstream: usize,
         application: &Application,
         visitor: &Visitor,
-    ) -> Result<HeaderValue, Rejection> {
+    ) -> Result<Postscript, Rejection> {
         let now = unix_now();
-        let seal = |claims: Claims<'_>| self.line.sealer.seal(&application.audience, claims, now);
+        let seal = |claims: Claims<'_>| {
+            let token = self.line.sealer.seal(&application.audience, claims, now);
+            token.map(|token| Postscript::new(&self.line.envelope.header, &token))
+        };
         let sealed = match &visitor.presented {
-            Presented::Loaded(session) => self.tokens.of_session(upstream, session, now, seal),
+            Presented::Loaded(guest) => self.tokens.of_session(upstream, guest, now, seal),
             Presented::Unavailable => seal(Claims::Degraded),
             Presented::Nobody if visitor.opens && self.line.policy.create == Create::Always => seal(Claims::New),
             Presented::Nobody | Presented::Retired(_) | Presented::Destroyed(_) | Presented::Several => {
@@ -143,7 +145,7 @@ impl Shard {
             }
         };
         let token = sealed.map_err(|_| Rejection::Unavailable)?;
-        self.tally.token_bytes.observe_bytes(token.len());
+        self.tally.token_bytes.observe_bytes(token.value().len());
         Ok(token)
     }
 

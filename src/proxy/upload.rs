@@ -26,7 +26,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{Incoming, Inflow, OnSwitch, Rejection, body::clean, line::Line};
 use crate::{
     headers::{self, Expectation, Mark, Passive, RequestId, Seen},
-    upstream::{Payload, Preface, Progress, SendError},
+    upstream::{Payload, Postscript, Preface, Progress, SendError},
 };
 
 /// A browser that expects `100 Continue` gets it after this time at the latest.
@@ -202,6 +202,7 @@ pub(super) struct Upload {
     start: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
     id: Option<RequestId>,
     preface: Option<Arc<Preface>>,
+    token: Option<Postscript>,
     passive: Passive,
 }
 
@@ -210,14 +211,19 @@ impl Upload {
         let fate = Fate(incoming.as_ref().map(|_| Arc::default()));
         let progress = if incoming.is_some() { Progress::default() } else { Progress::of_nothing() };
         let left = line.uploads.bytes;
-        let (idle, start, id, preface, passive) = (None, None, None, None, Passive::default());
-        Self { incoming, line, progress, fate, left, idle, is_waiting: false, start, id, preface, passive }
+        let (idle, start, id, preface, token, passive) = (None, None, None, None, None, Passive::default());
+        Self { incoming, line, progress, fate, left, idle, is_waiting: false, start, id, preface, token, passive }
     }
 
     /// The id and the header lines that go out with it, and lines of its answer that may be laid aside: whoever writes the
     /// answer's head takes them from there.
     pub(super) fn introduce(&mut self, id: RequestId, preface: Option<Arc<Preface>>, passive: Passive) {
         (self.id, self.preface, self.passive) = (Some(id), preface, passive);
+    }
+
+    /// The line of its token goes out with it.
+    pub(super) fn signed_with(&mut self, token: Postscript) {
+        self.token = Some(token);
     }
 
     pub(super) fn fate(&self) -> Fate {
@@ -277,6 +283,7 @@ impl Payload for Upload {
             start,
             id: self.id.clone(),
             preface: self.preface.clone(),
+            token: self.token.clone(),
             passive: self.passive,
         };
         self.incoming.is_none().then_some(empty)
@@ -289,6 +296,9 @@ impl Payload for Upload {
         if let Some(id) = &self.id {
             id.write(out);
         }
+        if let Some(token) = &self.token {
+            token.write(out);
+        }
     }
 
     fn put_lines(&mut self, headers: &mut HeaderMap) {
@@ -297,6 +307,9 @@ impl Payload for Upload {
         }
         if let Some(id) = self.id.take() {
             id.put_into(headers);
+        }
+        if let Some(token) = self.token.take() {
+            token.put_into(headers);
         }
     }
 

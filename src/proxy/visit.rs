@@ -1,80 +1,85 @@
 //! Who a request belongs to: its tickets, and what the store knows of them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method};
 use tracing::warn;
 
 use super::{
-    OnStoreFailure, Rejection, Shard,
+    OnStoreFailure, Rejection, SessionUse, Shard,
     access::Entry,
-    known::{Guest, Read},
-    line::Route,
+    known::{Comer, Guest, Read},
+    line::{Application, Route},
     tally::{Event, Unfit},
 };
 use crate::{
-    clock, cookie,
+    clock,
+    cookie::Own,
     headers::{Mark, Seen},
     session::{
         Handle, Timestamp,
         record::{Record, Standing},
         settle::{Outcome, Reach},
     },
-    store::{
-        Entry as Found, StoreError,
-        commit::{Presented, Session},
-    },
+    store::{Reading, StoreError, commit},
     upstream::Ties,
 };
 
 /// Of several cookies with our name, so many authentic ones are looked up.
 const TICKETS: usize = 4;
 
-/// The tickets that come with a request. Nearly always there is one at most.
+/// Whoever's tickets come with a request. Nearly always there is one at most.
 #[derive(Default)]
-pub(super) struct Guests {
-    first: Option<Arc<Guest>>,
-    more: Vec<Arc<Guest>>,
+pub(super) struct Comers {
+    first: Option<Comer>,
+    more: Vec<Comer>,
 }
+
+/// What a request presented.
+pub(super) type Presented = commit::Presented<Arc<Guest>>;
 
 /// Who the request belongs to, and what its response may do.
 pub(super) struct Visitor {
-    pub(super) guests: Guests,
     pub(super) presented: Presented,
     pub(super) reach: Reach,
     pub(super) opens: bool,
 }
 
 impl Shard {
-    /// The authentic tickets of this realm, in order, each once. Needs no store.
-    pub(super) fn take_tickets(&self, headers: &HeaderMap, seen: Seen, route: &Route) -> Guests {
-        let mut guests = Guests::default();
+    /// Takes our cookies out of the head. The authentic tickets of this realm, in order, each once; none on a route without
+    /// sessions. Needs no store.
+    pub(super) fn take_tickets(&self, headers: &mut HeaderMap, seen: Seen, route: &Route) -> Comers {
+        let (mut comers, settings) = (Comers::default(), &self.line.cookie);
         if !seen.has(Mark::Cookie) {
-            return guests;
+            return comers;
         }
-        for value in cookie::tickets(headers, self.line.cookie.name()) {
-            match self.known.guest(value, &route.realm, &self.line.keyring) {
-                Ok(guest) => guests.welcome(guest),
+        let own = if settings.strip() { Own::take(headers, settings.name()) } else { Own::look(headers) };
+        if route.session == SessionUse::Off {
+            return comers;
+        }
+        for value in own.values(settings.name()) {
+            match self.known.comer(value, &route.realm, &self.line.keyring) {
+                Ok(comer) => comers.welcome(comer),
                 Err(fault) => self.tally.tickets.count(fault.into()),
             }
-            if guests.are_many() {
+            if comers.are_many() {
                 break;
             }
         }
-        guests
+        comers
     }
 
     pub(super) async fn timed_load(
         &self,
-        guests: &Guests,
+        comers: Comers,
         on_failure: OnStoreFailure,
         entry: &mut Entry,
     ) -> Result<Presented, Rejection> {
-        let Some(first) = &guests.first else { return Ok(Presented::Nobody) };
+        let Comers { first: Some(first), more } = comers else { return Ok(Presented::Nobody) };
         let begun = clock::now();
-        let loaded = match guests.more.is_empty() {
+        let loaded = match more.is_empty() {
             true => self.load(first).await,
-            false => Box::pin(self.load_all(guests)).await,
+            false => Box::pin(self.load_all(first, more)).await,
         };
         entry.waited_for_store(begun);
         match (loaded, on_failure) {
@@ -94,59 +99,74 @@ impl Shard {
     }
 
     /// Looks up the only ticket.
-    async fn load(&self, guest: &Guest) -> Result<Presented, StoreError> {
-        let (found, now) = self.store.load_one(&guest.handle).await?;
-        Ok(self.weigh(guest, found, now, Presented::Nobody))
+    async fn load(&self, comer: Comer) -> Result<Presented, StoreError> {
+        let (reading, now) = self.store.load_one(comer.handle(), comer.last()).await?;
+        Ok(self.weigh(comer, reading, now, Presented::Nobody))
     }
 
     /// Looks several tickets up. Precedence: store error, several live, one live, retired, none.
-    async fn load_all(&self, guests: &Guests) -> Result<Presented, StoreError> {
-        let handles: Vec<Handle> = guests.iter().map(|guest| guest.handle).collect();
+    async fn load_all(&self, first: Comer, mut comers: Vec<Comer>) -> Result<Presented, StoreError> {
+        comers.insert(0, first);
+        let handles: Vec<Handle> = comers.iter().map(|comer| *comer.handle()).collect();
         let entries = self.store.load(&handles).await?;
         let now = self.store.now();
-        let found = guests.iter().zip(entries);
-        Ok(found.fold(Presented::Nobody, |presented, (guest, found)| self.weigh(guest, found, now, presented)))
+        let found = comers.into_iter().zip(entries);
+        Ok(found.fold(Presented::Nobody, |presented, (comer, entry)| {
+            let reading = entry.map_or(Reading::Nothing, |entry| Reading::Other(entry, None));
+            self.weigh(comer, reading, now, presented)
+        }))
     }
 
-    /// Who is presented, with this guest and what was found for it beside those before.
-    fn weigh(&self, guest: &Guest, found: Option<Found>, now: Timestamp, presented: Presented) -> Presented {
+    /// Who is presented, with this comer and what was read for it beside those before.
+    fn weigh(&self, comer: Comer, reading: Reading, now: Timestamp, presented: Presented) -> Presented {
         let unfit = &self.tally.tickets;
-        let Some(found) = found else {
-            unfit.count(Unfit::Unknown);
-            return presented;
+        let (guest, left) = match (reading, comer) {
+            (Reading::Same(left), Comer::Guest(guest)) => (guest, left),
+            (Reading::Nothing | Reading::Same(_), _) => {
+                unfit.count(Unfit::Unknown);
+                return presented;
+            }
+            (Reading::Other(entry, spot), comer) => match self.known.read(&comer, &entry, spot, &self.line.policy) {
+                Some(Read::Live(guest)) => (guest, entry.left),
+                Some(Read::Gone(gone)) => return self.weigh_ended(comer.standing(&gone, now), presented),
+                None => {
+                    unfit.count(Unfit::Unreadable);
+                    return presented;
+                }
+            },
         };
-        let Some(read) = guest.read(&found) else {
-            unfit.count(Unfit::Unreadable);
-            return presented;
-        };
-        let standing = read.standing(guest, now);
-        match standing {
-            Standing::Live => {}
-            Standing::Retired(_) => unfit.count(Unfit::Retired),
-            Standing::Destroyed(_) => unfit.count(Unfit::Destroyed),
-            Standing::Unknown => unfit.count(Unfit::Unknown),
-        }
-        match (standing, read, presented) {
-            (Standing::Live, Read::Live(_), Presented::Loaded(_) | Presented::Several) => {
+        match (guest.standing(now), presented) {
+            (Standing::Live, Presented::Loaded(_) | Presented::Several) => {
                 unfit.count(Unfit::Several);
                 Presented::Several
             }
-            (Standing::Live, Read::Live(record), _) => {
-                let (ticket, secret) = (Arc::clone(&guest.ticket), guest.secret);
-                let session = Session { ticket, handle: guest.handle, secret, record };
-                self.touch(&session, &found, now);
-                Presented::Loaded(Box::new(session))
+            (Standing::Live, _) => {
+                self.touch(&guest, left, now);
+                Presented::Loaded(guest)
             }
-            (Standing::Retired(left), _, Presented::Nobody) => Presented::Retired(left),
-            (Standing::Destroyed(left), _, Presented::Nobody) => Presented::Destroyed(left),
-            (_, _, presented) => presented,
+            (ended, presented) => self.weigh_ended(ended, presented),
+        }
+    }
+
+    /// Who is presented, with a ticket that opens nothing any more beside those before.
+    fn weigh_ended(&self, standing: Standing, presented: Presented) -> Presented {
+        let unfit = &self.tally.tickets;
+        match standing {
+            Standing::Retired(_) => unfit.count(Unfit::Retired),
+            Standing::Destroyed(_) => unfit.count(Unfit::Destroyed),
+            Standing::Unknown | Standing::Live => unfit.count(Unfit::Unknown),
+        }
+        match (standing, presented) {
+            (Standing::Retired(left), Presented::Nobody) => Presented::Retired(left),
+            (Standing::Destroyed(left), Presented::Nobody) => Presented::Destroyed(left),
+            (_, presented) => presented,
         }
     }
 
     /// Pushes the expiry out if it is time, beside the request and not before it; a write that comes first has the say.
-    fn touch(&self, session: &Session, found: &Found, now: Timestamp) {
-        let Some(ttl) = session.record.touch(found.left, now, &self.line.policy) else { return };
-        let (store, handle, stamp) = (self.store.clone(), session.handle, session.record.stamp());
+    fn touch(&self, guest: &Guest, left: Duration, now: Timestamp) {
+        let Some(ttl) = guest.touch(left, now, &self.line.policy) else { return };
+        let (store, handle, stamp) = (self.store.clone(), *guest.handle(), guest.record().stamp());
         self.tasks.spawn(async move {
             if let Err(error) = store.touch(&handle, &stamp, ttl).await {
                 warn!(target: "cloakroom::proxy", session = %handle, %error, "a session's expiry was not pushed out");
@@ -155,21 +175,17 @@ impl Shard {
     }
 }
 
-impl Guests {
+impl Comers {
     /// Takes one more in, unless it is here already.
-    fn welcome(&mut self, guest: Arc<Guest>) {
+    fn welcome(&mut self, comer: Comer) {
         match &self.first {
-            None => self.first = Some(guest),
+            None => self.first = Some(comer),
             Some(first) => {
-                if first.ticket != guest.ticket && self.more.iter().all(|other| other.ticket != guest.ticket) {
-                    self.more.push(guest);
+                if !first.has_ticket_of(&comer) && !self.more.iter().any(|other| other.has_ticket_of(&comer)) {
+                    self.more.push(comer);
                 }
             }
         }
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Guest> {
-        self.first.iter().chain(&self.more).map(|guest| &**guest)
     }
 
     fn are_many(&self) -> bool {
@@ -178,9 +194,9 @@ impl Guests {
 }
 
 impl Visitor {
-    pub(super) fn new(guests: Guests, presented: Presented, reach: Reach, method: &Method) -> Self {
+    pub(super) fn new(presented: Presented, reach: Reach, method: &Method) -> Self {
         let opens = matches!(presented, Presented::Nobody) && reach == Reach::Browser && method != Method::OPTIONS;
-        Self { guests, presented, reach, opens }
+        Self { presented, reach, opens }
     }
 
     pub(super) fn outcome(&self) -> Outcome {
@@ -192,16 +208,17 @@ impl Visitor {
 
     pub(super) fn handle(&self) -> Option<Handle> {
         match &self.presented {
-            Presented::Loaded(session) => Some(session.handle),
+            Presented::Loaded(guest) => Some(*guest.handle()),
             _ => None,
         }
     }
 
-    /// What ties the request to a server of this upstream.
-    pub(super) fn ties(&self, upstream: &str) -> Option<Ties<'_>> {
+    /// What ties the request to a server of this application.
+    pub(super) fn ties(&self, application: &Application) -> Option<Ties<'_>> {
         match &self.presented {
-            Presented::Loaded(session) => {
-                Some(Ties { session: session.handle.as_bytes(), home: session.record.homes.at(upstream) })
+            Presented::Loaded(guest) if application.affinity => {
+                let home = guest.record().homes.at(application.audience.name());
+                Some(Ties { session: guest.handle().as_bytes(), home })
             }
             _ => None,
         }
@@ -215,7 +232,7 @@ impl Visitor {
     /// The session as the application is given it.
     pub(super) fn record(&self) -> Option<&Record> {
         match &self.presented {
-            Presented::Loaded(session) => Some(&session.record),
+            Presented::Loaded(guest) => Some(guest.record()),
             _ => None,
         }
     }

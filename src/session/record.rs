@@ -213,6 +213,11 @@ impl Record {
         }
     }
 
+    /// Before this moment it stands [`Standing::Live`] to a presented secret; the epoch if it never does.
+    pub fn opens_until(&self, secret: &SecretHash) -> Timestamp {
+        if self.secret.matches(secret) { self.deadline } else { Timestamp(0) }
+    }
+
     /// The stamp that its stored value begins with.
     pub fn stamp(&self) -> Stamp {
         stamp(LIVE, self.version, &self.writes)
@@ -241,6 +246,16 @@ impl Record {
         let wanted = self.time_to_live(used, now, policy);
         let step = policy.touch_step(self.idle_timeout(policy)).max(Duration::from_millis(1));
         (wanted >= left.saturating_add(step)).then_some(wanted)
+    }
+
+    /// With more than this left to live no [`Record::touch`] is due, whenever that is.
+    pub fn ample(&self, policy: &Policy) -> Duration {
+        let idle = self.idle_timeout(policy);
+        match policy.slide {
+            // The life that a touch gives is at most the idle timeout and one step, and it has to be a step more.
+            super::policy::Slide::OnRequest => idle,
+            super::policy::Slide::OnWrite => Duration::MAX,
+        }
     }
 
     /// The retired secrets that are still recognised, with `secret` as the newest; at most [`RETIRED`].

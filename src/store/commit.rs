@@ -21,7 +21,7 @@ use crate::session::{
 
 /// What a request presented, owned.
 #[derive(Debug, Clone)]
-pub enum Presented {
+pub enum Presented<S = Box<Session>> {
     /// No ticket, or none that the store knows.
     Nobody,
     /// A ticket that a rotation retired, recognised for this much longer.
@@ -33,7 +33,21 @@ pub enum Presented {
     /// The store could not be asked.
     Unavailable,
     /// One live session.
-    Loaded(Box<Session>),
+    Loaded(S),
+}
+
+impl<S> Presented<S> {
+    /// The same with another notion of a session.
+    pub fn map<T>(&self, session: impl FnOnce(&S) -> T) -> Presented<T> {
+        match self {
+            Self::Nobody => Presented::Nobody,
+            Self::Retired(left) => Presented::Retired(*left),
+            Self::Destroyed(left) => Presented::Destroyed(*left),
+            Self::Several => Presented::Several,
+            Self::Unavailable => Presented::Unavailable,
+            Self::Loaded(loaded) => Presented::Loaded(session(loaded)),
+        }
+    }
 }
 
 /// A live session, as it was read.

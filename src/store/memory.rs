@@ -23,11 +23,12 @@ use std::{
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Entry, StoreError, Swap};
+use super::{Entry, Last, Reading, StoreError, Swap};
 use crate::{
     session::{Handle, Timestamp, record::Stamp, time},
     telemetry::{Page, Source},
 };
+pub use map::Spot;
 use map::{Map, Value};
 use spread::Spread;
 
@@ -78,9 +79,16 @@ impl Memory {
         handles.iter().map(|handle| self.read(handle, now)).collect()
     }
 
-    pub(super) fn load_one(&self, handle: &Handle) -> (Option<Entry>, Timestamp) {
+    /// Whoever knows where it stood last is answered there, without a search.
+    pub(super) fn load_one(&self, handle: &Handle, last: Option<Last<'_>>) -> (Reading, Timestamp) {
         let now = self.now();
-        (self.read(handle, now), now)
+        let known = last.map(|last| last.bytes);
+        let spot = last.and_then(|last| last.spot);
+        let reading = spot.and_then(|spot| spot.0.read(known, now)).or_else(|| {
+            let map = locked(&self.maps[self.index(handle)]);
+            map.slot(handle)?.read(known, now)
+        });
+        (reading.unwrap_or(Reading::Nothing), now)
     }
 
     fn read(&self, handle: &Handle, now: Timestamp) -> Option<Entry> {

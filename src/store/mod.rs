@@ -30,6 +30,7 @@ use bytes::Bytes;
 pub use error::StoreError;
 use index::Epochs;
 use listing::{Cursor, Page};
+pub use memory::Spot;
 use probe::Gravity;
 use seal::{Labels, Roots, Seals};
 use shelf::{Shelf, Shelves};
@@ -121,6 +122,36 @@ impl Entry {
                 tracing::error!(target: "cloakroom::store", session = %handle, %error, "a stored record cannot be read");
             })
             .ok()
+    }
+}
+
+/// What a reader has of a session from before.
+#[derive(Clone, Copy)]
+pub struct Last<'a> {
+    /// What was read.
+    pub bytes: &'a Bytes,
+    /// Where it stood, if the store said so.
+    pub spot: Option<&'a Spot>,
+}
+
+/// What a reader is told of one session.
+pub enum Reading {
+    /// It is not there.
+    Nothing,
+    /// It is, byte for byte, what the reader has; what is left of its life.
+    Same(Duration),
+    /// It is this; and where it stands, in a store that can be asked there.
+    Other(Entry, Option<Spot>),
+}
+
+impl Reading {
+    /// What this entry is for a reader who has that.
+    fn of(found: Option<Entry>, last: Option<Last<'_>>) -> Self {
+        match found {
+            None => Self::Nothing,
+            Some(entry) if last.is_some_and(|last| *last.bytes == entry.bytes) => Self::Same(entry.left),
+            Some(entry) => Self::Other(entry, None),
+        }
     }
 }
 
@@ -231,13 +262,18 @@ impl Store {
         Ok(entries)
     }
 
-    /// Reads one session, and tells the store's time: `None` if it is not there.
+    /// Reads one session, and tells the store's time.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn load_one(&self, handle: &Handle) -> Result<(Option<Entry>, Timestamp), StoreError> {
-        let (entry, now) = self.tally.asked(Operation::Load, self.shelf.load_one(handle).await)?;
-        Ok((entry.map(|entry| self.opened(handle, entry)).transpose()?, now))
+    pub async fn load_one(&self, handle: &Handle, last: Option<Last<'_>>) -> Result<(Reading, Timestamp), StoreError> {
+        let (reading, now) = self.tally.asked(Operation::Load, self.shelf.load_one(handle, last).await)?;
+        match reading {
+            Reading::Other(entry, _) if seal::is_sealed(&entry.bytes) => {
+                Ok((Reading::of(Some(self.opened(handle, entry)?), last), now))
+            }
+            Reading::Nothing | Reading::Same(_) | Reading::Other(..) => Ok((reading, now)),
+        }
     }
 
     /// Stores `value` for `ttl` if what is stored has the stamp `expected` (`None`: if nothing is stored).

@@ -34,7 +34,7 @@ pub use target::{Password, Target, Unfit};
 pub(super) use wire::Wire;
 
 use super::{
-    Entry, Settings, StoreError, Swap,
+    Entry, Last, Reading, Settings, StoreError, Swap,
     link::{Connection, Link, Reach},
     tally::{Again, Tally},
 };
@@ -176,6 +176,23 @@ impl Redis {
     }
 
     pub(super) async fn load(&self, handles: &[Handle]) -> Result<Vec<Option<Entry>>, StoreError> {
+        let mut replies = self.read(handles).await?.into_iter();
+        handles.iter().map(|_| entry(replies.next(), replies.next())).collect()
+    }
+
+    /// The session, and the time as it is then.
+    pub(super) async fn load_one(
+        &self,
+        handle: &Handle,
+        last: Option<Last<'_>>,
+    ) -> Result<(Reading, Timestamp), StoreError> {
+        let mut replies = self.read(std::slice::from_ref(handle)).await?.into_iter();
+        let found = entry(replies.next(), replies.next())?;
+        Ok((Reading::of(found, last), self.now()))
+    }
+
+    /// What the server says of these sessions, two replies for each; and learns its time now and then.
+    async fn read(&self, handles: &[Handle]) -> Result<Vec<Value>, StoreError> {
         let now = Instant::now();
         let asks_time = self.clock.is_stale(now);
         let count = 2 * handles.len() + usize::from(asks_time);
@@ -197,8 +214,7 @@ impl Redis {
             let time = value_of(replies.pop().ok_or(StoreError::Nonsense)?)?;
             self.clock.set(time_of(time).ok_or(StoreError::Nonsense)?);
         }
-        let mut replies = replies.into_iter();
-        handles.iter().map(|_| entry(replies.next(), replies.next())).collect()
+        Ok(replies)
     }
 
     pub(super) async fn swap(

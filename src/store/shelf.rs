@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    Entry, Kind, Settings, StoreError, Swap, file,
+    Entry, Kind, Last, Reading, Settings, StoreError, Swap, file,
     index::{Epochs, Label},
     listing::{Cursor, Page},
     memory,
@@ -115,13 +115,18 @@ impl Shelf {
         }
     }
 
-    pub(super) async fn load_one(&self, handle: &Handle) -> Result<(Option<Entry>, Timestamp), StoreError> {
+    pub(super) async fn load_one(
+        &self,
+        handle: &Handle,
+        last: Option<Last<'_>>,
+    ) -> Result<(Reading, Timestamp), StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.load_one(handle)),
-            Self::File(_) | Self::Redis(_) => {
-                let found = self.load(std::slice::from_ref(handle)).await?.pop().flatten();
-                Ok((found, self.now()))
+            Self::Memory(memory) => Ok(memory.load_one(handle, last)),
+            Self::File(file) => {
+                let found = file.load(std::slice::from_ref(handle))?.pop().flatten();
+                Ok((Reading::of(found, last), file.now()))
             }
+            Self::Redis(redis) => Box::pin(redis.load_one(handle, last)).await,
         }
     }
 

@@ -31,7 +31,7 @@ pub use error::{Breakdown, SendError};
 pub use fleet::Fleet;
 pub use health::Health;
 pub use pool::Pool;
-pub use preface::Preface;
+pub use preface::{Postscript, Preface};
 pub use server::Server;
 pub use standing::Fitness;
 pub use ties::{ServedBy, Ties};

@@ -1,9 +1,12 @@
 //! Header lines that many requests have in common, written once.
 //!
-//! Most requests of one connection from a browser tell the application the same about it. Over a connection of our own
-//! making such lines go out as they are; where somebody else writes the head they are put into it one by one.
+//! Most requests of one connection from a browser tell the application the same about it, and all of one visitor within a
+//! second who that is. Over a connection of our own making such lines go out as they are; where somebody else writes the
+//! head they are put into it one by one.
 
-use http::HeaderMap;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Header lines; no request that has them may have others of the same names.
 #[derive(Debug)]
@@ -37,9 +40,44 @@ impl Preface {
     }
 }
 
+/// One header line, whose value is not to be seen by others; no request that has it may have others of the same name.
+#[derive(Debug, Clone)]
+pub struct Postscript {
+    text: Arc<[u8]>,
+    value: usize,
+}
+
+impl Postscript {
+    /// This line.
+    pub fn new(name: &HeaderName, value: &HeaderValue) -> Self {
+        let parts = [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"];
+        Self { text: parts.concat().into(), value: name.as_str().len() + 2 }
+    }
+
+    /// The value.
+    pub fn value(&self) -> &[u8] {
+        &self.text[self.value..self.text.len() - 2]
+    }
+
+    /// Appends the line.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.text);
+    }
+
+    /// Puts the line into a head.
+    pub fn put_into(&self, headers: &mut HeaderMap) {
+        // Both were what they are made into again.
+        let name = HeaderName::from_bytes(&self.text[..self.value - 2]);
+        if let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_bytes(self.value())) {
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use http::{HeaderValue, header::VIA};
+    use http::header::VIA;
 
     use super::*;
 
@@ -58,5 +96,23 @@ mod tests {
         let mut lines: Vec<&str> = std::str::from_utf8(&text).unwrap().split_inclusive("\r\n").collect();
         lines.sort_unstable();
         assert_eq!(lines, ["forwarded: for=192.0.2.1;host=\"[::1]\"\r\n", "via: 1.1 cloakroom\r\n"]);
+    }
+
+    #[test]
+    fn a_line_of_its_own_is_the_same_as_text_and_in_a_head() {
+        for value in ["eyJ.eyJ.c2ln", "", "a: b\u{e9}"] {
+            let (name, value) =
+                (HeaderName::from_static("x-session"), HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            let line = Postscript::new(&name, &value);
+            assert_eq!(line.value(), value.as_bytes());
+            let mut text = Vec::new();
+            line.write(&mut text);
+            assert_eq!(text, [b"x-session: ", value.as_bytes(), b"\r\n"].concat());
+            let mut headers = HeaderMap::new();
+            headers.insert(&name, HeaderValue::from_static("what nobody may leave there"));
+            line.put_into(&mut headers);
+            assert_eq!(headers.get_all(&name).iter().collect::<Vec<_>>(), [&value]);
+            assert!(headers[&name].is_sensitive());
+        }
     }
 }

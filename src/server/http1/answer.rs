@@ -47,6 +47,9 @@ pub(super) fn write(
     if let Some(id) = beside.id {
         id.write(out);
     }
+    if beside.varies {
+        line(out, b"vary", b"Cookie");
+    }
     for (name, value) in &head.headers {
         match *name {
             CONTENT_LENGTH | TRANSFER_ENCODING => continue,
@@ -237,7 +240,7 @@ mod tests {
             }
             let (head, ()) = response.body(()).unwrap().into_parts();
             let mut out = Vec::new();
-            write(&mut out, &head, Beside { aside: laid.of(&text), id: None }, Some(0), &GET);
+            write(&mut out, &head, Beside { aside: laid.of(&text), ..Beside::default() }, Some(0), &GET);
             let text = String::from_utf8(out).unwrap();
             (text.contains(lines), text.to_lowercase().matches("\r\ndate: ").count())
         };

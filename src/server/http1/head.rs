@@ -18,8 +18,8 @@ use crate::{
 
 /// So many fields are read without a place for them on the heap.
 const FEW: usize = 64;
-/// Fields that the line may add: with room for them the map need not grow.
-const ADDED: usize = 4;
+/// Fields that the line may add to most requests: with room for them the map need not grow.
+const ADDED: usize = 2;
 /// `http::Uri` holds no more.
 const LONGEST_TARGET: usize = 65_534;
 

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use super::spread::Spread;
 use crate::{
     session::{Handle, Timestamp, record::Stamp},
-    store::Entry,
+    store::{Entry, Reading},
 };
 
 /// A table that has this many times the room that it needs is made smaller, unless it is as small as that.
@@ -22,9 +23,14 @@ const SMALL: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Map {
-    values: HashMap<Handle, Value, Spread>,
+    values: HashMap<Handle, Arc<Slot>, Spread>,
     orders: Orders,
 }
+
+/// Where a value stands, and is changed: whoever keeps the place need not look for it again. It is filled and emptied under
+/// the map's lock; once it is empty it is of no map, and stays empty.
+#[derive(Default)]
+pub(super) struct Slot(Mutex<Option<Value>>);
 
 pub(super) struct Value {
     bytes: Bytes,
@@ -45,21 +51,52 @@ impl Value {
     fn read(&self, now: Timestamp) -> Option<Entry> {
         (self.expires > now).then(|| Entry { bytes: self.bytes.clone(), left: self.expires.since(now) })
     }
+
+    /// Whether these are its very bytes; whoever has them keeps anything else from standing at their address.
+    fn is(&self, bytes: &Bytes) -> bool {
+        std::ptr::eq(&*self.bytes, &**bytes)
+    }
 }
+
+impl Slot {
+    fn locked(&self) -> MutexGuard<'_, Option<Value>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What stands here, for somebody who has these bytes; `None`: it is empty, and what there is stands elsewhere.
+    pub(super) fn read(self: &Arc<Self>, known: Option<&Bytes>, now: Timestamp) -> Option<Reading> {
+        let value = self.locked();
+        let value = value.as_ref()?;
+        if value.expires > now && known.is_some_and(|known| value.is(known)) {
+            return Some(Reading::Same(value.expires.since(now)));
+        }
+        Some(value.read(now).map_or(Reading::Nothing, |entry| Reading::Other(entry, Some(Spot(Arc::clone(self))))))
+    }
+}
+
+/// Where a session was read.
+#[derive(Clone)]
+pub struct Spot(pub(super) Arc<Slot>);
 
 impl Map {
     pub(super) fn read(&self, handle: &Handle, now: Timestamp) -> Option<Entry> {
-        self.values.get(handle).and_then(|value| value.read(now))
+        self.values.get(handle).and_then(|slot| slot.locked().as_ref()?.read(now))
+    }
+
+    pub(super) fn slot(&self, handle: &Handle) -> Option<&Arc<Slot>> {
+        self.values.get(handle)
     }
 
     /// The handles of what can be read, in no order.
     pub(super) fn alive(&self, now: Timestamp) -> impl Iterator<Item = Handle> {
-        self.values.iter().filter(move |(_, value)| value.expires > now).map(|(handle, _)| *handle)
+        let is_alive = move |slot: &Slot| slot.locked().as_ref().is_some_and(|value| value.expires > now);
+        self.values.iter().filter(move |(_, slot)| is_alive(slot)).map(|(handle, _)| *handle)
     }
 
     /// Whether what can be read there has this stamp; `None`: whether there is nothing to be read.
     pub(super) fn is_at(&self, handle: &Handle, expected: Option<&Stamp>, now: Timestamp) -> bool {
-        let alive = self.values.get(handle).filter(|value| value.expires > now);
+        let slot = self.values.get(handle).map(|slot| slot.locked());
+        let alive = slot.as_ref().and_then(|slot| slot.as_ref()).filter(|value| value.expires > now);
         match (alive, expected) {
             (Some(value), Some(stamp)) => value.bytes.starts_with(&stamp.0),
             (None, None) => true,
@@ -69,17 +106,20 @@ impl Map {
 
     /// Whether what is there, expired or not, takes a place.
     pub(super) fn takes_place(&self, handle: &Handle) -> bool {
-        self.values.get(handle).is_some_and(Value::takes_place)
+        self.values.get(handle).is_some_and(|slot| slot.locked().as_ref().is_some_and(Value::takes_place))
     }
 
     pub(super) fn put(&mut self, handle: Handle, value: Value) {
-        self.remove(&handle);
         self.orders.of(&value).insert((value.expires, handle));
-        self.values.insert(handle, value);
+        let entered = (value.takes_place(), value.expires);
+        let old = self.values.entry(handle).or_default().locked().replace(value);
+        if let Some(old) = old.filter(|old| (old.takes_place(), old.expires) != entered) {
+            self.orders.of(&old).remove(&(old.expires, handle));
+        }
     }
 
     pub(super) fn remove(&mut self, handle: &Handle) {
-        if let Some(value) = self.values.remove(handle) {
+        if let Some(value) = self.values.remove(handle).and_then(|slot| slot.locked().take()) {
             self.orders.of(&value).remove(&(value.expires, *handle));
         }
     }
@@ -88,7 +128,8 @@ impl Map {
     pub(super) fn touch(&mut self, handle: &Handle, expected: &Stamp, ttl: Duration, now: Timestamp) {
         let expires = now.after(ttl);
         if self.is_at(handle, Some(expected), now)
-            && let Some(value) = self.values.get_mut(handle)
+            && let Some(slot) = self.values.get(handle)
+            && let Some(value) = slot.locked().as_mut()
             && value.expires < expires
         {
             let order = self.orders.of(value);
@@ -110,7 +151,7 @@ impl Map {
             let session = pop_expired(&mut self.orders.sessions, now);
             freed += usize::from(session.is_some());
             let Some(handle) = session.or_else(|| pop_expired(&mut self.orders.tombstones, now)) else { break };
-            self.values.remove(&handle);
+            self.values.remove(&handle).into_iter().for_each(|slot| *slot.locked() = None);
         }
         let room = self.values.capacity();
         if room > SMALL && room / SPARE > self.values.len() {
@@ -130,7 +171,7 @@ impl Map {
 
     /// How many of them take a place.
     pub(super) fn sessions(&self) -> usize {
-        self.values.values().filter(|value| value.takes_place()).count()
+        self.values.keys().filter(|handle| self.takes_place(handle)).count()
     }
 
     /// For how many values there is room.

@@ -7,6 +7,9 @@
 
 use redis::Value;
 
+/// Every number of so many digits fits.
+const SHORT: usize = 18;
+
 /// What came is no RESP2.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Garbage;
@@ -26,6 +29,11 @@ impl Default for Frame {
 }
 
 impl Frame {
+    /// Whether nothing was followed yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.at == 0
+    }
+
     /// Follows the reply that `bytes` begin with; its length, once all of it is there. Until then call it again with
     /// the same bytes and more.
     ///
@@ -76,6 +84,9 @@ impl<'a> Head<'a> {
 
     /// The number that it says.
     fn number(&self) -> Result<i64, Garbage> {
+        if matches!(self.line.len(), 1..=SHORT) && self.line.iter().all(u8::is_ascii_digit) {
+            return Ok(self.line.iter().fold(0, |number, digit| 10 * number + i64::from(digit - b'0')));
+        }
         std::str::from_utf8(self.line).ok().and_then(|digits| digits.parse().ok()).ok_or(Garbage)
     }
 
@@ -95,6 +106,23 @@ impl<'a> Head<'a> {
             None => Ok(None),
         }
     }
+}
+
+/// The text or the number that `bytes` begin with, and its length: nearly all that is ever answered. `None`: it is something
+/// else, or there is not all of it yet.
+///
+/// # Errors
+/// [`Garbage`]
+pub(super) fn plain_value(bytes: &[u8]) -> Result<Option<(Value, usize)>, Garbage> {
+    let Some(head) = Head::at(0, bytes)? else { return Ok(None) };
+    Ok(match head.mark {
+        b'$' => head.end_of_text(bytes)?.filter(|end| *end > head.end).map(|end| {
+            let text = bytes[head.end..end - 2].to_vec();
+            (Value::BulkString(text), end)
+        }),
+        b':' => Some((Value::Int(head.number()?), head.end)),
+        _ => None,
+    })
 }
 
 /// What one whole reply says.
@@ -124,7 +152,15 @@ mod tests {
         let (mut values, mut begin, mut frame) = (Vec::new(), 0, Frame::default());
         for end in (0..bytes.len()).step_by(piece).map(|at| (at + piece).min(bytes.len())) {
             while let Some(length) = frame.follow(&bytes[begin..end])? {
-                values.push(value_of(&bytes[begin..begin + length])?);
+                let value = value_of(&bytes[begin..begin + length])?;
+                for there in [begin + length, end] {
+                    match plain_value(&bytes[begin..there])? {
+                        Some(plain) => assert_eq!(plain, (value.clone(), length)),
+                        None => assert!(!matches!(value, Value::BulkString(_) | Value::Int(_))),
+                    }
+                }
+                assert_eq!(plain_value(&bytes[begin..begin + length - 1])?, None);
+                values.push(value);
                 (begin, frame) = (begin + length, Frame::default());
                 if begin == end {
                     break;

@@ -15,7 +15,7 @@ use redis::Value;
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::reply::{Frame, value_of};
+use super::reply::{Frame, plain_value, value_of};
 
 /// Beyond what is awaited: greetings, errors, and sessions from before `session.max_bytes` was lowered.
 const SLACK: u64 = 8 * 1024 * 1024;
@@ -152,23 +152,34 @@ impl Talk {
         }
         let mut heard = 0;
         while heard < bytes.len() {
-            let followed = self.frame.follow(&bytes[heard..]).map_err(|_| Fault::Nonsense)?;
-            let Some(length) = followed else { break };
-            self.frame = Frame::default();
-            self.assign(&bytes[heard..heard + length], woken)?;
+            let Some((reply, length)) = self.next(&bytes[heard..])? else { break };
+            self.assign(reply, woken)?;
             heard += length;
         }
         Ok(heard)
     }
 
+    /// The reply that `bytes` begin with, and its length, once all of it is there.
+    fn next(&mut self, bytes: &[u8]) -> Result<Option<(Value, usize)>, Fault> {
+        if self.frame.is_new()
+            && let Some(plain) = plain_value(bytes).map_err(|_| Fault::Nonsense)?
+        {
+            return Ok(Some(plain));
+        }
+        let Some(length) = self.frame.follow(bytes).map_err(|_| Fault::Nonsense)? else { return Ok(None) };
+        self.frame = Frame::default();
+        let reply = value_of(&bytes[..length]).map_err(|_| Fault::Nonsense)?;
+        Ok(Some((reply, length)))
+    }
+
     /// Gives a reply to the question that has waited longest.
-    fn assign(&mut self, reply: &[u8], woken: &mut Vec<Waker>) -> Result<(), Fault> {
+    fn assign(&mut self, reply: Value, woken: &mut Vec<Waker>) -> Result<(), Fault> {
         // A reply that nobody asked for would be taken for the answer to the next question.
         let question = self.questions.front_mut().ok_or(Fault::Nonsense)?;
         if question.replies.is_empty() {
-            question.replies.reserve_exact(question.expected.replies);
+            question.replies = Vec::with_capacity(question.expected.replies);
         }
-        question.replies.push(value_of(reply).map_err(|_| Fault::Nonsense)?);
+        question.replies.push(reply);
         if question.replies.len() == question.expected.replies
             && let Some(question) = self.questions.pop_front()
         {

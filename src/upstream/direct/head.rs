@@ -3,10 +3,7 @@
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
-};
+use http::{HeaderMap, Request, Response, StatusCode, Version, header::TRANSFER_ENCODING};
 use httparse::{Header, ParserConfig, Status};
 
 use super::{super::error::Breakdown, body::has_body};
@@ -142,20 +139,19 @@ impl Lines {
 
     /// Notes what a line says about the body and the connection; whether that is all that anybody wants of it.
     fn heeds(&mut self, line: &Header<'_>, is_framed: bool) -> bool {
-        let is = |name: HeaderName| line.name.eq_ignore_ascii_case(name.as_str());
-        match line.name.len() {
-            10 if is(CONNECTION) => self.heeds_connection(line.value),
-            14 if is(CONTENT_LENGTH) => self.notes(length_of(line.value), is_framed),
-            17 if is(TRANSFER_ENCODING) => self.notes(coding_of(line.value, self.is_old), is_framed),
+        let name = line.name.as_bytes();
+        match name.len() {
+            10 if is(name, b"Connection") => self.heeds_connection(line.value),
+            14 if is(name, b"Content-Length") => self.notes(length_of(line.value), is_framed),
+            17 if is(name, b"Transfer-Encoding") => self.notes(coding_of(line.value, self.is_old), is_framed),
             _ => false,
         }
     }
 
     fn heeds_connection(&mut self, value: &[u8]) -> bool {
-        let is_all = |token: &[u8]| value.eq_ignore_ascii_case(token);
-        if is_all(b"keep-alive") {
+        if is(value, b"keep-alive") {
             self.keeps = true;
-        } else if is_all(b"close") {
+        } else if is(value, b"close") {
             self.closes = true;
         } else {
             self.keeps |= lists(value, b"keep-alive");
@@ -174,16 +170,25 @@ impl Lines {
     }
 }
 
+/// Whether it is this, in any case; it nearly always is in the usual one.
+#[inline]
+fn is<const N: usize>(text: &[u8], usual: &[u8; N]) -> bool {
+    text == usual || text.eq_ignore_ascii_case(usual)
+}
+
 /// What a `Content-Length` of nothing but digits says.
 fn length_of(value: &[u8]) -> Said {
-    let is_number = value.iter().all(u8::is_ascii_digit);
-    let length = std::str::from_utf8(value).ok().filter(|_| is_number).and_then(|digits| digits.parse().ok());
+    let next = |length: u64, byte: &u8| match byte {
+        b'0'..=b'9' => length.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
+        _ => None,
+    };
+    let length = value.iter().try_fold(0, next).filter(|_| !value.is_empty());
     length.map_or(Said::More, Said::Length)
 }
 
 /// What a `Transfer-Encoding` says.
 fn coding_of(value: &[u8], is_old: bool) -> Said {
-    if !is_old && value.eq_ignore_ascii_case(b"chunked") { Said::Chunked } else { Said::More }
+    if !is_old && is(value, b"chunked") { Said::Chunked } else { Said::More }
 }
 
 /// Whether somewhere in these bytes an empty line ends a head.
@@ -193,6 +198,8 @@ pub(super) fn has_end(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
     use crate::headers::Guarded;
 
