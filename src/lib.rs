@@ -31,7 +31,7 @@
 //! | [`envelope`] | pure, the application's side: token and injected headers out, update, control and captures in | `session` |
 //! | [`headers`] | pure: hop-by-hop and forwarding headers, spoofed names, caching | none |
 //! | [`route`] | pure: host and path to route and realm | none |
-//! | [`store`] | what holds for every store; memory, file and Redis; carrying a decision out | `session`, `tls`, `telemetry` |
+//! | [`store`] | what holds for every store; memory, file and Redis; carrying a decision out | `session`, `tls`, `telemetry`, `clock` |
 //! | [`upstream`] | connections to applications: which server, pool, bodies, tunnels | `headers`, `tls`, `socket`, `clock` |
 //! | [`server`] | listeners, TLS, HTTP/1.1 towards browsers, one runtime per core, drain, reload | `proxy`, `store`, `admin`, `application`, `headers`, `socket`, `tls`, `telemetry`, `clock` |
 //! | [`admin`] | for operators: health, metrics, sessions, status | `session`, `store`, `socket`, `upstream`, `telemetry` |

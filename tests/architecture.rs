@@ -40,7 +40,15 @@ const ROOMS: &[Room] = &[
     room("socket", &[], &[]),
     room("cookie", &[], &[]),
     room("envelope", &["session"], &[]),
-    room("store", &["session"], &[("tls", "Redis may be reached over it"), ("telemetry", "counts what it is asked")]),
+    room(
+        "store",
+        &["session"],
+        &[
+            ("tls", "Redis may be reached over it"),
+            ("telemetry", "counts what it is asked"),
+            ("clock", "one reading a turn"),
+        ],
+    ),
     room(
         "upstream",
         &["headers"],

@@ -193,7 +193,7 @@ impl Redis {
 
     /// What the server says of these sessions, two replies for each; and learns its time now and then.
     async fn read(&self, handles: &[Handle]) -> Result<Vec<Value>, StoreError> {
-        let now = Instant::now();
+        let now = crate::clock::now();
         let asks_time = self.clock.is_stale(now);
         let count = 2 * handles.len() + usize::from(asks_time);
         let questions = |out: &mut Vec<u8>| {
@@ -247,7 +247,7 @@ impl Redis {
     }
 
     fn deadline(&self) -> Instant {
-        Instant::now() + self.server.timeout
+        crate::clock::now() + self.server.timeout
     }
 
     /// Runs a script on one session.
