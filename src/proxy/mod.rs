@@ -267,13 +267,16 @@ impl Shard {
             return Ok(self.answer_options());
         }
         let application = &self.line.applications[route.upstream];
-        let tickets = self.take_tickets(request.headers_mut(), seen, route);
-        let visitor = match route.session {
-            SessionUse::Off => None,
-            SessionUse::On(on_failure) => {
-                *vary = true;
-                let reach = admitted.reach(&self.line, route);
-                Some(self.meet(&mut request, tickets, (route, on_failure, reach), application, entry).await?)
+        // What is in a block is over before the next wait, and takes no room then.
+        let visitor = {
+            let tickets = self.take_tickets(request.headers_mut(), seen, route);
+            match route.session {
+                SessionUse::Off => None,
+                SessionUse::On(on_failure) => {
+                    *vary = true;
+                    let reach = admitted.reach(&self.line, route);
+                    Some(self.meet(&mut request, tickets, (route, on_failure, reach), application, entry).await?)
+                }
             }
         };
         self.exchange_cookies(&mut request, route, application, visitor.as_ref());
@@ -289,19 +292,21 @@ impl Shard {
         }
         let sent = self.pools[route.upstream].send(request, ties).await;
         entry.waited_for_upstream(begun);
-        let mut response = sent.map_err(|error| upload::blamed(error, &fate))?;
-        let unread = starter.map(upload::Starter::answered);
-        let switching = steps::take_upgrade(&mut response, upgrade)?;
-        let said = Seen::of(response.headers(), &route.hidden);
-        let received = Received { response, said, switching, unread };
-        let keeping = match visitor {
-            Some(visitor) if !self.stays(&visitor, &received.response, said, route, &noted) => {
-                let change = self.open(&received.response, said, application, route, &noted);
-                let change = change.inspect_err(|rejection| self.note_loss(rejection))?;
-                // Boxed, so that answers which change nothing do not carry the room for a change.
-                Box::pin(self.keep(change, visitor, received, route, entry))
+        let keeping = {
+            let mut response = sent.map_err(|error| upload::blamed(error, &fate))?;
+            let unread = starter.map(upload::Starter::answered);
+            let switching = steps::take_upgrade(&mut response, upgrade)?;
+            let said = Seen::of(response.headers(), &route.hidden);
+            let received = Received { response, said, switching, unread };
+            match visitor {
+                Some(visitor) if !self.stays(&visitor, &received.response, said, route, &noted) => {
+                    let change = self.open(&received.response, said, application, route, &noted);
+                    let change = change.inspect_err(|rejection| self.note_loss(rejection))?;
+                    // Boxed, so that answers which change nothing do not carry the room for a change.
+                    Box::pin(self.keep(change, visitor, received, route, entry))
+                }
+                _ => return Ok(self.release(received, None, route, entry)),
             }
-            _ => return Ok(self.release(received, None, route, entry)),
         };
         keeping.await
     }

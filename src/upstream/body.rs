@@ -149,7 +149,14 @@ enum Source<B: Payload> {
     /// All of it came with the head, of so many bytes.
     Whole(Bytes, usize),
     Direct(Box<Reading<B>>),
-    Driven(Incoming, Option<Hold<B>>),
+    Driven(Box<Driving<B>>),
+}
+
+/// A body that hyper reads.
+struct Driving<B: Payload> {
+    incoming: Incoming,
+    /// `None` once it was given back.
+    hold: Option<Hold<B>>,
 }
 
 /// A body that is read from its connection as it is wanted.
@@ -193,20 +200,44 @@ impl<B: Payload> Reading<B> {
     }
 }
 
+impl<B: Payload> Driving<B> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Breakdown>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        match &frame {
+            Some(Ok(_)) => self.release_at_end(),
+            None => self.release(),
+            Some(Err(_)) => self.hold = None,
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Breakdown::Hyper)))
+    }
+
+    fn release_at_end(&mut self) {
+        if self.incoming.is_end_stream() {
+            self.release();
+        }
+    }
+
+    fn release(&mut self) {
+        if let Some(hold) = self.hold.take() {
+            hold.give_back();
+        }
+    }
+}
+
 impl<B: Payload> ResponseBody<B> {
     fn of(source: Source<B>) -> Self {
         Self { source, laid: Laid::default() }
     }
 
     pub(super) fn new(incoming: Incoming, hold: Hold<B>) -> Self {
-        let mut hold = Some(hold);
-        release_at_end(&incoming, &mut hold);
-        Self::of(Source::Driven(incoming, hold))
+        let mut driving = Driving { incoming, hold: Some(hold) };
+        driving.release_at_end();
+        Self::of(Source::Driven(Box::new(driving)))
     }
 
     /// The empty body of a `101`: it holds the connection for as long as it is kept.
     pub(super) fn of_tunnel(incoming: Incoming, hold: Hold<B>) -> Self {
-        Self::of(Source::Driven(incoming, Some(hold)))
+        Self::of(Source::Driven(Box::new(Driving { incoming, hold: Some(hold) })))
     }
 
     /// A body whose beginning came with its head, of so many bytes; its connection `lasts` beyond it or does not.
@@ -243,47 +274,28 @@ impl<B: Payload> ResponseBody<B> {
     }
 }
 
-fn release_at_end<B: Payload>(incoming: &Incoming, hold: &mut Option<Hold<B>>) {
-    if incoming.is_end_stream() {
-        release(hold);
-    }
-}
-
-fn release<B: Payload>(hold: &mut Option<Hold<B>>) {
-    if let Some(hold) = hold.take() {
-        hold.give_back();
-    }
-}
-
 impl<B: Payload> Body for ResponseBody<B> {
     type Data = Bytes;
     type Error = Breakdown;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Breakdown>>> {
-        let (incoming, hold) = match &mut self.source {
-            Source::Whole(read, head) if read.len() == *head => return Poll::Ready(None),
+        match &mut self.source {
+            Source::Whole(read, head) if read.len() == *head => Poll::Ready(None),
             Source::Whole(read, head) => {
                 let mut body = std::mem::take(read);
                 body.advance(std::mem::take(head));
-                return Poll::Ready(Some(Ok(Frame::data(body))));
+                Poll::Ready(Some(Ok(Frame::data(body))))
             }
-            Source::Direct(reading) => return reading.poll_frame(cx),
-            Source::Driven(incoming, hold) => (incoming, hold),
-        };
-        let frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
-        match &frame {
-            Some(Ok(_)) => release_at_end(incoming, hold),
-            None => release(hold),
-            Some(Err(_)) => *hold = None,
+            Source::Direct(reading) => reading.poll_frame(cx),
+            Source::Driven(driving) => driving.poll_frame(cx),
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(Breakdown::Hyper)))
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Whole(read, head) => read.len() == *head,
             Source::Direct(reading) => reading.transfer.is_over(),
-            Source::Driven(incoming, _) => incoming.is_end_stream(),
+            Source::Driven(driving) => driving.incoming.is_end_stream(),
         }
     }
 
@@ -291,7 +303,7 @@ impl<B: Payload> Body for ResponseBody<B> {
         match &self.source {
             Source::Whole(read, head) => SizeHint::with_exact((read.len() - head) as u64),
             Source::Direct(reading) => reading.transfer.size_hint(),
-            Source::Driven(incoming, _) => incoming.size_hint(),
+            Source::Driven(driving) => driving.incoming.size_hint(),
         }
     }
 }
