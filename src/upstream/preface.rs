@@ -48,9 +48,9 @@ pub struct Postscript {
 }
 
 impl Postscript {
-    /// This line.
-    pub fn new(name: &HeaderName, value: &HeaderValue) -> Self {
-        let parts = [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"];
+    /// This line, whose value is visible ASCII.
+    pub fn new(name: &HeaderName, value: &[u8]) -> Self {
+        let parts = [name.as_str().as_bytes(), b": ", value, b"\r\n"];
         Self { text: parts.concat().into(), value: name.as_str().len() + 2 }
     }
 
@@ -66,7 +66,7 @@ impl Postscript {
 
     /// Puts the line into a head.
     pub fn put_into(&self, headers: &mut HeaderMap) {
-        // Both were what they are made into again.
+        // One was a name, the other is visible ASCII.
         let name = HeaderName::from_bytes(&self.text[..self.value - 2]);
         if let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_bytes(self.value())) {
             value.set_sensitive(true);
@@ -103,7 +103,7 @@ mod tests {
         for value in ["eyJ.eyJ.c2ln", "", "a: b\u{e9}"] {
             let (name, value) =
                 (HeaderName::from_static("x-session"), HeaderValue::from_bytes(value.as_bytes()).unwrap());
-            let line = Postscript::new(&name, &value);
+            let line = Postscript::new(&name, value.as_bytes());
             assert_eq!(line.value(), value.as_bytes());
             let mut text = Vec::new();
             line.write(&mut text);
