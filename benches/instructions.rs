@@ -136,7 +136,7 @@ fn header_admission(times: usize) {
         let authority = headers::authority_of(&uri, Version::HTTP_11, &lines).unwrap();
         assert!(![Mark::Ours, Mark::Via, Mark::Trailer].iter().any(|mark| seen.has(*mark)));
         headers::strip_request_hop_by_hop(&mut lines, &guarded, seen);
-        headers::RequestId::Fresh(*b"7f3c12e08a5b4d6c9e1f203948576a6b").put_into(&mut lines);
+        headers::RequestId::fresh(b"7f3c12e08a5b4d6c9e1f203948576a6b").put_into(&mut lines);
         let inbound = Inbound { peer: &peer, trust: &trust, policy: SchemePolicy::Auto, host: authority.header() };
         headers::rewrite_forwarding(&mut lines, inbound);
         headers::append_via(&mut lines, Version::HTTP_11);

@@ -1,5 +1,5 @@
-//! Merge patches (RFC 7396): applying one twice is applying it once, what comes out can be read again, and a patch that
-//! is confined leaves all other places alone.
+//! Merge patches (RFC 7396): applying one twice is applying it once, and to the text what it is to the document; what comes
+//! out can be read again, and a patch that is confined leaves all other places alone.
 
 use cloakroom::session::{
     document::{Document, Pointer},
@@ -19,6 +19,8 @@ pub(crate) fn check(input: &[u8]) {
     patch.apply(&mut once, 0).expect("a merge patch fits");
     assert!(once.is_object(), "an object was merged into an object");
     let text = once.to_text();
+    let base = Document::parse(BASE).expect("the base").to_text();
+    assert!(patch.splice(&base, 0).is_none_or(|spliced| spliced == text), "merged otherwise as text");
     assert_eq!(Document::parse(&text).expect("what was stored").to_text(), text, "not what was stored");
     patch.apply(&mut once, 0).expect("a merge patch fits");
     assert_eq!(once.to_text(), text, "the second time changed more");

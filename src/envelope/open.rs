@@ -76,7 +76,7 @@ pub fn open(headers: &HeaderMap, settings: &Settings, rights: &Rights) -> Result
     let control = control(headers, settings)?;
     let patches = patches.map_err(OpenError::Update)?;
     let patches = rights.allow(patches, &control).map_err(OpenError::Beyond)?;
-    let update = headers.contains_key(&settings.update_header).then_some(patches);
+    let update = (!patches.is_empty()).then_some(patches);
     Ok(Change { update, control, ..Change::default() })
 }
 

@@ -60,7 +60,7 @@ fn initial_bit(name: &str) -> u32 {
 
 /// Whether two lower-case names are the same once folded.
 pub(super) fn same(left: &str, right: &str) -> bool {
-    left.len() == right.len() && starts_with(left, right)
+    left.len() == right.len() && (left == right || starts_with(left, right))
 }
 
 /// Whether the folded `name` starts with the folded `prefix`; both lower case.

@@ -4,7 +4,8 @@
 //! clock or writes a log, and none imports another room. The order on the way in is fixed (threats, section 1): refuse
 //! bytes that servers read in different ways ([`HeadScan`], [`Chunks`]), refuse a bad host ([`authority_of`]), remove our own names ([`Guarded::strip`]), note the upgrade ([`upgrade_of`]),
 //! remove hop-by-hop fields ([`strip_request_hop_by_hop`]), rewrite the forwarding fields ([`rewrite_forwarding`]), and
-//! only then inject. What a head lacks is known from one look at its names ([`Seen`]). Removing a field may reorder *different* names; lines of one name keep their order.
+//! only then inject. What a head lacks is known from one look at its names ([`Seen`]).
+//! Lines of answers of which no rule speaks may never come into a map at all ([`Passive`]). Removing a field may reorder *different* names; lines of one name keep their order.
 
 mod accept;
 mod aside;

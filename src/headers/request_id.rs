@@ -2,6 +2,8 @@
 //!
 //! Making fresh ones needs randomness and is not done here. Whether the peer is trusted is the caller's to know.
 
+use std::ops::Range;
+
 use http::{HeaderMap, HeaderValue};
 
 use super::fold;
@@ -11,42 +13,59 @@ use super::remove_where;
 /// The longest id that is taken over, in bytes.
 const LONGEST: usize = 128;
 
+/// The line of an id of our own, before its digits are filled in.
+const LINE: &[u8; 48] = b"x-request-id: 00000000000000000000000000000000\r\n";
+const DIGITS: Range<usize> = 14..46;
+
 /// A request's id.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum RequestId {
-    /// Digits that we made.
-    Fresh([u8; 32]),
-    /// What a trusted peer gave it.
+pub struct RequestId(Origin);
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Origin {
+    /// We made it; this is its line.
+    Fresh([u8; LINE.len()]),
+    /// A trusted peer gave it.
     Given(HeaderValue),
 }
 
 impl RequestId {
+    /// One of our own, of these digits.
+    pub fn fresh(digits: &[u8; DIGITS.end - DIGITS.start]) -> Self {
+        let mut line = *LINE;
+        line[DIGITS].copy_from_slice(digits);
+        Self(Origin::Fresh(line))
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Origin::Fresh(line) => &line[DIGITS],
+            Origin::Given(id) => id.as_bytes(),
+        }
+    }
+
     /// The id itself.
     pub fn as_str(&self) -> &str {
-        match self {
-            Self::Fresh(digits) => std::str::from_utf8(digits).unwrap_or_default(),
-            Self::Given(id) => id.to_str().unwrap_or_default(),
-        }
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
     /// Appends the line that says it.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let id = match self {
-            Self::Fresh(digits) => &digits[..],
-            Self::Given(id) => id.as_bytes(),
-        };
-        for part in [X_REQUEST_ID.as_str().as_bytes(), b": ", id, b"\r\n"] {
-            out.extend_from_slice(part);
+        match &self.0 {
+            Origin::Fresh(line) => out.extend_from_slice(line),
+            Origin::Given(id) => {
+                for part in [&LINE[..DIGITS.start], id.as_bytes(), &LINE[DIGITS.end..]] {
+                    out.extend_from_slice(part);
+                }
+            }
         }
     }
 
     /// Sets the field. What else folds to its name must be gone.
     pub fn put_into(&self, headers: &mut HeaderMap) {
-        let value = match self {
-            Self::Fresh(digits) => HeaderValue::from_bytes(digits).unwrap_or_else(|_| HeaderValue::from_static("0")),
-            Self::Given(id) => id.clone(),
-        };
-        headers.insert(X_REQUEST_ID, value);
+        if let Ok(id) = HeaderValue::from_bytes(self.as_bytes()) {
+            headers.insert(X_REQUEST_ID, id);
+        }
     }
 }
 
@@ -56,7 +75,7 @@ pub fn accepted_request_id(headers: &HeaderMap) -> Option<RequestId> {
     let (Some(id), None) = (lines.next(), lines.next()) else { return None };
     let bytes = id.as_bytes();
     ((1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic))
-        .then(|| RequestId::Given(id.clone()))
+        .then(|| RequestId(Origin::Given(id.clone())))
 }
 
 /// Removes the field, in every spelling.
@@ -94,7 +113,9 @@ mod tests {
 
     #[test]
     fn an_id_is_the_same_as_text_as_a_line_and_in_a_head() {
-        for id in [RequestId::Fresh(*b"0123456789abcdef0123456789abcdef"), RequestId::Given("a/~".parse().unwrap())] {
+        for id in
+            [RequestId::fresh(b"0123456789abcdef0123456789abcdef"), RequestId(Origin::Given("a/~".parse().unwrap()))]
+        {
             let (mut out, mut headers) = (b"a: b\r\n".to_vec(), map(&[("x-request-id", "another")]));
             id.write(&mut out);
             assert_eq!(out, format!("a: b\r\nx-request-id: {}\r\n", id.as_str()).into_bytes());

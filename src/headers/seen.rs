@@ -242,7 +242,7 @@ mod tests {
             let mut left = outcome(&sent, ALL).1;
             vary_on_cookie(&mut left);
             forbid_shared_caching(&mut left);
-            RequestId::Fresh([b'1'; 32]).put_into(&mut left);
+            RequestId::fresh(&[b'1'; 32]).put_into(&mut left);
             for added in ["vary", "cache-control", "x-request-id"] {
                 assert!(left.remove(added).is_some());
             }

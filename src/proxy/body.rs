@@ -73,23 +73,24 @@ impl Download {
         Self::of(Source::Nothing)
     }
 
-    pub(super) fn from_application(body: ResponseBody<Upload>, hidden: &Arc<Guarded>) -> Self {
-        Self::of(Source::Application(body, Arc::clone(hidden)))
+    /// `unread`: gives a request's body up that nobody has read, when this one is over.
+    pub(super) fn from_application(
+        body: ResponseBody<Upload>,
+        hidden: &Arc<Guarded>,
+        unread: Option<DropGuard>,
+    ) -> Self {
+        let source = Source::Application(body, Arc::clone(hidden));
+        Self { source, entry: None, varies: false, _unread: unread }
     }
 
-    pub(super) fn giving_up(mut self, unread: Option<DropGuard>) -> Self {
-        self._unread = unread;
-        self
-    }
-
-    pub(super) fn with_entry(mut self, mut entry: Box<Entry>, varies: bool) -> Self {
+    /// The request's entry ends with it.
+    pub(super) fn keep(&mut self, mut entry: Box<Entry>, varies: bool) {
         entry.ends((!self.is_over()).then_some(Incomplete::Aborted));
         (self.entry, self.varies) = (Some(entry), varies);
-        self
     }
 
     /// Nobody waits for it any more.
-    pub(super) fn forsake(mut self) {
+    pub(super) fn forsake(&mut self) {
         if let Some(entry) = &mut self.entry {
             entry.ends(Some(Incomplete::Detached));
         }

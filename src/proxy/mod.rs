@@ -150,8 +150,8 @@ struct Received {
     unread: Option<DropGuard>,
 }
 
-/// What a browser is answered.
-pub type Answer = Response<Download>;
+/// What a browser is answered; boxed, for it is handed on many times.
+pub type Answer = Box<Response<Download>>;
 
 impl Shard {
     /// A shard that works with this store. It takes over the counts of the one before it, and its connections to
@@ -205,7 +205,7 @@ impl Shard {
             let response = result.unwrap_or_else(|rejection| shard.reject(&rejection, form, &mut entry));
             (shard.enter(response, entry, vary), held)
         };
-        detach::Detachable::new(answer, tasks, |(answer, _)| answer.into_body().forsake())
+        detach::Detachable::new(answer, tasks, |(mut answer, _)| answer.body_mut().forsake())
     }
 
     /// Answers a request that does not come to the line; of one whose head is not sound nothing is known.
@@ -235,7 +235,8 @@ impl Shard {
             headers::vary_on_cookie(response.headers_mut());
         }
         entry.status = response.status();
-        response.map(|body| body.with_entry(entry, vary && !says))
+        response.body_mut().keep(entry, vary && !says);
+        response
     }
 
     /// The first step of the line: admit.
@@ -358,7 +359,7 @@ impl Shard {
             return self.join(response, switching, entry.session);
         }
         *response.version_mut() = Version::HTTP_11;
-        response.map(|body| Download::from_application(body, &route.hidden).giving_up(unread))
+        Box::new(response.map(|body| Download::from_application(body, &route.hidden, unread)))
     }
 
     /// Answers an `OPTIONS` that may go no further.
@@ -366,12 +367,12 @@ impl Shard {
         let mut response = Response::new(Download::nothing());
         *response.status_mut() = StatusCode::NO_CONTENT;
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(rejection::METHODS));
-        response
+        Box::new(response)
     }
 
     fn reject(&self, rejection: &Rejection, form: Form, entry: &mut Entry) -> Answer {
         self.note(rejection, entry);
-        rejection.response(entry.id.as_str(), form).map(Download::text)
+        Box::new(rejection.response(entry.id.as_str(), form).map(Download::text))
     }
 
     /// Logs and counts a rejection.
@@ -410,6 +411,6 @@ impl Shard {
         head.version = Version::HTTP_11;
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, protocol);
-        Response::from_parts(head, Download::nothing())
+        Box::new(Response::from_parts(head, Download::nothing()))
     }
 }

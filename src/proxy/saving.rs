@@ -124,9 +124,9 @@ impl Shard {
             Box::pin(self.revoke(subject, Some(guest.handle()))).await?;
         }
         let request = Request { change, policy: &self.line.policy, create, reach: visitor.reach };
-        let presented = visitor.presented.map(|guest| Box::new(guest.session()));
+        let presented = visitor.presented.map(|guest| guest.session());
         let saved = pin!(commit(&self.store, &self.lanes, &presented, &request));
-        let Ok(saved) = tokio::time::timeout(self.line.save_timeout, saved).await else {
+        let Ok(saved) = tokio::time::timeout_at(clock::now() + self.line.save_timeout, saved).await else {
             return Err(Rejection::StoreUnavailable(StoreError::Timeout));
         };
         let Saved { plan, owner, text } = saved?;

@@ -245,7 +245,7 @@ pub(super) fn fresh_request_id() -> RequestId {
     for (at, digits) in text.as_chunks_mut::<8>().0.iter_mut().enumerate() {
         *digits = hexadecimal((bits >> (32 * at)) as u32);
     }
-    RequestId::Fresh(text)
+    RequestId::fresh(&text)
 }
 
 /// Seconds since the epoch by our own clock: what applications hold tokens against.

@@ -119,7 +119,7 @@ mod tests {
     use crate::proxy::Tallies;
 
     fn line(number: u64) -> Postscript {
-        Postscript::new(&HeaderName::from_static("x-session"), &HeaderValue::from(number))
+        Postscript::new(&HeaderName::from_static("x-session"), HeaderValue::from(number).as_bytes())
     }
 
     #[tokio::test(start_paused = true)]

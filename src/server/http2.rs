@@ -136,7 +136,7 @@ impl Requests {
                     Ok(answer) => answer.await,
                     Err(refused) => refused,
                 };
-                let (mut head, body) = response.into_parts();
+                let (mut head, body) = (*response).into_parts();
                 body.beside().put_into(&mut head.headers);
                 Ok(Response::from_parts(head, PacedBody::new(body, under_way)))
             }

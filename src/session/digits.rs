@@ -1,6 +1,7 @@
 //! Numbers in hexadecimal digits. Every request has some, so they go without the formatter and without a loop.
 
 /// Eight lower-case digits at once: each byte of a word takes one of them.
+#[inline]
 pub fn hexadecimal(number: u32) -> [u8; 8] {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let mut digits = u64::from(number);
@@ -12,9 +13,10 @@ pub fn hexadecimal(number: u32) -> [u8; 8] {
 }
 
 /// Sixteen of them.
+#[inline]
 pub(super) fn sixteen(number: u64) -> [u8; 16] {
-    let [high, low] = [number >> 32, number].map(|half| u64::from_be_bytes(hexadecimal(half as u32)));
-    (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
+    let (high, low) = (hexadecimal((number >> 32) as u32), hexadecimal(number as u32));
+    (u128::from(u64::from_be_bytes(high)) << 64 | u128::from(u64::from_be_bytes(low))).to_be_bytes()
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::session::{
 
 /// What a request presented, owned.
 #[derive(Debug, Clone)]
-pub enum Presented<S = Box<Session>> {
+pub enum Presented<S = Session> {
     /// No ticket, or none that the store knows.
     Nobody,
     /// A ticket that a rotation retired, recognised for this much longer.

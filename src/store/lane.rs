@@ -74,7 +74,12 @@ impl Lanes {
         let track = Arc::clone(self.map(&handle).entry(handle).or_default());
         let arrival = track.arrivals.fetch_add(1, Ordering::Relaxed);
         let place = Place { lanes: Arc::clone(self), handle, track };
-        let turn = Arc::clone(&place.track.turn).lock_owned().await;
+        let queue = Arc::clone(&place.track.turn);
+        // Nearly always there is nobody, and whoever waits is not passed by.
+        let turn = match Arc::clone(&queue).try_lock_owned() {
+            Ok(turn) => turn,
+            Err(_) => Box::pin(queue.lock_owned()).await,
+        };
         match &turn.failed {
             Some((arrivals, error)) if arrival < *arrivals => Err(error.clone()),
             Some(_) | None => Ok(Lane { turn, place, arrival }),

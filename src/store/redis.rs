@@ -250,7 +250,7 @@ impl Redis {
     }
 
     fn deadline(&self) -> Instant {
-        Instant::now() + self.server.timeout
+        turn::now() + self.server.timeout
     }
 
     /// Runs a script on one session.

@@ -45,9 +45,9 @@ impl Preface {
 pub struct Postscript(Arc<[u8]>);
 
 impl Postscript {
-    /// This line.
-    pub fn new(name: &HeaderName, value: &HeaderValue) -> Self {
-        Self([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat().into())
+    /// This line, whose value is visible ASCII.
+    pub fn new(name: &HeaderName, value: &[u8]) -> Self {
+        Self([name.as_str().as_bytes(), b": ", value, b"\r\n"].concat().into())
     }
 
     /// The value.
@@ -68,7 +68,7 @@ impl Postscript {
 
     /// Puts the line into a head.
     pub fn put_into(&self, headers: &mut HeaderMap) {
-        // Both were what they are made into again.
+        // One was a name, the other is visible ASCII.
         let (name, value) = self.parts();
         if let (Ok(name), Ok(mut value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
             value.set_sensitive(true);
@@ -105,7 +105,7 @@ mod tests {
         for value in ["eyJ.eyJ.c2ln", "", "a: b\u{e9}"] {
             let (name, value) =
                 (HeaderName::from_static("x-session"), HeaderValue::from_bytes(value.as_bytes()).unwrap());
-            let line = Postscript::new(&name, &value);
+            let line = Postscript::new(&name, value.as_bytes());
             assert_eq!(line.value(), value.as_bytes());
             let mut text = Vec::new();
             line.write(&mut text);

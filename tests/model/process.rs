@@ -52,7 +52,7 @@ impl Process {
         let secret = ticket.secret.hash();
         match (stored.standing(&secret, self.store.now()), stored) {
             (Standing::Live, Stored::Live(record)) => {
-                Presented::Loaded(Box::new(Session { ticket: ticket.clone().into(), handle, secret, record }))
+                Presented::Loaded(Session { ticket: ticket.clone().into(), handle, secret, record })
             }
             (Standing::Retired(left), _) => Presented::Retired(left),
             (Standing::Destroyed(left), _) => Presented::Destroyed(left),

@@ -255,7 +255,7 @@ impl Process {
         let secret = ticket.secret.hash();
         match (stored.standing(&secret, self.store.now()), stored) {
             (Standing::Live, Stored::Live(record)) => {
-                Presented::Loaded(Box::new(Session { ticket: ticket.clone().into(), handle, secret, record }))
+                Presented::Loaded(Session { ticket: ticket.clone().into(), handle, secret, record })
             }
             (Standing::Retired(left), _) => Presented::Retired(left),
             (Standing::Destroyed(left), _) => Presented::Destroyed(left),
@@ -276,7 +276,7 @@ impl Process {
         match stored.and_then(|entry| entry.decode(&handle)) {
             Some(Stored::Live(record)) => {
                 let secret = ticket.secret.hash();
-                Ok(Presented::Loaded(Box::new(Session { ticket: ticket.into(), handle, secret, record })))
+                Ok(Presented::Loaded(Session { ticket: ticket.into(), handle, secret, record }))
             }
             Some(Stored::Tombstone(_)) | None => Ok(Presented::Nobody),
         }

@@ -4,9 +4,8 @@
 //! of what the fields say of either only a length that nobody else knows, and a wish to close, count.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode, Version,
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING},
-    response::Parts,
 };
 use itoa::Buffer;
 
@@ -32,25 +31,26 @@ pub(super) enum Framing {
 
 /// Writes the head of an answer, with what is `beside` its map, and whose body has this length, if that is known; whether
 /// the connection goes on after it.
-pub(super) fn write(
+pub(super) fn write<B>(
     out: &mut Vec<u8>,
-    head: &Parts,
+    answer: &Response<B>,
     beside: Beside<'_>,
     length: Option<u64>,
     asked: &Asked,
 ) -> (Framing, bool) {
-    let framing = framing(head, length, asked);
+    let (status, fields) = (answer.status(), answer.headers());
+    let framing = framing(status, fields, length, asked);
     let (mut close, mut dated) = (false, beside.aside.is_dated());
-    out.reserve(ROOM + head.headers.len() * LINE);
-    status_line(out, head.status, asked.version);
+    out.reserve(ROOM + fields.len() * LINE);
+    status_line(out, status, asked.version);
     beside.aside.text().for_each(|lines| out.extend_from_slice(lines));
     if let Some(id) = beside.id {
         id.write(out);
     }
     if beside.varies {
-        line(out, b"vary", b"Cookie");
+        out.extend_from_slice(b"vary: Cookie\r\n");
     }
-    for (name, value) in &head.headers {
+    for (name, value) in fields {
         match *name {
             CONTENT_LENGTH | TRANSFER_ENCODING => continue,
             TRAILER if !matches!(framing, Framing::Chunked(_)) => continue,
@@ -61,12 +61,12 @@ pub(super) fn write(
         line(out, name.as_str().as_bytes(), value.as_bytes());
     }
     match &framing {
-        Framing::Length(length) => line(out, b"content-length", Buffer::new().format(*length).as_bytes()),
+        Framing::Length(length) => length_line(out, *length),
         Framing::Chunked(_) => line(out, b"transfer-encoding", b"chunked"),
-        Framing::Nothing => unsent_length(out, head, length, asked),
+        Framing::Nothing => unsent_length(out, (status, fields), length, asked),
         Framing::UntilClose => {}
     }
-    let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    let switches = status == StatusCode::SWITCHING_PROTOCOLS;
     let stays = asked.stays && !close && !switches && framing != Framing::UntilClose;
     match (stays, asked.version) {
         (false, Version::HTTP_11) if !close && !switches => line(out, b"connection", b"close"),
@@ -80,15 +80,15 @@ pub(super) fn write(
     (framing, stays)
 }
 
-fn framing(head: &Parts, length: Option<u64>, asked: &Asked) -> Framing {
-    if asked.is_head || is_bodyless(head.status) {
+fn framing(status: StatusCode, fields: &HeaderMap, length: Option<u64>, asked: &Asked) -> Framing {
+    if asked.is_head || is_bodyless(status) {
         return Framing::Nothing;
     }
-    match length.or_else(|| declared(&head.headers)) {
+    match length.or_else(|| declared(fields)) {
         Some(0) => Framing::Nothing,
         Some(length) => Framing::Length(length),
         None if asked.version == Version::HTTP_10 => Framing::UntilClose,
-        None => Framing::Chunked(if asked.trailers { announced(&head.headers) } else { Vec::new() }),
+        None => Framing::Chunked(if asked.trailers { announced(fields) } else { Vec::new() }),
     }
 }
 
@@ -102,17 +102,15 @@ fn declared(fields: &HeaderMap) -> Option<u64> {
 }
 
 /// The length where there is no body: of nothing, or of the body that would be (RFC 9110 §8.6).
-fn unsent_length(out: &mut Vec<u8>, head: &Parts, length: Option<u64>, asked: &Asked) {
-    let would_be = asked.is_head || head.status == StatusCode::NOT_MODIFIED;
-    if head.status.is_informational() || head.status == StatusCode::NO_CONTENT {
+fn unsent_length(out: &mut Vec<u8>, (status, fields): (StatusCode, &HeaderMap), length: Option<u64>, asked: &Asked) {
+    let would_be = asked.is_head || status == StatusCode::NOT_MODIFIED;
+    if status.is_informational() || status == StatusCode::NO_CONTENT {
         return;
     }
-    match (would_be, head.headers.get(CONTENT_LENGTH), length) {
+    match (would_be, fields.get(CONTENT_LENGTH), length) {
         (false, ..) => line(out, b"content-length", b"0"),
         (true, Some(said), _) => line(out, b"content-length", said.as_bytes()),
-        (true, None, Some(length @ 1..)) if asked.is_head => {
-            line(out, b"content-length", Buffer::new().format(length).as_bytes());
-        }
+        (true, None, Some(length @ 1..)) if asked.is_head => length_line(out, length),
         (true, None, _) => {}
     }
 }
@@ -125,11 +123,18 @@ fn announced(fields: &HeaderMap) -> Vec<HeaderName> {
 }
 
 fn status_line(out: &mut Vec<u8>, status: StatusCode, version: Version) {
+    if (status, version) == (StatusCode::OK, Version::HTTP_11) {
+        return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    }
     out.extend_from_slice(if version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(status.canonical_reason().unwrap_or("Unknown").as_bytes());
     out.extend_from_slice(b"\r\n");
+}
+
+fn length_line(out: &mut Vec<u8>, length: u64) {
+    line(out, b"content-length", Buffer::new().format(length).as_bytes());
 }
 
 /// Writes one line.
@@ -142,7 +147,7 @@ pub(super) fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use http::{Response, header::SERVER};
+    use http::header::SERVER;
 
     use super::*;
     use crate::headers::Laid;
@@ -158,9 +163,9 @@ mod tests {
         for (name, value) in lines {
             response = response.header(*name, *value);
         }
-        let (head, ()) = response.body(()).unwrap().into_parts();
+        let response = response.body(()).unwrap();
         let mut out = Vec::new();
-        let (framing, stays) = write(&mut out, &head, Beside::default(), length, &asked);
+        let (framing, stays) = write(&mut out, &response, Beside::default(), length, &asked);
         let text = String::from_utf8(out).unwrap();
         let lines = text.strip_suffix("\r\n\r\n").unwrap().split("\r\n");
         (lines.filter(|line| !line.starts_with("date: ")).collect::<Vec<_>>().join("|"), framing, stays)
@@ -238,9 +243,9 @@ mod tests {
             for (name, value) in more {
                 response = response.header(name, *value);
             }
-            let (head, ()) = response.body(()).unwrap().into_parts();
+            let response = response.body(()).unwrap();
             let mut out = Vec::new();
-            write(&mut out, &head, Beside { aside: laid.of(&text), ..Beside::default() }, Some(0), &GET);
+            write(&mut out, &response, Beside { aside: laid.of(&text), ..Beside::default() }, Some(0), &GET);
             let text = String::from_utf8(out).unwrap();
             (text.contains(lines), text.to_lowercase().matches("\r\ndate: ").count())
         };

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     headers::{self, Announced, Chunks},
-    proxy::{Answer, Download, Inflow, Rejection, Switch, switch},
+    proxy::{Answer, Inflow, Rejection, Switch, switch},
     server::{ending::Stage, place::Place},
 };
 
@@ -51,7 +51,8 @@ pub(super) enum Sequel {
 
 /// An answer that is being written, with its head on its way already.
 pub(super) struct Delivery {
-    body: Option<Download>,
+    /// `None`: its body is over.
+    answer: Option<Answer>,
     framing: Framing,
     /// What comes after it, if all goes well.
     sequel: Sequel,
@@ -174,18 +175,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Puts an answer's head on its way.
-    fn begin(&mut self, answer: Answer, mut asked: Asked, switch: Option<Switch>) -> Delivery {
+    fn begin(&mut self, mut answer: Answer, mut asked: Asked, switch: Option<Switch>) -> Delivery {
         asked.stays &= !self.lost && !self.source.is_over() && self.client.ending.stage() == Stage::Far;
-        let (head, body) = answer.into_parts();
+        let body = answer.body();
         let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
-        let (framing, stays) = answer::write(self.outlet.buffer(), &head, body.beside(), length, &asked);
+        let (framing, stays) = answer::write(self.outlet.buffer(), &answer, body.beside(), length, &asked);
         let sequel = match switch {
-            Some(switch) if head.status == StatusCode::SWITCHING_PROTOCOLS => Sequel::Switched(switch),
+            Some(switch) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => Sequel::Switched(switch),
             _ if stays => Sequel::Next,
             _ => Sequel::Over,
         };
-        let body = Some(body).filter(|_| framing != Framing::Nothing);
-        Delivery { body, framing, sequel, stands: None, cut: false }
+        if !answer.headers().is_empty() {
+            // Nobody needs it while the body is under way.
+            *answer.headers_mut() = HeaderMap::new();
+        }
+        let answer = Some(answer).filter(|_| framing != Framing::Nothing);
+        Delivery { answer, framing, sequel, stands: None, cut: false }
     }
 
     /// Writes what there is of an answer, as far as the client takes it.
@@ -193,7 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         loop {
             while self.outlet.has_room() && self.gather(cx, delivery) {}
             if self.outlet.is_empty() {
-                if delivery.body.is_none() {
+                if delivery.answer.is_none() {
                     return Poll::Ready(Ok(()));
                 }
                 if let Poll::Ready(error) = self.poll_beside(cx) {
@@ -218,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Takes the next frame of a body; whether there was one.
     fn gather(&mut self, cx: &mut Context<'_>, delivery: &mut Delivery) -> bool {
-        let Some(body) = &mut delivery.body else { return false };
+        let Some(body) = delivery.answer.as_mut().map(|answer| answer.body_mut()) else { return false };
         let is_over = match Pin::new(&mut *body).poll_frame(cx) {
             Poll::Pending => return false,
             Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
@@ -244,7 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         };
         if is_over {
-            delivery.body = None;
+            delivery.answer = None;
         }
         !is_over
     }

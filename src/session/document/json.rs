@@ -78,9 +78,7 @@ impl Json {
 
     /// Appends the text of a string with this content.
     pub(crate) fn write_string(content: &str, out: &mut String) {
-        // Looks at every byte on purpose: many at once are looked at faster than one after the other.
-        let needs_escape = |found, byte| found | (byte < b' ') | (byte == b'"') | (byte == b'\\');
-        if content.bytes().fold(false, needs_escape) {
+        if !is_plain(content) || content.contains('"') {
             out.push_str(&serde_json::Value::from(content).to_string());
             return;
         }
@@ -167,6 +165,22 @@ impl fmt::Debug for Json {
     }
 }
 
+/// Whether there are neither control characters nor backslashes. Eight bytes at a time; a bit may be set wrongly, but only
+/// above one that is set rightly.
+pub(super) fn is_plain(text: &str) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * EACH;
+    let found = |word: u64| {
+        let (control, backslash) = (word.wrapping_sub(EACH * 0x20), (word ^ (EACH * 0x5c)).wrapping_sub(EACH));
+        ((control & !word) | (backslash & !(word ^ (EACH * 0x5c)))) & HIGH
+    };
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    let mut last = [b' '; 8];
+    last.iter_mut().zip(rest).for_each(|(byte, rest)| *byte = *rest);
+    let last = found(u64::from_le_bytes(last));
+    words.iter().fold(last, |all, word| all | found(u64::from_le_bytes(*word))) == 0
+}
+
 fn write_list<T>(brackets: &[u8; 2], items: &[T], out: &mut String, write: impl Fn(&T, &mut String)) {
     out.push(brackets[0].into());
     for (at, item) in items.iter().enumerate() {
@@ -176,4 +190,25 @@ fn write_list<T>(brackets: &[u8; 2], items: &[T], out: &mut String, write: impl 
         write(item, out);
     }
     out.push(brackets[1].into());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_plain;
+
+    #[test]
+    fn every_control_character_and_backslash_is_found_wherever_it_stands() {
+        for length in 0..20 {
+            for around in ['a', ' ', '!', '[', ']', '\u{7f}', '\u{a0}', '\u{fffd}'] {
+                let text = around.to_string().repeat(length);
+                assert!(is_plain(&text), "{text:?}");
+                for at in 0..=length {
+                    for found in (0..0x20).map(char::from).chain(['\\']) {
+                        let (front, back) = (around.to_string().repeat(at), around.to_string().repeat(length - at));
+                        assert!(!is_plain(&format!("{front}{found}{back}")), "{found:?} behind {front:?}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use super::json::is_plain;
+
 /// More members in one object, or containers within each other, are left to the long way.
 const FEW: usize = 32;
 
@@ -28,8 +30,7 @@ pub(crate) struct Member<'a> {
 impl<'a> Outline<'a> {
     /// Takes an object's text apart.
     pub(crate) fn of(text: &'a str) -> Option<Self> {
-        // Looks at every byte on purpose: many at once are looked at faster than one after the other.
-        if text.bytes().fold(false, |found, byte| found | (byte < b' ') | (byte == b'\\')) {
+        if !is_plain(text) {
             return None;
         }
         let mut scan = Scan { bytes: text.as_bytes(), at: 0, keys: Vec::new() };

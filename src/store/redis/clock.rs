@@ -8,7 +8,10 @@ use std::{
 use redis::Value;
 use tokio::time::Instant;
 
-use crate::session::{Timestamp, time::millis};
+use crate::{
+    clock,
+    session::{Timestamp, time::millis},
+};
 
 /// The store's clock is asked again when the last answer is older than this.
 const CLOCK_AGE: Duration = Duration::from_secs(1);
@@ -27,7 +30,7 @@ impl Clock {
     }
 
     fn elapsed(&self) -> u64 {
-        millis(self.base.elapsed())
+        millis(clock::now().saturating_duration_since(self.base))
     }
 
     pub(super) fn now(&self) -> Timestamp {

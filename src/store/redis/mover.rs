@@ -19,6 +19,8 @@ use super::talk::{Fault, Talk};
 
 /// Room to read into. It grows for a reply that is larger, and what has grown is given back.
 const ROOM: usize = 16 * 1024;
+/// What is kept of the buffer to send from: everybody may write a session at once.
+const KEPT: usize = 64 * 1024;
 
 /// Who moves the bytes.
 pub(super) struct Mover<S> {
@@ -88,7 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Mover<S> {
             }
             self.sent = 0;
             self.outgoing.clear();
-            self.outgoing.shrink_to(ROOM);
+            self.outgoing.shrink_to(KEPT);
             // Whoever asks from now on wakes us; but what was asked while the last write was under way is still there.
             if !was_busy {
                 return Pin::new(&mut self.stream).poll_flush(cx);
