@@ -189,7 +189,7 @@ fn token_signed(times: usize) {
 fn token_cached(times: usize) {
     let ((sealer, audience), tokens) = (sealer(), Tokens::new(1, Tallies::default().open()));
     for _ in 0..times {
-        let seal = |claims: Claims<'_>| {
+        let seal = |claims: Claims<'_>, _| {
             let token = sealer.seal(&audience, claims, 1_800_000_000);
             token.map(|token| Postscript::new(&NAME_OF_TOKENS, &token))
         };

@@ -43,11 +43,10 @@ use line::Route;
 pub use line::{Application, Line};
 pub use rejection::{Form, Rejection};
 pub use settings::{OnStoreFailure, RouteSettings, SessionUse, Settings, UpstreamSettings};
-pub use steps::unix_now;
 use steps::{Admitted, Switching};
 use tally::{Outcome, RouteTally};
 pub use tally::{Tallies, Tally, Unsaved};
-pub use tokens::Tokens;
+pub use tokens::{Tokens, unix_now};
 pub use upload::UploadLimits;
 use visit::{Comers, Visitor};
 
@@ -263,6 +262,7 @@ impl Shard {
         let Call { mut request, seen, admitted, mut wishes } = call;
         let route = self.find_route(request.uri(), &admitted)?;
         entry.route = Arc::clone(&self.routes[route.index]);
+        *vary = route.session != SessionUse::Off;
         let is_options = *request.method() == Method::OPTIONS;
         if is_options && headers::count_forward(request.headers_mut()) == headers::Reach::Here {
             return Ok(self.answer_options());
@@ -274,7 +274,6 @@ impl Shard {
             match route.session {
                 SessionUse::Off => None,
                 SessionUse::On(on_failure) => {
-                    *vary = true;
                     let reach = admitted.reach(&self.line, route);
                     Some(self.meet(&mut request, tickets, (route, on_failure, reach), application, entry).await?)
                 }

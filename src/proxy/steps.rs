@@ -1,9 +1,6 @@
 //! The steps of the line, each of which asks one room one thing.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version,
@@ -19,6 +16,7 @@ use super::{
     access::Entry,
     caller::{Caller, Named},
     line::{Application, Line, Route},
+    tokens::unix_now,
     visit::{Presented, Visitor},
 };
 use crate::{
@@ -131,14 +129,16 @@ impl Shard {
         application: &Application,
         visitor: &Visitor,
     ) -> Result<Postscript, Rejection> {
-        let seal = |claims: Claims<'_>| {
-            let token = self.line.sealer.seal(&application.audience, claims, unix_now());
+        let seal = |claims: Claims<'_>, now| {
+            let token = self.line.sealer.seal(&application.audience, claims, now);
             token.map(|token| Postscript::new(&self.line.envelope.header, &token))
         };
         let sealed = match &visitor.presented {
             Presented::Loaded(guest) => self.tokens.of_session(upstream, guest, seal),
-            Presented::Unavailable => seal(Claims::Degraded),
-            Presented::Nobody if visitor.opens && self.line.policy.create == Create::Always => seal(Claims::New),
+            Presented::Unavailable => seal(Claims::Degraded, unix_now()),
+            Presented::Nobody if visitor.opens && self.line.policy.create == Create::Always => {
+                seal(Claims::New, unix_now())
+            }
             Presented::Nobody | Presented::Retired(_) | Presented::Destroyed(_) | Presented::Several => {
                 self.tokens.of_nobody(upstream, seal)
             }
@@ -246,11 +246,6 @@ pub(super) fn fresh_request_id() -> RequestId {
         *digits = hexadecimal((bits >> (32 * at)) as u32);
     }
     RequestId::fresh(&text)
-}
-
-/// Seconds since the epoch by our own clock: what applications hold tokens against.
-pub fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
-//! Tokens that were signed within a second: the same visitor with the same record gets the same text again.
+//! Tokens that were signed this second: the same visitor with the same record gets the same text again.
 //!
-//! A token is kept under everything that shapes it: with the record that it tells of, by upstream, for a second. Each
-//! shard has its own.
+//! A token is kept under everything that shapes it: with the record that it tells of, by upstream, up to the end of the
+//! second that it names. How far off that is says the time of day when it is signed; whether it has passed, the clock of
+//! the turn. Each shard has its own.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::time::Instant;
@@ -16,8 +17,7 @@ use super::{
 };
 use crate::{clock, envelope::Claims, upstream::Postscript};
 
-/// How old a token may be that is told again.
-const KEPT: Duration = Duration::from_secs(1);
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The last tokens that say the same thing, one for each upstream that was told it.
 #[derive(Default)]
@@ -56,9 +56,9 @@ impl Tokens {
     pub fn of_nobody<E>(
         &self,
         upstream: usize,
-        seal: impl FnOnce(Claims<'_>) -> Result<Postscript, E>,
+        seal: impl FnOnce(Claims<'_>, u64) -> Result<Postscript, E>,
     ) -> Result<Postscript, E> {
-        self.at(&self.nobody[upstream], upstream, || seal(Claims::Anonymous))
+        self.at(&self.nobody[upstream], upstream, since_epoch, |second| seal(Claims::Anonymous, second))
     }
 
     /// The token of a live session.
@@ -69,16 +69,18 @@ impl Tokens {
         &self,
         upstream: usize,
         guest: &Guest,
-        seal: impl FnOnce(Claims<'_>) -> Result<Postscript, E>,
+        seal: impl FnOnce(Claims<'_>, u64) -> Result<Postscript, E>,
     ) -> Result<Postscript, E> {
-        self.at(guest.tokens(), upstream, || seal(Claims::Session(guest.handle(), guest.record())))
+        let claims = Claims::Session(guest.handle(), guest.record());
+        self.at(guest.tokens(), upstream, since_epoch, |second| seal(claims, second))
     }
 
     fn at<E>(
         &self,
         signed: &Signed,
         upstream: usize,
-        sign: impl FnOnce() -> Result<Postscript, E>,
+        time_of_day: impl FnOnce() -> Duration,
+        sign: impl FnOnce(u64) -> Result<Postscript, E>,
     ) -> Result<Postscript, E> {
         let now = clock::now();
         let mut kept = signed.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,8 +89,10 @@ impl Tokens {
             return Ok(found.token.clone());
         }
         self.tally.signed.count(Signing::Fresh);
-        let token = sign()?;
-        kept.put(Signature { upstream, until: now + KEPT, token: token.clone() });
+        let time = time_of_day();
+        let token = sign(time.as_secs())?;
+        let left = SECOND.saturating_sub(Duration::from_nanos(time.subsec_nanos().into()));
+        kept.put(Signature { upstream, until: now + left, token: token.clone() }, now);
         Ok(token)
     }
 }
@@ -98,7 +102,8 @@ impl Kept {
         self.first.iter().chain(&self.more).find(|kept| kept.upstream == upstream)
     }
 
-    fn put(&mut self, signature: Signature) {
+    fn put(&mut self, signature: Signature, now: Instant) {
+        self.more.retain(|kept| now < kept.until);
         let is_old = |kept: &&mut Signature| kept.upstream == signature.upstream;
         match self.first.iter_mut().chain(&mut self.more).find(is_old) {
             Some(old) => *old = signature,
@@ -108,6 +113,15 @@ impl Kept {
             },
         }
     }
+}
+
+/// Seconds since the epoch by our own clock: what applications hold tokens against.
+pub fn unix_now() -> u64 {
+    since_epoch().as_secs()
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
 }
 
 #[cfg(test)]
@@ -130,20 +144,35 @@ mod tests {
             for part in 0..4 {
                 for upstream in [0, 2, 1, 1, 0] {
                     let number = |part| 100 * upstream as u64 + 10 * second + part;
-                    let token = tokens.at(&signed, upstream, || Ok::<_, ()>(line(number(part)))).unwrap();
+                    let sign = |_| Ok::<_, ()>(line(number(part)));
+                    let token = tokens.at(&signed, upstream, || Duration::from_secs(second), sign).unwrap();
                     assert_eq!(token.value(), line(number(0)).value());
                 }
-                advance(KEPT / 4).await;
+                advance(SECOND / 4).await;
             }
         }
         let counted = [Signing::Fresh, Signing::Kept].map(|signing| tally.signed.of(signing).total());
         assert_eq!(counted, [9, 51]);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_kept_no_longer_than_the_second_that_it_names() {
+        let tally = Arc::new(Tallies::default()).open();
+        let (tokens, signed) = (Tokens::new(2, Arc::clone(&tally)), Signed::default());
+        let mut time = Duration::from_millis(10_950);
+        for (step, upstream, second) in [(0, 0, 10), (40, 0, 10), (20, 0, 11), (0, 1, 11), (900, 0, 11), (900, 0, 12)] {
+            advance(Duration::from_millis(step)).await;
+            time += Duration::from_millis(step);
+            let token = tokens.at(&signed, upstream, || time, |second| Ok::<_, ()>(line(second))).unwrap();
+            assert_eq!(token.value(), line(second).value(), "at {time:?}");
+        }
+        assert_eq!(signed.0.lock().unwrap().more.len(), 0, "what nobody is told any more is forgotten");
+    }
+
     #[test]
     fn what_could_not_be_signed_is_not_kept() {
         let (tokens, signed) = (Tokens::new(1, Arc::new(Tallies::default()).open()), Signed::default());
-        assert!(tokens.at(&signed, 0, || Err(())).is_err());
-        assert_eq!(tokens.at(&signed, 0, || Ok::<_, ()>(line(7))).unwrap().value(), b"7");
+        assert!(tokens.at(&signed, 0, || SECOND, |_| Err(())).is_err());
+        assert_eq!(tokens.at(&signed, 0, || SECOND, |second| Ok::<_, ()>(line(6 + second))).unwrap().value(), b"7");
     }
 }
