@@ -124,21 +124,32 @@ pub struct Laid {
     is_dated: bool,
 }
 
+/// What became of a line that was to be laid aside.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lay {
+    /// It was.
+    Done,
+    /// It was not, and none that comes after it will be: lines of one name keep their order.
+    NoRoom,
+    /// It is not written as we would write it. Others of its name may be, and must not overtake it.
+    Untidy,
+}
+
 impl Laid {
-    /// Lays a line aside that was parsed in this head; whether it could.
-    pub fn lay(&mut self, head: &[u8], line: &Header<'_>) -> bool {
-        let Some((start, end)) = whole_line(head, line) else { return false };
+    /// Lays a line aside that was parsed in this head.
+    pub fn lay(&mut self, head: &[u8], line: &Header<'_>) -> Lay {
+        let Some((start, end)) = whole_line(head, line) else { return Lay::Untidy };
         let count = usize::from(self.count);
         match self.places[..count].last_mut() {
             Some(last) if last.1 == start => last.1 = end,
-            Some(_) | None if count == PLACES_LAID => return false,
+            Some(_) | None if count == PLACES_LAID => return Lay::NoRoom,
             Some(_) | None => {
                 self.places[count] = (start, end);
                 self.count += 1;
             }
         }
         self.is_dated |= line.name.eq_ignore_ascii_case("date");
-        true
+        Lay::Done
     }
 
     /// Whether it is nowhere.
@@ -232,7 +243,8 @@ mod tests {
         let mut parsed = httparse::Response::new(&mut places);
         assert!(parsed.parse(text.as_bytes()).unwrap().is_complete());
         let may = |line: &Header<'_>| all().has(line.name);
-        let rest = parsed.headers.iter().filter(|line| !(may(line) && laid.lay(text.as_bytes(), line))).count();
+        let rest =
+            parsed.headers.iter().filter(|line| !(may(line) && laid.lay(text.as_bytes(), line) == Lay::Done)).count();
         let aside = laid.of(text.as_bytes());
         let found: Vec<u8> = aside.text().flatten().copied().collect();
         assert_eq!(laid.is_empty(), found.is_empty());
@@ -291,6 +303,6 @@ mod tests {
     fn a_line_of_another_head_is_not_laid_aside() {
         let (head, other) = (*b"Age: 1\r\n", String::from("Age: 1\r\n"));
         let line = Header { name: &other[..3], value: &other.as_bytes()[5..6] };
-        assert!(!Laid::default().lay(&head, &line));
+        assert_eq!(Laid::default().lay(&head, &line), Lay::Untidy);
     }
 }

@@ -30,7 +30,7 @@ mod upgrade;
 mod via;
 
 pub use accept::asks_for_html;
-pub use aside::{Aside, Laid, Passive};
+pub use aside::{Aside, Laid, Lay, Passive};
 pub use caching::{forbid_shared_caching, vary_on_cookie};
 pub use chunks::{ChunkFault, Chunks, Piece};
 pub use expect::{Expectation, expectation_of};

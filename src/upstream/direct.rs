@@ -15,14 +15,15 @@ mod head;
 use std::{
     future::poll_fn,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::{Method, Request, Response, StatusCode};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::unconstrained,
     time::{Instant, Sleep, sleep_until},
 };
 use tokio_util::io::poll_read_buf;
@@ -35,6 +36,9 @@ use head::{Asked, Found};
 use super::{Payload, dial::Stream, error::Breakdown, exchange::Course};
 use crate::{headers::Laid, socket::scratch};
 
+/// The end of a head may begin so far before what comes.
+const END: usize = 3;
+
 /// The connection.
 pub(super) struct Direct {
     stream: Stream,
@@ -46,8 +50,8 @@ pub(super) struct Direct {
     asked: Asked,
     /// The beginning of an answer's head, or room for a body that is being read.
     inbox: BytesMut,
-    /// It was looked at, and is not whole.
-    is_begun: bool,
+    /// How much of it was looked at, and is not a whole head.
+    looked: usize,
     /// Kept from one exchange to the next, so that not every request sets a timer.
     alarm: Option<Pin<Box<Sleep>>>,
     /// What a head may measure.
@@ -82,7 +86,7 @@ impl Direct {
             is_flushed: true,
             asked: Asked::default(),
             inbox: BytesMut::new(),
-            is_begun: false,
+            looked: 0,
             alarm: None,
             most,
         }
@@ -99,10 +103,13 @@ impl Direct {
     }
 
     /// Whether the server has neither closed the idle connection nor said anything unasked on it. Asks the runtime only:
-    /// no system call as long as nothing has come.
+    /// no system call as long as nothing has come. It answers whatever the task has left of its turn: a stream that is not
+    /// looked at seems idle.
     pub(super) fn is_idle(&mut self) -> bool {
-        let (mut byte, mut cx) = ([0], Context::from_waker(Waker::noop()));
-        Pin::new(&mut self.stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+        let (mut byte, stream) = ([0], &mut self.stream);
+        let look =
+            pin!(unconstrained(poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut ReadBuf::new(&mut byte)))));
+        look.poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// What a head may measure.
@@ -138,6 +145,8 @@ impl Direct {
                 Poll::Ready(Ok(0)) => Breakdown::Closed,
                 Poll::Ready(Err(error)) => Breakdown::Io(error),
                 Poll::Ready(Ok(_)) => match self.take_head() {
+                    // As long as there is always something to read, the alarm is not looked at.
+                    Ok(None) if Instant::now() >= deadline => return Poll::Ready(Err(Failure::Late)),
                     Ok(None) => continue,
                     Ok(Some(answer)) => return Poll::Ready(Ok(answer)),
                     Err(unfit) => return Poll::Ready(Err(Failure::Broken(unfit, Course::Other))),
@@ -164,32 +173,31 @@ impl Direct {
 
     /// The head at the beginning of what was read, if it is whole. Informational ones are nobody's business.
     fn take_head(&mut self) -> Result<Option<Answer>, Breakdown> {
+        // A head that comes in many pieces is neither copied nor looked through with each.
+        let looked = std::mem::replace(&mut self.looked, self.inbox.len());
+        if looked > 0 && self.inbox.len() < self.most && !head::has_end(&self.inbox[looked.saturating_sub(END)..]) {
+            return Ok(None);
+        }
+        let mut read = std::mem::take(&mut self.inbox).freeze();
         loop {
-            // A head that comes in many pieces is not copied with each.
-            if self.is_begun && self.inbox.len() < self.most && !head::has_end(&self.inbox) {
-                return Ok(None);
-            }
-            let read = std::mem::take(&mut self.inbox).freeze();
             let Some(found) = head::read(&read, self.asked)? else {
                 if read.len() >= self.most {
                     return Err(Breakdown::HeadTooLarge);
                 }
-                (self.inbox, self.is_begun) = (BytesMut::from(&*read), true);
+                (self.inbox, self.looked) = (BytesMut::from(&*read), read.len());
                 return Ok(None);
             };
-            self.is_begun = false;
             if found.length > self.most {
                 return Err(Breakdown::HeadTooLarge);
             }
             let status = found.head.status();
             if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
-                self.inbox = BytesMut::from(&read[found.length..]);
-                if self.inbox.is_empty() {
-                    return Ok(None);
-                }
+                read.advance(found.length);
                 continue;
             }
-            let lasts = found.lasts && self.is_flushed && self.sent == self.outbox.len();
+            self.looked = 0;
+            let is_spoken = status != StatusCode::SWITCHING_PROTOCOLS;
+            let lasts = found.lasts && is_spoken && self.is_flushed && self.sent == self.outbox.len();
             let Found { head, laid, length, said, .. } = found;
             return Ok(Some(Answer { head, laid, read, length, said, lasts }));
         }

@@ -291,7 +291,7 @@ mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::{UnixListener, UnixStream},
-        task::yield_now,
+        task::{coop, yield_now},
     };
 
     use super::*;
@@ -338,7 +338,7 @@ mod tests {
         }
     }
 
-    fn pool(path: &Path) -> Pool<Upload> {
+    fn pool(path: &Path, response_timeout: Duration) -> Pool<Upload> {
         let fleet = Fleet::new(&Settings {
             name: Arc::from("app"),
             servers: vec![Server::Unix(path.to_owned())],
@@ -347,7 +347,7 @@ mod tests {
             affinity: false,
             protocol: Protocol::Http1,
             connect_timeout: Duration::from_secs(1),
-            response_timeout: Duration::from_secs(20),
+            response_timeout,
             idle_timeout: Duration::from_secs(20),
             max_connections: 2,
             preserve_host: true,
@@ -373,6 +373,8 @@ mod tests {
         }
     }
 
+    const PATIENCE: Duration = Duration::from_secs(20);
+
     /// An application, and a pool that leads to it.
     struct World {
         _folder: tempfile::TempDir,
@@ -383,7 +385,7 @@ mod tests {
     fn world() -> World {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.sock");
-        World { listener: UnixListener::bind(&path).unwrap(), pool: pool(&path), _folder: folder }
+        World { listener: UnixListener::bind(&path).unwrap(), pool: pool(&path, PATIENCE), _folder: folder }
     }
 
     impl World {
@@ -443,6 +445,7 @@ mod tests {
             (&get, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n?", "hi", false),
             (&get, "HTTP/1.1 200 Until it closes\r\n\r\nhi", "hi", false),
             (&get, "HTTP/1.1 204 No Content\r\n\r\n", "", true),
+            (&get, "HTTP/1.1 101 Unasked\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", "", false),
             (&get, "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", "", true),
             (
                 &get,
@@ -486,6 +489,41 @@ mod tests {
         drop(stream);
         yield_now().await;
         world.ask(Method::POST, ANSWER, 99).await.0.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_looked_at_whatever_is_left_of_a_turn() {
+        for unasked in [&b""[..], b"HTTP/1.1 200 OK\r\n"] {
+            let world = world();
+            let (_, stream) = world.ask(Method::GET, ANSWER, 99).await;
+            let mut stream = stream.unwrap();
+            stream.write_all(unasked).await.unwrap();
+            let kept = (!unasked.is_empty()).then_some(stream);
+            yield_now().await;
+            let taken = std::future::poll_fn(|cx| {
+                while let Poll::Ready(step) = coop::poll_proceed(cx) {
+                    step.made_progress();
+                }
+                Poll::Ready(world.pool.shelves[0].take_ready(Need::Answer, Instant::now()).is_some())
+            });
+            assert!(!taken.await, "{unasked:?}");
+            drop(kept);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_application_that_only_says_that_it_is_at_work_has_no_longer_than_others() {
+        let mut world = world();
+        world.pool = pool(world.listener.local_addr().unwrap().as_pathname().unwrap(), Duration::from_secs(1));
+        let (request, _) = post(0, true);
+        let (answer, flood) = tokio::join!(world.pool.send(Box::new(request), None), async {
+            let stream = world.listener.accept().await.unwrap().0.into_std().unwrap();
+            stream.set_nonblocking(false).unwrap();
+            let block = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(2_000);
+            std::thread::spawn(move || while std::io::Write::write_all(&mut &stream, &block).is_ok() {})
+        });
+        assert!(matches!(answer, Err(SendError::Timeout)), "{:?}", answer.err());
+        flood.join().unwrap();
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use http::{HeaderMap, Request, Response, StatusCode, Version, header::TRANSFER_E
 use httparse::{Header, ParserConfig, Status};
 
 use super::{super::error::Breakdown, body::has_body};
-use crate::headers::{Laid, Passive, field, lists};
+use crate::headers::{Laid, Lay, Passive, field, lists};
 
 /// Header lines in an answer, and trailers behind it.
 pub(super) const MOST_FIELDS: usize = 100;
@@ -127,7 +127,9 @@ impl Lines {
             self.fields.reserve(lines.len() + ADDED);
         }
         for line in lines {
-            if (passive.has(line.name) && self.laid.lay(head, line)) || self.heeds(line, is_framed) {
+            let lay = if passive.has(line.name) { self.laid.lay(head, line) } else { Lay::NoRoom };
+            self.is_odd |= lay == Lay::Untidy;
+            if lay == Lay::Done || self.heeds(line, is_framed) {
                 continue;
             }
             let (name, value) =
@@ -228,6 +230,8 @@ mod tests {
         for (lines, map, aside) in [
             ("Server: a\r\nX-Own: 1\r\nDate: b\r\n", "x-own: 1\r\n", "Server: a\r\nDate: b\r\n"),
             ("Server:a\r\nX-Cache: b\r\n", "server: a\r\nx-cache: b\r\n", ""),
+            ("Link: a\r\nLink:b\r\nLink: c\r\n", "link: a\r\nlink: b\r\nlink: c\r\n", ""),
+            ("Link: a \r\nETag: b\r\n", "link: a\r\netag: b\r\n", ""),
             ("ETag: a\r\nContent-Length: 2\r\nConnection: Keep-Alive\r\n", "", "ETag: a\r\n"),
             ("ETag: a\r\nTransfer-Encoding: Chunked\r\nConnection: close\r\n", "", "ETag: a\r\n"),
             ("ETag: a\r\nTrailer: b\r\nTransfer-Encoding: chunked\r\n", "trailer: b\r\n", "ETag: a\r\n"),
