@@ -1,6 +1,6 @@
 //! Contract 2, last paragraph: what shared caches are told about responses that depend on a cookie or set one.
 
-use crate::support::{Answer, OurCookie, Reply, Store, TICKET, world};
+use crate::support::{Answer, Ask, OurCookie, Reply, Store, TICKET, world};
 
 /// The items of a list-valued header, lower case.
 fn items(reply: &Reply, name: &str) -> Vec<String> {
@@ -24,6 +24,14 @@ fn every_response_of_a_session_route_varies_by_cookie() {
             vary.sort();
             assert_eq!(vary, expected, "Vary: {given:?}");
         }
+    });
+}
+
+#[test]
+fn an_options_that_goes_no_further_varies_as_well() {
+    world(Store::Memory, |w| {
+        let reply = w.browser(&w.proxy()).ask(Ask::of("OPTIONS", "/").header("Max-Forwards", "0"), Answer::ok());
+        assert_eq!((reply.status, items(&reply, "vary")), (204, vec!["cookie".to_owned()]));
     });
 }
 
