@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "it is a test, and it names its cases")]
 
-use std::{hint::black_box, time::Duration};
+use std::{
+    hint::black_box,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use cloakroom::{
     cookie,
@@ -186,15 +189,21 @@ fn token_signed(times: usize) {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "it waits for a moment of the clock, not for somebody else")]
 fn token_cached(times: usize) {
     let ((sealer, audience), tokens) = (sealer(), Tokens::new(1, Tallies::default().open()));
-    for _ in 0..times {
+    let ask = || {
         let seal = |claims: Claims<'_>, _| {
             let token = sealer.seal(&audience, claims, 1_800_000_000);
             token.map(|token| Postscript::new(&NAME_OF_TOKENS, &token))
         };
         black_box(tokens.of_nobody(black_box(0), seal).unwrap());
-    }
+    };
+    // Under callgrind whatever runs first is slow. All the rest fits into a second that has just begun: one more is signed.
+    ask();
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_millis();
+    std::thread::sleep(Duration::from_millis(u64::from(1_001 - passed)));
+    (0..times).for_each(|_| ask());
 }
 
 fn settle_update(times: usize) {
