@@ -3,11 +3,12 @@
 //! A store knows no sessions. It reads values, compares a value's stamp and sets it or extends its life in one atomic
 //! step, and tells its time. What the values mean is decided in `session`; [`commit`] carries a decision out and [`lane`]
 //! lines up the writers of one session. Promises of every store, kept by one contract suite (`tests/stores`):
-//! a swap is atomic; a touch never creates or changes a value, nor does it meddle with a later one; what has expired is not read; an error is never "not
-//! there"; nothing that was acknowledged is evicted.
+//! a swap is atomic; a touch never creates or changes a value, nor does it meddle with a later one; what has expired is not
+//! read; an error is never "not there"; nothing that was acknowledged is evicted.
 
 pub mod census;
 pub mod commit;
+mod entry;
 mod error;
 pub mod file;
 pub mod index;
@@ -27,6 +28,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
+pub use entry::{Entry, Last, Reading, Swap};
 pub use error::StoreError;
 use index::Epochs;
 use listing::{Cursor, Page};
@@ -103,68 +105,6 @@ impl Default for Settings {
             roots: Roots::default(),
         }
     }
-}
-
-/// A value as it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// The value; a [`Store`] gives it in plain, but for [`Store::scan`].
-    pub bytes: Bytes,
-    /// What is left of its life.
-    pub left: Duration,
-}
-
-impl Entry {
-    /// The record; what cannot be read is logged and counts as not there, so that no visitor is ever stuck.
-    pub fn decode(&self, handle: &Handle) -> Option<Stored> {
-        Stored::decode(&self.bytes)
-            .inspect_err(|error| {
-                tracing::error!(target: "cloakroom::store", session = %handle, %error, "a stored record cannot be read");
-            })
-            .ok()
-    }
-}
-
-/// What a reader has of a session from before.
-#[derive(Clone, Copy)]
-pub struct Last<'a> {
-    /// What was read.
-    pub bytes: &'a Bytes,
-    /// Where it stood, if the store said so.
-    pub spot: Option<&'a Spot>,
-}
-
-/// What a reader is told of one session.
-pub enum Reading {
-    /// It is not there.
-    Nothing,
-    /// It is, byte for byte, what the reader has; what is left of its life.
-    Same(Duration),
-    /// It is this; and where it stands, in a store that can be asked there.
-    Other(Entry, Option<Spot>),
-}
-
-impl Reading {
-    /// What this entry is for a reader who has that.
-    fn of(found: Option<Entry>, last: Option<Last<'_>>) -> Self {
-        match found {
-            None => Self::Nothing,
-            Some(entry) if last.is_some_and(|last| *last.bytes == entry.bytes) => Self::Same(entry.left),
-            Some(entry) => Self::Other(entry, None),
-        }
-    }
-}
-
-/// What became of a compare-and-set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Swap {
-    /// It was carried out.
-    Done,
-    /// Something else was stored; this. Nothing was changed.
-    Conflict(Option<Entry>),
-    /// As [`Swap::Conflict`], but it was sent again after a connection broke: the earlier try may have been carried
-    /// out and overwritten since.
-    Doubt(Option<Entry>),
 }
 
 /// A store as the whole process shares it; every shard opens its own [`Store`] from it.
