@@ -172,6 +172,11 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 }
 
 impl Stream {
+    #[cfg(test)]
+    pub(super) fn of(bytes: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self { bytes: Box::new(bytes), outbox: Outbox::default(), _slot: None }
+    }
+
     pub(super) fn outbox(&self) -> Outbox {
         self.outbox.clone()
     }

@@ -228,3 +228,34 @@ impl Direct {
         Poll::Ready(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{join, sink};
+
+    use super::*;
+
+    /// Says so often that it is at work, without a pause.
+    struct Busy(usize);
+
+    impl AsyncRead for Busy {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            if let Some(left) = self.0.checked_sub(1) {
+                self.0 = left;
+                buffer.put_slice(&b"HTTP/1.1 102 Processing\r\n\r\n".repeat(9));
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    async fn late(server: Busy) -> bool {
+        let mut direct = Direct::new(Stream::of(join(server, sink())), 8192);
+        matches!(direct.exchange(Instant::now()).await, Err(Failure::Late))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_never_pauses_has_no_longer_than_others() {
+        assert!(late(Busy(100)).await);
+        assert!(!late(Busy(0)).await, "it has closed");
+    }
+}

@@ -127,9 +127,9 @@ impl Lines {
             self.fields.reserve(lines.len() + ADDED);
         }
         for line in lines {
-            let lay = if passive.has(line.name) { self.laid.lay(head, line) } else { Lay::NoRoom };
-            self.is_odd |= lay == Lay::Untidy;
-            if lay == Lay::Done || self.heeds(line, is_framed) {
+            let lay = passive.has(line.name).then(|| self.laid.lay(head, line));
+            self.is_odd |= lay == Some(Lay::Untidy);
+            if lay == Some(Lay::Done) || self.heeds(line, is_framed) {
                 continue;
             }
             let (name, value) =
