@@ -13,6 +13,7 @@ mod pointer;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::error::Error;
 use std::fmt;
@@ -20,9 +21,11 @@ use std::fmt;
 pub use json::Json;
 pub use number::Number;
 pub use object::Object;
-pub(crate) use outline::Outline;
+pub(crate) use outline::{Member, Outline, Place};
 pub(crate) use pointer::array_index;
 pub use pointer::{Pointer, PointerError};
+pub(crate) use text::Members;
+pub use text::Text;
 
 /// How many containers may lie within each other.
 pub const MAX_DEPTH: usize = 128;

@@ -20,7 +20,7 @@ use base64::engine::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_PAD_INDIFFERENT;
 
 use self::operation::{Misfit, Operation};
-use super::document::{Document, DocumentError, Json, Pointer};
+use super::document::{Document, DocumentError, Json, Outline, Pointer, Text};
 
 /// A change to a document: a merge patch (RFC 7396) or a JSON Patch (RFC 6902).
 #[derive(Clone, PartialEq, Eq)]
@@ -32,6 +32,9 @@ pub struct Patch {
 
 #[derive(Clone, PartialEq, Eq)]
 enum Kind {
+    /// A merge patch whose compact text has an [`Outline`]: nothing else is needed to merge it into text.
+    Plain(Text),
+    /// Any other.
     Merge(Json),
     Operations(Vec<Operation>),
 }
@@ -103,8 +106,11 @@ impl Patch {
     /// # Errors
     /// [`PatchError::Json`]
     pub fn merge_from(text: &str) -> Result<Patch, PatchError> {
-        let change = Json::parse(text).map_err(PatchError::Json)?;
-        Ok(Patch { kind: Kind::Merge(change), ways: Vec::new() })
+        let kind = match Outline::of(text) {
+            Some(outline) => Kind::Plain(outline.to_text()),
+            None => Kind::of(Json::parse(text).map_err(PatchError::Json)?),
+        };
+        Ok(Patch { kind, ways: Vec::new() })
     }
 
     /// Reads a JSON Patch (`application/json-patch+json`, RFC 6902): an array of operations. Members that an operation
@@ -125,7 +131,7 @@ impl Patch {
     /// on its way by an object, which would be a change outside of them. It does not fit then.
     #[must_use]
     pub fn confined_to(mut self, places: &[Pointer]) -> Patch {
-        if let Kind::Merge(_) = self.kind {
+        if let Kind::Plain(_) | Kind::Merge(_) = self.kind {
             self.ways =
                 places.iter().flat_map(|place| std::iter::successors(place.parent(), Pointer::parent)).collect();
         }
@@ -135,6 +141,7 @@ impl Patch {
     /// Whether there is nothing in it: `{}` or `[]`.
     pub fn is_empty(&self) -> bool {
         match &self.kind {
+            Kind::Plain(text) => **text == *"{}",
             Kind::Merge(Json::Object(members)) => members.is_empty(),
             Kind::Merge(_) => false,
             Kind::Operations(operations) => operations.is_empty(),
@@ -152,15 +159,8 @@ impl Patch {
     pub fn apply(&self, document: &mut Document, budget: usize) -> Result<(), DoesNotFit> {
         let root = document.root_mut();
         match &self.kind {
-            Kind::Merge(change) => {
-                let blocked = |json: &Json, way: &Pointer| {
-                    json.descend(way.tokens()).is_some_and(|there| !matches!(there, Json::Object(_)))
-                };
-                if self.ways.iter().any(|way| blocked(root, way) && change.descend(way.tokens()).is_some()) {
-                    return Err(DoesNotFit::Place(0));
-                }
-                merge::merge(root, change);
-            }
+            Kind::Plain(text) => self.merge(root, &Json::parse(text).map_err(|_| DoesNotFit::Place(0))?)?,
+            Kind::Merge(change) => self.merge(root, change)?,
             Kind::Operations(operations) => {
                 let mut left = budget;
                 for (index, operation) in operations.iter().enumerate() {
@@ -171,12 +171,23 @@ impl Patch {
         Ok(())
     }
 
+    fn merge(&self, root: &mut Json, change: &Json) -> Result<(), DoesNotFit> {
+        let blocked = |json: &Json, way: &Pointer| {
+            json.descend(way.tokens()).is_some_and(|there| !matches!(there, Json::Object(_)))
+        };
+        if self.ways.iter().any(|way| blocked(root, way) && change.descend(way.tokens()).is_some()) {
+            return Err(DoesNotFit::Place(0));
+        }
+        merge::merge(root, change);
+        Ok(())
+    }
+
     /// The text of the document that [`apply`](Self::apply) makes of the one with this text, if that is found without
-    /// reading the document: it is for most patches, and most data. Has room for so many bytes more.
-    pub fn splice(&self, text: &str, room: usize) -> Option<String> {
+    /// reading the document: it is for most patches, and most data.
+    pub fn splice(&self, text: &Text) -> Option<Text> {
         match &self.kind {
-            Kind::Merge(Json::Object(change)) if self.ways.is_empty() => splice::spliced(text, change, room),
-            Kind::Merge(_) | Kind::Operations(_) => None,
+            Kind::Plain(change) if self.ways.is_empty() => splice::spliced(text, change),
+            Kind::Plain(_) | Kind::Merge(_) | Kind::Operations(_) => None,
         }
     }
 
@@ -185,6 +196,11 @@ impl Patch {
     pub fn writes(&self) -> Vec<Pointer> {
         let mut places = Vec::new();
         match &self.kind {
+            Kind::Plain(text) => match Json::parse(text) {
+                Ok(change) => merge::writes(&change, &Pointer::root(), &mut places),
+                // It was read already, so this is never so; if it were, it might be anywhere.
+                Err(_) => places.push(Pointer::root()),
+            },
             Kind::Merge(change) => merge::writes(change, &Pointer::root(), &mut places),
             Kind::Operations(operations) => operations.iter().for_each(|operation| operation.writes(&mut places)),
         }
@@ -194,11 +210,18 @@ impl Patch {
     /// The places whose value it looks at (`test`) or takes elsewhere (`copy`, `move`), none within another, sorted.
     pub fn reads(&self) -> Vec<Pointer> {
         match &self.kind {
-            Kind::Merge(_) => Vec::new(),
+            Kind::Plain(_) | Kind::Merge(_) => Vec::new(),
             Kind::Operations(operations) => {
                 outermost(operations.iter().filter_map(Operation::reads).cloned().collect())
             }
         }
+    }
+}
+
+impl Kind {
+    fn of(change: Json) -> Kind {
+        let text = change.to_text();
+        Outline::of(&text).map_or(Kind::Merge(change), |outline| Kind::Plain(outline.to_text()))
     }
 }
 
@@ -235,6 +258,7 @@ fn trim<'a>(text: &'a [u8], spaces: &[u8]) -> &'a [u8] {
 impl fmt::Debug for Patch {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
+            Kind::Plain(text) => write!(out, "Patch(merge, {} bytes)", text.len()),
             Kind::Merge(change) => write!(out, "Patch(merge, {change:?})"),
             Kind::Operations(operations) => write!(out, "Patch({} operations)", operations.len()),
         }

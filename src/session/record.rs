@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 pub use codec::RecordError;
 use codec::{LIVE, TOMBSTONE, stamp};
 
-use super::{Policy, Timestamp, homes::Homes, ticket::SecretHash, vault::Jar};
+use super::{Policy, Timestamp, document::Text, homes::Homes, ticket::SecretHash, vault::Jar};
 
 /// Length of a [`Stamp`] in bytes.
 pub const STAMP_LEN: usize = 34;
@@ -82,7 +82,7 @@ pub struct Record {
     /// Which servers keep it.
     pub homes: Homes,
     /// The data: a JSON object, compact, every scalar as it was sent.
-    pub data: Box<str>,
+    pub data: Text,
 }
 
 /// What is left of a session that an application destroyed, for `retire_grace`.
@@ -342,7 +342,7 @@ mod tests {
             renewal: Renewal::Ignored,
         });
         let (one, two) = ("AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI");
-        let data = record().data;
+        let data = &*record().data;
         let written = |stored: Stored| String::from_utf8(stored.encode()).unwrap();
         assert_eq!(
             written(rich.into()),

@@ -80,7 +80,7 @@ impl World {
         let handle = ticket.locator.handle();
         let issued = matches!(&plan.cookie, CookieStep::Issue(issued, _) if issued == ticket);
         assert!(record.version == 1 && issued && record.secret == secret_of(ticket), "{context}");
-        let state = State::Live { record: Record::clone(record), retired: Vec::new() };
+        let state = State::Live { record: Box::new(Record::clone(record)), retired: Vec::new() };
         self.know(handle, Known { state, tickets: vec![ticket.clone()] });
         if let Step::Create(..) = &plan.store {
             let (who, deed) = done.asked().expect("a response");
@@ -167,7 +167,7 @@ impl Round<'_> {
     fn settle(&self, states: &[State], stored: Option<&Stored>) -> State {
         let (context, last) = (self.context, states.last().expect("a state"));
         match (last, stored) {
-            (State::Live { record, .. }, Some(Stored::Live(found))) if *record == **found => {
+            (State::Live { record, .. }, Some(Stored::Live(found))) if **record == **found => {
                 self.check_survivor(states, record);
                 last.clone()
             }
@@ -292,7 +292,7 @@ fn followed(last: &State, done: &Done, plan: &Plan, stored: &Stored, context: &C
             if rotated {
                 retired.push(before.secret);
             }
-            State::Live { record: Record::clone(record), retired }
+            State::Live { record: Box::new(Record::clone(record)), retired }
         }
         (Expected::End, Stored::Tombstone(tombstone)) => {
             assert_eq!(plan.cookie, CookieStep::Delete, "{context}");

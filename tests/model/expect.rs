@@ -17,7 +17,7 @@ const RETIRED: usize = 4;
 pub(crate) enum State {
     Live {
         /// As the store must hold it.
-        record: Record,
+        record: Box<Record>,
         /// Secrets that were rotated away, oldest first.
         retired: Vec<SecretHash>,
     },

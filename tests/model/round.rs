@@ -226,7 +226,7 @@ impl World {
 pub(crate) fn fits(presented: &Presented, expected: Who, state: &State) -> bool {
     match (presented, expected, state) {
         (Presented::Loaded(session), Who::Holder(secret), State::Live { record, .. }) => {
-            *session.record == *record && session.ticket.secret.hash() == secret
+            *session.record == **record && session.ticket.secret.hash() == secret
         }
         (Presented::Nobody, Who::Nobody, _) => true,
         (Presented::Retired(_), Who::Retired, _) | (Presented::Destroyed(_), Who::Destroyed, _) => true,

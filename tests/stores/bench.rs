@@ -296,7 +296,7 @@ impl Process {
     }
 
     pub(crate) async fn data(&self, handle: &Handle) -> String {
-        self.record(handle).await.data.into()
+        self.record(handle).await.data.to_string()
     }
 
     /// What is left of a key's life.

@@ -167,7 +167,7 @@ impl fmt::Debug for Json {
 
 /// Whether there are neither control characters nor backslashes. Eight bytes at a time; a bit may be set wrongly, but only
 /// above one that is set rightly.
-pub(super) fn is_plain(text: &str) -> bool {
+fn is_plain(text: &str) -> bool {
     const EACH: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x80 * EACH;
     let found = |word: u64| {

@@ -7,74 +7,146 @@
 
 use std::ops::Range;
 
-use super::json::is_plain;
-
-/// More members in one object, or containers within each other, are left to the long way.
+/// More members in one object, or keys in objects within it, or containers within each other, are left to the long way.
 const FEW: usize = 32;
 
 /// The members of an object whose text is plain.
 pub(crate) struct Outline<'a> {
-    members: Vec<Member<'a>>,
+    text: &'a str,
+    places: [Place; FEW],
+    count: usize,
+}
+
+/// How long a member is: between two is a comma.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Place {
+    /// Up to its value.
+    head: u16,
+    /// All of it.
+    whole: u16,
 }
 
 /// One member where it stands.
 pub(crate) struct Member<'a> {
-    /// The key, which is its own text.
-    pub(crate) key: &'a str,
-    /// The value's text.
-    pub(crate) value: &'a str,
-    /// Key and value with all that is between them.
-    pub(crate) text: &'a str,
+    text: &'a str,
+    begin: usize,
+    place: Place,
 }
 
 impl<'a> Outline<'a> {
+    /// An object without members.
+    pub(crate) fn empty() -> Self {
+        Self::known("{}", &[])
+    }
+
+    /// Of a text whose members are known to be these.
+    pub(super) fn known(text: &'a str, members: &[Place]) -> Self {
+        let mut places = [Place::NONE; FEW];
+        let count = members.len().min(FEW);
+        places[..count].copy_from_slice(&members[..count]);
+        Self { text, places, count }
+    }
+
     /// Takes an object's text apart.
     pub(crate) fn of(text: &'a str) -> Option<Self> {
-        if !is_plain(text) {
-            return None;
-        }
-        let mut scan = Scan { bytes: text.as_bytes(), at: 0, keys: Vec::new() };
-        let mut members: Vec<Member<'a>> = Vec::with_capacity(8);
+        let mut outline = Self { text, ..Self::empty() };
+        outline.read().map(|()| outline)
+    }
+
+    fn read(&mut self) -> Option<()> {
+        let mut scan = Scan { bytes: self.text.as_bytes(), at: 0, keys: [(0, 0); FEW], open: 0 };
         scan.expect(b'{')?;
-        while !scan.closes(b'}', members.is_empty())? {
+        while !scan.closes(b'}', self.count == 0)? {
             let begin = scan.at;
-            let key = &text[scan.string()?];
-            if members.len() == FEW || members.iter().any(|member| member.key == key) {
+            let key = scan.string()?;
+            if self.count == FEW || self.find(&scan.bytes[key]).is_some() {
                 return None;
             }
             scan.expect(b':')?;
-            let value = scan.at;
+            let head = scan.at - begin;
             scan.value(FEW)?;
-            members.push(Member { key, value: &text[value..scan.at], text: &text[begin..scan.at] });
+            self.places[self.count] = Place::new(head, scan.at - begin)?;
+            self.count += 1;
         }
-        (scan.at == text.len()).then_some(Self { members })
-    }
-
-    /// An object without members.
-    pub(crate) fn empty() -> Self {
-        Self { members: Vec::new() }
+        (scan.at == self.text.len()).then_some(())
     }
 
     /// In order.
-    pub(crate) fn members(&self) -> &[Member<'a>] {
-        &self.members
+    pub(crate) fn members(&self) -> impl Iterator<Item = Member<'a>> {
+        let (text, mut next) = (self.text, 1);
+        self.places[..self.count].iter().map(move |place| {
+            let begin = next;
+            next += usize::from(place.whole) + 1;
+            Member { text, begin, place: *place }
+        })
     }
 
-    /// Whether there is such a key.
-    pub(crate) fn has(&self, key: &str) -> bool {
-        self.members.iter().any(|member| member.key == key)
+    /// All of it.
+    pub(super) fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// The member with this key, and its number.
+    pub(crate) fn find(&self, key: &[u8]) -> Option<(usize, Member<'a>)> {
+        self.members().enumerate().find(|(_, member)| member.has_key(key))
+    }
+
+    /// The text of a part of it.
+    pub(crate) fn part(&self, part: Range<usize>) -> &'a str {
+        &self.text[part]
     }
 }
 
-/// Reads bytes among which there are no escapes and no control characters.
+impl Place {
+    pub(super) const NONE: Self = Self { head: 0, whole: 0 };
+
+    /// None of a member that is very long.
+    pub(crate) fn new(head: usize, whole: usize) -> Option<Self> {
+        Some(Self { head: head.try_into().ok()?, whole: whole.try_into().ok()? })
+    }
+}
+
+impl<'a> Member<'a> {
+    /// The key, which is its own text.
+    pub(crate) fn key(&self) -> &'a [u8] {
+        &self.text.as_bytes()[self.begin + 1..self.begin + usize::from(self.place.head) - 2]
+    }
+
+    fn has_key(&self, key: &[u8]) -> bool {
+        usize::from(self.place.head) == key.len() + 3 && self.key() == key
+    }
+
+    /// How long it is.
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The value's text.
+    pub(crate) fn value(&self) -> &'a str {
+        &self.text[self.begin + usize::from(self.place.head)..self.part().end]
+    }
+
+    /// Key and value with all that is between them, as a part of the outline's text.
+    pub(crate) fn part(&self) -> Range<usize> {
+        self.begin..self.begin + usize::from(self.place.whole)
+    }
+
+    /// What is before the value, as a part of the outline's text.
+    pub(crate) fn head(&self) -> Range<usize> {
+        self.begin..self.begin + usize::from(self.place.head)
+    }
+}
+
+/// Reads bytes.
 struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// Of the objects that have not ended yet, the innermost last.
-    keys: Vec<&'a [u8]>,
+    /// Of the inner objects that have not ended yet, the innermost last: so many where they begin and end.
+    keys: [(u32, u32); FEW],
+    open: usize,
 }
 
-impl<'a> Scan<'a> {
+impl Scan<'_> {
     fn next(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
@@ -111,18 +183,22 @@ impl<'a> Scan<'a> {
 
     fn object(&mut self, depth: usize) -> Option<()> {
         self.at += 1;
-        let outside = self.keys.len();
-        while !self.closes(b'}', self.keys.len() == outside)? {
-            let key = &self.bytes[self.string()?];
-            let seen = &self.keys[outside..];
-            if seen.len() == FEW || seen.contains(&key) {
+        let outside = self.open;
+        while !self.closes(b'}', self.open == outside)? {
+            let key = self.string()?;
+            let text = &self.bytes[key.clone()];
+            let is_it = |(begin, end): &(u32, u32)| {
+                (end - begin) as usize == text.len() && self.bytes[*begin as usize..].starts_with(text)
+            };
+            if self.open == FEW || self.keys[outside..self.open].iter().any(is_it) {
                 return None;
             }
-            self.keys.push(key);
+            self.keys[self.open] = (key.start as u32, key.end as u32);
+            self.open += 1;
             self.expect(b':')?;
             self.value(depth)?;
         }
-        self.keys.truncate(outside);
+        self.open = outside;
         Some(())
     }
 
@@ -136,11 +212,11 @@ impl<'a> Scan<'a> {
         Some(())
     }
 
-    /// Passes a string; where its content is.
+    /// Passes a string in which nothing is escaped, or would have to be; where its content is.
     fn string(&mut self) -> Option<Range<usize>> {
         self.expect(b'"')?;
         let begin = self.at;
-        let end = begin + self.bytes[begin..].iter().position(|byte| *byte == b'"')?;
+        let end = begin + quote(&self.bytes[begin..])?;
         self.at = end + 1;
         Some(begin..end)
     }
@@ -178,6 +254,27 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// Where the first quotation mark is, if neither an escape nor a control character comes before. Eight bytes at a time: a
+/// bit may be set wrongly, but only above one that is set rightly.
+fn quote(bytes: &[u8]) -> Option<usize> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let is_special = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'\\');
+    let mut at = 0;
+    while let Some(word) = bytes[at..].first_chunk() {
+        let word = u64::from_le_bytes(*word);
+        let (quote, escape) = (word ^ (EACH * 0x22), word ^ (EACH * 0x5c));
+        let zeros = quote.wrapping_sub(EACH) & !quote | escape.wrapping_sub(EACH) & !escape;
+        let found = (zeros | word.wrapping_sub(EACH * 0x20) & !word) & (EACH * 0x80);
+        if found != 0 {
+            at += found.trailing_zeros() as usize / 8;
+            return (bytes[at] == b'"').then_some(at);
+        }
+        at += 8;
+    }
+    at += bytes[at..].iter().position(is_special)?;
+    (bytes[at] == b'"').then_some(at)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -189,7 +286,10 @@ mod tests {
     fn members_are_found_where_they_stand() {
         let text = r#"{"a":{"b":[1,-0.5e+7,{}],"a":null},"é":"x, \u{7f}","":true}"#.replace("\\u{7f}", "\u{7f}");
         let outline = Outline::of(&text).unwrap();
-        let found: Vec<_> = outline.members().iter().map(|member| (member.key, member.value, member.text)).collect();
+        let found: Vec<_> = outline
+            .members()
+            .map(|member| (str::from_utf8(member.key()).unwrap(), member.value(), outline.part(member.part())))
+            .collect();
         assert_eq!(
             found,
             [
@@ -198,8 +298,10 @@ mod tests {
                 ("", "true", "\"\":true"),
             ]
         );
-        assert!(outline.has("é") && outline.has("") && !outline.has("b"));
-        assert!(Outline::of("{}").unwrap().members().is_empty());
+        let found =
+            |key: &str| outline.find(key.as_bytes()).map(|(number, member)| (number, outline.part(member.head())));
+        assert_eq!(["é", "", "b"].map(found), [Some((1, "\"é\":")), Some((2, "\"\":")), None]);
+        assert!(Outline::of("{}").unwrap().members().next().is_none());
     }
 
     #[test]
@@ -247,8 +349,29 @@ mod tests {
             &many(FEW + 1),
             &format!("{{\"a\":{}}}", many(FEW + 1)),
             &deep(FEW + 1),
+            &format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 16)),
         ] {
             assert!(Outline::of(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_control_character_and_escape_is_found_wherever_it_stands() {
+        for length in 0..20 {
+            for around in ["a", " ", "!", "#", "[", "]", "\u{7f}", "\u{a0}", "\u{fffd}"] {
+                assert_eq!(quote(format!("{}\"\n", around.repeat(length)).as_bytes()), Some(around.len() * length));
+                assert_eq!(quote(around.repeat(length).as_bytes()), None);
+                for at in 0..=length {
+                    for found in (0..0x20).map(char::from).chain(['\\']) {
+                        let (front, back) = (around.repeat(at), around.repeat(length - at));
+                        assert_eq!(
+                            quote(format!("{front}{found}{back}\"").as_bytes()),
+                            None,
+                            "{found:?} behind {front:?}"
+                        );
+                    }
+                }
+            }
         }
     }
 
@@ -259,7 +382,7 @@ mod tests {
         fn whatever_is_recognised_is_what_the_document_writes(text in r#"\{("[ab]?":)?[\[\]{},:"ab0-9eE.+\-tfnlrusé \\]{0,12}\}"#) {
             if let Some(outline) = Outline::of(&text) {
                 prop_assert_eq!(Document::parse(&text).unwrap().to_text(), text.clone());
-                let members: Vec<_> = outline.members().iter().map(|member| member.text).collect();
+                let members: Vec<_> = outline.members().map(|member| outline.part(member.part())).collect();
                 prop_assert_eq!(format!("{{{}}}", members.join(",")), text.clone());
             }
         }

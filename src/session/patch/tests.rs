@@ -480,6 +480,35 @@ fn what_shifts_the_elements_of_an_array_writes_the_array() {
     }
 }
 
+#[test]
+fn what_grew_out_of_texts_is_as_it_would_be_read() {
+    let many = |from: usize| {
+        let members: Vec<_> = (from..from + 30).map(|n| format!("\"k{n}\":{n}")).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    let mut text = Text::from("{}");
+    for patch in [
+        many(0),
+        many(20),
+        r#"{"k3":{"a":{"b":null,"c":{}}},"k4":null,"k49":[1]}"#.to_owned(),
+        format!(r#"{{"k3":{}}}"#, many(0)),
+        format!(r#"{{"k3":{}}}"#, many(30)),
+        r#"{"k5":null,"last":"a"}"#.to_owned(),
+        format!(r#"{{"last":"{}"}}"#, "x".repeat(1 << 16)),
+        r#"{"last":"b"}"#.to_owned(),
+    ] {
+        let patch = merge_patch(&patch);
+        let document = applied(&patch, &text, 0).unwrap();
+        text = patch.splice(&text).unwrap_or_else(|| document.as_str().into());
+        assert_eq!(&*text, document, "{patch:?}");
+    }
+    let deep = |letter: char| format!(r#"{{"a":{}}}"#, many(0).replace('k', &letter.to_string()));
+    let grown = merge_patch(&deep('y')).splice(&deep('x').into()).unwrap();
+    assert!(merge_patch(r#"{"a":{"z":1}}"#).splice(&grown).is_none(), "too many keys within");
+    let more = merge_patch(r#"{"b":1}"#);
+    assert_eq!(&*more.splice(&grown).unwrap(), applied(&more, &grown, 0).unwrap());
+}
+
 // --- against an oracle -------------------------------------------------------------------------------------------
 
 fn small_json(depth: u32) -> impl Strategy<Value = serde_json::Value> {
@@ -547,11 +576,26 @@ proptest! {
 
     #[test]
     fn merging_texts_does_what_merging_documents_does(before in small_object(), patch in small_json(4), escapes: bool) {
-        let text = |value: serde_json::Value| if escapes { value.to_string() } else { value.to_string().replace("\\\"", "d") };
-        let (before, patch) = (text(before), merge_patch(&text(patch)));
-        match patch.splice(&before, 0) {
-            Some(text) => prop_assert_eq!(text, applied(&patch, &before, 0).unwrap()),
-            None => prop_assert!(before.contains('\\') || !matches!(patch.kind, Kind::Merge(Json::Object(_)))),
+        let written = |text: String| if escapes { text } else { text.replace("\\\"", "d") };
+        let before = written(before.to_string());
+        let (plain, pretty) = (written(patch.to_string()), written(serde_json::to_string_pretty(&patch).unwrap()));
+        let (patch, is_object) = (merge_patch(&plain), plain.starts_with('{'));
+        prop_assert!(merge_patch(&pretty) == patch, "spaces mean nothing");
+        match patch.splice(&before.as_str().into()) {
+            Some(text) => prop_assert_eq!(&*text, applied(&patch, &before, 0).unwrap()),
+            None => prop_assert!(before.contains('\\') || plain.contains('\\') || !is_object),
+        }
+    }
+
+    #[test]
+    fn texts_into_which_was_merged_are_merged_as_any_other(before in small_object(), patches in prop::collection::vec(small_object(), 2..5)) {
+        let written = |json: &serde_json::Value| json.to_string().replace("\\\"", "d");
+        let mut text = Text::from(written(&before));
+        for patch in patches.iter().map(|patch| merge_patch(&written(patch))) {
+            let fresh = Text::from(&*text);
+            text = patch.splice(&text).unwrap();
+            prop_assert_eq!(&text, &patch.splice(&fresh).unwrap());
+            prop_assert_eq!(&*text, applied(&patch, &fresh, 0).unwrap());
         }
     }
 

@@ -5,7 +5,7 @@ use super::{COOKIE_MAX, Context, Refusal};
 use crate::session::{
     change::Change,
     control::{Control, Timer, is_subject},
-    document::{Document, Json, Pointer},
+    document::{Document, Json, Pointer, Text},
     patch::Patch,
     record::Record,
     vault::Jar,
@@ -19,10 +19,11 @@ const MORE: usize = 64;
 /// attributes.
 pub(super) fn applied(base: &Record, change: &Change, context: &Context<'_>) -> (Record, Result<(), Refusal>) {
     let control = &change.control;
-    let before = if control.clear { "{}" } else { &*base.data };
+    let clear = control.clear.then(|| Text::from("{}"));
+    let before = clear.as_ref().unwrap_or(&base.data);
     let (data, vault, fits) = match contents(before, &base.vault, change, context) {
         Ok((data, vault)) => (data, vault, Ok(())),
-        Err(refusal) => (before.into(), base.vault.clone(), Err(refusal)),
+        Err(refusal) => (before.clone(), base.vault.clone(), Err(refusal)),
     };
     let subject = base.subject.clone().filter(|_| !control.clear);
     let (writes, retired, homes) = (base.writes.clone(), base.retired.clone(), base.homes.clone());
@@ -45,12 +46,12 @@ pub(super) fn applied(base: &Record, change: &Change, context: &Context<'_>) -> 
 }
 
 /// Data and vault, both or none of them. What is too large since the limit was lowered may stay as it is.
-fn contents(data: &str, vault: &Jar, change: &Change, context: &Context<'_>) -> Result<(Box<str>, Jar), Refusal> {
+fn contents(data: &Text, vault: &Jar, change: &Change, context: &Context<'_>) -> Result<(Text, Jar), Refusal> {
     let (now, max_bytes) = (context.now, context.policy.max_bytes);
     let (next, mut jar) = (patched(data, change, max_bytes)?, vault.clone());
     change.cookies.iter().for_each(|offer| jar.take(offer));
     let is_larger = next.len() + jar.weight(now) > max_bytes;
-    if is_larger && (*next != *data || jar != *vault) {
+    if is_larger && (next != *data || jar != *vault) {
         return Err(Refusal::TooLarge);
     }
     Ok((next, jar))
@@ -80,14 +81,14 @@ fn named(data: &str, place: &Pointer) -> Option<String> {
     is_subject(&text).then_some(text).filter(|text| !text.is_empty())
 }
 
-fn patched(data: &str, change: &Change, max_bytes: usize) -> Result<Box<str>, Refusal> {
+fn patched(data: &Text, change: &Change, max_bytes: usize) -> Result<Text, Refusal> {
     if change.captures.is_empty() && change.patches().iter().all(Patch::is_empty) {
-        return Ok(data.into());
+        return Ok(data.clone());
     }
     if let (true, [patch]) = (change.captures.is_empty(), change.patches())
-        && let Some(text) = patch.splice(data, MORE)
+        && let Some(text) = patch.splice(data)
     {
-        return Ok(text.into());
+        return Ok(text);
     }
     let mut document = Document::parse(data).map_err(|_| Refusal::DoesNotFit)?;
     for capture in &change.captures {

@@ -338,7 +338,7 @@ fn tell_record(base: &Record, next: &Record, ttl: Duration, verb: &str) -> Strin
         (next.subject != base.subject).then(|| format!("subject={}", next.subject.as_deref().unwrap_or("nobody"))),
         (next.vault != base.vault).then(|| format!("vault={}", tell_vault(&next.vault))),
         (next.homes != base.homes).then(|| format!("home={}", next.homes.at("app").unwrap_or("nowhere"))),
-        (next.data != base.data).then(|| format!("data={}", next.data)),
+        (next.data != base.data).then(|| format!("data={}", &*next.data)),
     ];
     let head = format!("{verb} v{} ttl={}", next.version, ttl.as_secs_f64());
     [Some(head)].into_iter().chain(differences).flatten().collect::<Vec<_>>().join(" ")
