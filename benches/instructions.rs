@@ -150,7 +150,7 @@ fn header_admission(times: usize) {
 fn record() -> Record {
     Record {
         version: 7,
-        writes: vec![Nonce(3), Nonce(2)],
+        writes: [Nonce(3), Nonce(2)].into(),
         secret: ticket().secret.hash(),
         retired: vec![],
         created: NOW,

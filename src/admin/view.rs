@@ -90,7 +90,7 @@ mod tests {
     fn found(deadline: u64, expires: u64) -> Found {
         let record = Record {
             version: 7,
-            writes: vec![Nonce(1)],
+            writes: [Nonce(1)].into(),
             secret: SecretHash([1; 32]),
             retired: vec![],
             created: Timestamp(1_000_000),

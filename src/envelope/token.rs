@@ -278,7 +278,7 @@ mod tests {
     fn record(data: &str) -> Record {
         Record {
             version: 3,
-            writes: vec![Nonce(1)],
+            writes: [Nonce(1)].into(),
             secret: Secret::from_random([1; 32]).hash(),
             retired: vec![],
             created: Timestamp(1_500),

@@ -265,7 +265,7 @@ mod tests {
     fn found(version: u64, data: &str) -> Found {
         let record = Record {
             version,
-            writes: vec![Nonce(1)],
+            writes: [Nonce(1)].into(),
             secret: ticket(1).secret.hash(),
             retired: vec![],
             created: Timestamp(0),

@@ -25,6 +25,7 @@
 
 mod codec;
 pub mod parcel;
+mod writes;
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 pub use codec::RecordError;
 use codec::{LIVE, TOMBSTONE, stamp};
+pub use writes::{WRITES, Writes};
 
 use super::{Policy, Timestamp, document::Text, homes::Homes, ticket::SecretHash, vault::Jar};
 
@@ -41,8 +43,6 @@ pub const STAMP_LEN: usize = 34;
 pub const SEALED: u8 = b'#';
 /// Stands behind the stamp of a record whose body is plain.
 pub const PLAIN: u8 = b'=';
-/// How many writes a record remembers.
-pub const WRITES: usize = 8;
 /// How many retired secrets a record remembers.
 pub const RETIRED: usize = 4;
 
@@ -57,10 +57,13 @@ pub struct Retired(pub SecretHash, pub Timestamp);
 /// A live session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
+    /// The data: a JSON object, compact, every scalar as it was sent. What is compared goes by this order, and nearly
+    /// always this is what differs.
+    pub data: Text,
     /// 1 at creation, one more for every saved response that changed anything.
     pub version: u64,
     /// Nonces of the last writes, newest first; never empty.
-    pub writes: Vec<Nonce>,
+    pub writes: Writes,
     /// Hash of the secret that opens it.
     pub secret: SecretHash,
     /// Secrets that were rotated away, oldest first.
@@ -81,8 +84,6 @@ pub struct Record {
     pub vault: Jar,
     /// Which servers keep it.
     pub homes: Homes,
-    /// The data: a JSON object, compact, every scalar as it was sent.
-    pub data: Text,
 }
 
 /// What is left of a session that an application destroyed, for `retire_grace`.
@@ -91,7 +92,7 @@ pub struct Tombstone {
     /// The session's last version plus one.
     pub version: u64,
     /// Nonces of the last writes, newest first; never empty.
-    pub writes: Vec<Nonce>,
+    pub writes: Writes,
     /// Every secret that opened it lately.
     pub retired: Vec<Retired>,
 }
@@ -271,13 +272,6 @@ impl Record {
     }
 }
 
-/// `nonce` in front of the older `writes`; at most [`WRITES`].
-pub(super) fn joined(nonce: Nonce, mut writes: Vec<Nonce>) -> Vec<Nonce> {
-    writes.truncate(WRITES - 1);
-    writes.insert(0, nonce);
-    writes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,7 +285,7 @@ mod tests {
     fn record() -> Record {
         Record {
             version: 3,
-            writes: vec![Nonce(5), Nonce(u64::MAX)],
+            writes: [Nonce(5), Nonce(u64::MAX)].into(),
             secret: SecretHash([1; 32]),
             retired: vec![Retired(SecretHash([2; 32]), Timestamp(1_000))],
             created: Timestamp(100),
@@ -320,8 +314,8 @@ mod tests {
         });
         let mut kept = record();
         kept.homes.note(&Served { upstream: "app".into(), server: "unix:/run/\u{e9}.sock".into() });
-        let bare = Record { subject: None, retired: vec![], writes: vec![Nonce(0)], data: "{}".into(), ..record() };
-        let tombstone = Tombstone { version: 9, writes: vec![Nonce(1), Nonce(2)], retired: record().retired };
+        let bare = Record { subject: None, retired: vec![], writes: [Nonce(0)].into(), data: "{}".into(), ..record() };
+        let tombstone = Tombstone { version: 9, writes: [Nonce(1), Nonce(2)].into(), retired: record().retired };
         for stored in [rich, guarded, kept, bare].map(Stored::from).into_iter().chain([Stored::from(tombstone)]) {
             assert_eq!(Stored::decode(&stored.encode()).unwrap(), stored);
             assert_eq!(Stamp::of(&stored.encode()), Some(stored.stamp()));
@@ -353,7 +347,7 @@ mod tests {
                  \"data\":{data}}}"
             )
         );
-        let bare = Record { subject: None, retired: vec![], writes: vec![Nonce(0)], data: "{}".into(), ..record() };
+        let bare = Record { subject: None, retired: vec![], writes: [Nonce(0)].into(), data: "{}".into(), ..record() };
         assert_eq!(
             written(bare.into()),
             format!(
@@ -361,7 +355,7 @@ mod tests {
                  \"deadline\":86400000,\"data\":{{}}}}"
             )
         );
-        let writes = vec![Nonce(1), Nonce(2), Nonce(3)];
+        let writes = [Nonce(1), Nonce(2), Nonce(3)].into();
         let tombstone = Tombstone { version: 9, writes, retired: record().retired };
         assert_eq!(
             written(tombstone.into()),
@@ -370,7 +364,7 @@ mod tests {
                  \"writes\":[\"0000000000000002\",\"0000000000000003\"]}}"
             )
         );
-        let tombstone = Tombstone { version: 9, writes: vec![Nonce(1)], retired: vec![] };
+        let tombstone = Tombstone { version: 9, writes: [Nonce(1)].into(), retired: vec![] };
         assert_eq!(written(tombstone.into()), "1T00000000000000090000000000000001={\"retired\":[]}");
     }
 
@@ -392,7 +386,7 @@ mod tests {
         };
         assert_eq!(Stamp::of(&base), Stamp::of(&other(|r| r.data = "{}".into())));
         assert_ne!(Stamp::of(&base), Stamp::of(&other(|r| r.version += 1)));
-        assert_ne!(Stamp::of(&base), Stamp::of(&other(|r| r.writes[0] = Nonce(6))));
+        assert_ne!(Stamp::of(&base), Stamp::of(&other(|r| r.writes = [Nonce(6)].into())));
         let tombstone = Tombstone { version: 3, writes: record().writes, retired: vec![] };
         assert_ne!(Stamp::of(&base), Stamp::of(&Stored::from(tombstone).encode()));
         assert!(base.starts_with(b"1L"));
@@ -431,7 +425,7 @@ mod tests {
         assert_eq!(live.standing(&SecretHash([2; 32]), Timestamp(1_000)), Standing::Unknown);
         assert_eq!(live.standing(&other, now), Standing::Unknown);
         assert_eq!(live.standing(&SecretHash([1; 32]), Timestamp(DAY)), Standing::Unknown);
-        let tombstone = Stored::from(Tombstone { version: 4, writes: vec![], retired: record().retired });
+        let tombstone = Stored::from(Tombstone { version: 4, writes: [].into(), retired: record().retired });
         assert_eq!(tombstone.standing(&SecretHash([2; 32]), now), Standing::Destroyed(Duration::from_millis(500)));
         assert_eq!(tombstone.standing(&SecretHash([1; 32]), now), Standing::Unknown);
     }

@@ -7,7 +7,10 @@
 mod apply;
 mod plan;
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use super::{
     Policy, Ticket, Timestamp,
@@ -15,7 +18,7 @@ use super::{
     control::{Control, Timer},
     homes::Homes,
     policy::Create,
-    record::{self, Nonce, Record, Standing, Stored, Tombstone},
+    record::{Nonce, Record, Standing, Stored, Tombstone, Writes},
     ticket::{Locator, Secret, SecretHash},
     vault::Jar,
 };
@@ -151,7 +154,7 @@ pub fn settle_held(stored: Option<&Stored>, change: &Change, context: &Context<'
     check_version(base.version, change)?;
     let (next, fits) = applied(base, change, context);
     fits?;
-    if next == **base {
+    if *next == **base {
         return Ok(UNCHANGED);
     }
     Ok(Plan { store: Step::Change(saved(next, change, context)), cookie: CookieStep::Keep, outcome: Outcome::Updated })
@@ -199,10 +202,11 @@ fn amend(loaded: &Loaded<'_>, change: &Change, context: &Context<'_>) -> Result<
     }
     check_version(live?.version, change)?;
     fits?;
-    if !rotated && next == *base {
+    if !rotated && *next == *base {
         return Ok(UNCHANGED);
     }
     if rotated {
+        let next = Arc::make_mut(&mut next);
         next.retired = base.retire(context.now, context.policy);
         next.secret = context.fresh.secret().hash();
     }
@@ -283,7 +287,7 @@ fn another_cookie(base: &Record, next: &Record, change: &Change, now: Timestamp)
 fn blank(context: &Context<'_>) -> Record {
     Record {
         version: 0,
-        writes: Vec::new(),
+        writes: Writes::NONE,
         secret: context.fresh.secret().hash(),
         retired: Vec::new(),
         created: context.now,
@@ -305,23 +309,24 @@ fn worth_storing(made: &Record, blank: &Record, control: &Control) -> bool {
 }
 
 /// The write that makes `next` the version after the one that it was made from.
-fn saved(mut next: Record, change: &Change, context: &Context<'_>) -> Write {
+fn saved(mut made: Arc<Record>, change: &Change, context: &Context<'_>) -> Write {
+    let next = Arc::make_mut(&mut made);
     if let Some(served) = &change.served {
         next.homes.note(served);
     }
     next.version = next.version.saturating_add(1);
-    next.writes = record::joined(context.fresh.nonce(), next.writes);
+    next.writes = next.writes.led_by(context.fresh.nonce());
     next.written = context.now;
     next.retired.retain(|retired| retired.1 > context.now);
     next.vault.sweep(context.now);
     let ttl = next.time_to_live(context.now, context.now, context.policy).max(SHORTEST);
-    Write { stored: next.into(), ttl }
+    Write { stored: Stored::Live(made), ttl }
 }
 
 fn buried(record: &Record, context: &Context<'_>) -> Write {
     let tombstone = Tombstone {
         version: record.version.saturating_add(1),
-        writes: record::joined(context.fresh.nonce(), record.writes.clone()),
+        writes: record.writes.led_by(context.fresh.nonce()),
         retired: record.retire(context.now, context.policy),
     };
     Write { stored: tombstone.into(), ttl: context.policy.retire_grace.max(SHORTEST) }

@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn stored(version: u64) -> Option<Stored> {
-        Some(Tombstone { version, writes: vec![], retired: vec![] }.into())
+        Some(Tombstone { version, writes: [].into(), retired: vec![] }.into())
     }
 
     #[tokio::test]

@@ -234,7 +234,7 @@ mod tests {
     fn live(deadline: Timestamp) -> Stored {
         Stored::from(Record {
             version: 1,
-            writes: vec![Nonce(1)],
+            writes: [Nonce(1)].into(),
             secret: SecretHash([1; 32]),
             retired: vec![],
             created: Timestamp(1),
@@ -251,7 +251,7 @@ mod tests {
 
     fn tombstone(until: Timestamp) -> Stored {
         let retired = vec![Retired(SecretHash([2; 32]), until), Retired(SecretHash([1; 32]), Timestamp(2))];
-        Stored::from(Tombstone { version: 2, writes: vec![Nonce(1)], retired })
+        Stored::from(Tombstone { version: 2, writes: [Nonce(1)].into(), retired })
     }
 
     fn at(stored: Stored, expires: Timestamp) -> Parcel {

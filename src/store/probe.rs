@@ -120,7 +120,7 @@ fn session(store: &Store, version: u64, subject: &str) -> Stored {
     let now = store.now();
     Stored::from(Record {
         version,
-        writes: vec![Nonce(rand::random())],
+        writes: [Nonce(rand::random())].into(),
         secret: SecretHash(rand::random()),
         retired: vec![],
         created: now,

@@ -344,7 +344,7 @@ pub(crate) fn handle() -> Handle {
 pub(crate) fn live(version: u64, data: &str) -> Stored {
     Stored::from(Record {
         version,
-        writes: vec![Nonce(rand::random())],
+        writes: [Nonce(rand::random())].into(),
         secret: Secret::from_random(rand::random()).hash(),
         retired: vec![],
         created: Timestamp(1),
@@ -361,7 +361,7 @@ pub(crate) fn live(version: u64, data: &str) -> Stored {
 
 pub(crate) fn tombstone() -> Stored {
     let retired = vec![Retired(Secret::from_random(rand::random()).hash(), Timestamp(u64::MAX))];
-    Stored::from(Tombstone { version: 2, writes: vec![Nonce(rand::random())], retired })
+    Stored::from(Tombstone { version: 2, writes: [Nonce(rand::random())].into(), retired })
 }
 
 /// Polls until the condition yields a value; panics with `what` after the limit.

@@ -83,7 +83,7 @@ every_store! {
         let stamp = record.stamp();
         let mut record = Record::clone(&record);
         record.deadline = process.store.now();
-        record.writes.insert(0, Nonce(rand::random()));
+        record.writes = record.writes.led_by(Nonce(rand::random()));
         process.store.swap(&handle, Some(&stamp), &record.into(), LONG).await.unwrap();
         assert_no_write_passes(&process, &slow).await;
         assert_eq!(process.save(&slow, "", "destroy").await.unwrap().cookie, CookieStep::Keep);

@@ -28,7 +28,7 @@ every_store! {
         bench.process.put(&handle, &first, LONG).await;
         // The same version by another writer, another version by the same writer, a tombstone of both.
         let Stored::Live(record) = first.clone() else { unreachable!() };
-        let other_writer = Stored::from(Record { writes: vec![Nonce(record.writes[0].0 ^ 1)], ..Record::clone(&record) });
+        let other_writer = Stored::from(Record { writes: [Nonce(record.writes[0].0 ^ 1)].into(), ..Record::clone(&record) });
         let other_version = Stored::from(Record { version: 2, ..Record::clone(&record) });
         for stranger in [other_writer, other_version, tombstone()] {
             let swap = store.swap(&handle, Some(&stranger.stamp()), &live(2, "{}"), LONG).await.unwrap();

@@ -1,12 +1,12 @@
 //! How a record is written down and read back. What cannot be read is an error that names a place and never the content.
 
-use std::{fmt, time::Duration};
+use std::{fmt, iter, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::value::RawValue;
 
-use super::{Nonce, PLAIN, Record, Retired, SEALED, STAMP_LEN, Stamp, Stored, Tombstone, joined};
+use super::{Nonce, PLAIN, Record, Retired, SEALED, STAMP_LEN, Stamp, Stored, Tombstone, Writes};
 use crate::session::{Timestamp, digits::sixteen, homes::Homes, ticket::SecretHash, time::millis, vault::Jar};
 
 const FORMAT: u8 = b'1';
@@ -156,7 +156,7 @@ impl Record {
         let data = data.ok_or(RecordError::Body { position: (1, 0) })?;
         Ok(Self {
             version,
-            writes: joined(nonce, body.writes),
+            writes: writes(nonce, body.writes),
             secret: body.secret,
             retired: body.retired,
             created: body.created,
@@ -205,7 +205,7 @@ impl Record {
 
 impl Tombstone {
     fn from_body(version: u64, nonce: Nonce, body: TombstoneBody) -> Self {
-        Self { version, writes: joined(nonce, body.writes), retired: body.retired }
+        Self { version, writes: writes(nonce, body.writes), retired: body.retired }
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -216,6 +216,10 @@ impl Tombstone {
         out.push(b'}');
         out
     }
+}
+
+fn writes(nonce: Nonce, older: Vec<Nonce>) -> Writes {
+    iter::once(nonce).chain(older).collect()
 }
 
 fn begun(stamp: &Stamp, room: usize) -> Vec<u8> {

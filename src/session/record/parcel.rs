@@ -196,7 +196,7 @@ impl Parcel {
                     handle,
                     version: record.version,
                     expires: self.expires,
-                    writes: record.writes.clone(),
+                    writes: record.writes.to_vec(),
                     secret: record.secret,
                     retired: record.retired.clone(),
                     created: record.created,
@@ -213,7 +213,7 @@ impl Parcel {
             Stored::Tombstone(tombstone) => {
                 let Tombstone { version, writes, retired } = &**tombstone;
                 check(*version, writes, retired)?;
-                let (version, writes, retired) = (*version, writes.clone(), retired.clone());
+                let (version, writes, retired) = (*version, writes.to_vec(), retired.clone());
                 Ok(text(&Form::Destroyed(Destroyed { handle, version, expires: self.expires, writes, retired })))
             }
         }
@@ -238,7 +238,7 @@ impl Live<'_> {
         }
         let record = Record {
             version: self.version,
-            writes: self.writes,
+            writes: self.writes.into_iter().collect(),
             secret: self.secret,
             retired: self.retired,
             created: self.created,
@@ -258,7 +258,8 @@ impl Live<'_> {
 impl Destroyed<'_> {
     fn parcel(self) -> Result<Parcel, ParcelError> {
         check(self.version, &self.writes, &self.retired)?;
-        let tombstone = Tombstone { version: self.version, writes: self.writes, retired: self.retired };
+        let writes = self.writes.into_iter().collect();
+        let tombstone = Tombstone { version: self.version, writes, retired: self.retired };
         Ok(Parcel { handle: handle(&self.handle)?, stored: tombstone.into(), expires: self.expires })
     }
 }
@@ -318,7 +319,7 @@ mod tests {
     fn record() -> Record {
         Record {
             version: 3,
-            writes: vec![Nonce(5), Nonce(u64::MAX)],
+            writes: [Nonce(5), Nonce(u64::MAX)].into(),
             secret: SecretHash([1; 32]),
             retired: vec![Retired(SecretHash([2; 32]), Timestamp(1_000))],
             created: Timestamp(100),
@@ -347,7 +348,7 @@ mod tests {
         let bare =
             Record { subject: None, idle: None, retired: vec![], vault: Jar::default(), data: "{}".into(), ..record() };
         let bare = Record { homes: Homes::default(), ..bare };
-        let tombstone = Tombstone { version: 9, writes: vec![Nonce(1)], retired: record().retired };
+        let tombstone = Tombstone { version: 9, writes: [Nonce(1)].into(), retired: record().retired };
         for stored in [Stored::from(record()), bare.into(), tombstone.into()] {
             let parcel = parcel(stored);
             let line = parcel.to_line().unwrap();

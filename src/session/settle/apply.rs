@@ -1,6 +1,8 @@
 //! Steps 7 and 8 of the order of errors: a record with what the response says about its data, cookies, subject and
 //! timers.
 
+use std::sync::Arc;
+
 use super::{COOKIE_MAX, Context, Refusal};
 use crate::session::{
     change::Change,
@@ -15,9 +17,9 @@ use crate::session::{
 const MORE: usize = 64;
 
 /// Steps 7 and 8: `base` with the change applied, but for data and cookies if those do not fit. Secret, version and times
-/// of the write are still `base`'s. The order is the contract's: `clear`, captures, update lines, vault, control
-/// attributes.
-pub(super) fn applied(base: &Record, change: &Change, context: &Context<'_>) -> (Record, Result<(), Refusal>) {
+/// of the write are still `base`'s. Nobody else has the record yet: it is made where it stays, and changed there. The order is
+/// the contract's: `clear`, captures, update lines, vault, control attributes.
+pub(super) fn applied(base: &Record, change: &Change, context: &Context<'_>) -> (Arc<Record>, Result<(), Refusal>) {
     let control = &change.control;
     let clear = control.clear.then(|| Text::from("{}"));
     let before = clear.as_ref().unwrap_or(&base.data);
@@ -26,10 +28,11 @@ pub(super) fn applied(base: &Record, change: &Change, context: &Context<'_>) -> 
         Err(refusal) => (before.clone(), base.vault.clone(), Err(refusal)),
     };
     let subject = base.subject.clone().filter(|_| !control.clear);
-    let (writes, retired, homes) = (base.writes.clone(), base.retired.clone(), base.homes.clone());
-    let mut next = Record { writes, retired, subject, vault, homes, data, ..*base };
+    let (retired, homes) = (base.retired.clone(), base.homes.clone());
+    let mut made = Arc::new(Record { retired, subject, vault, homes, data, ..*base });
+    let next = Arc::make_mut(&mut made);
     if fits.is_ok() {
-        outlive_cookies(&mut next, change, context);
+        outlive_cookies(next, change, context);
     }
     if let Some(place) = context.policy.subject_from.as_ref().filter(|_| next.data != base.data) {
         let name = named(&next.data, place);
@@ -37,12 +40,12 @@ pub(super) fn applied(base: &Record, change: &Change, context: &Context<'_>) -> 
             next.subject = name;
         }
     }
-    set_timers(&mut next, control, context);
+    set_timers(next, control, context);
     next.persistent = control.persistent.unwrap_or(next.persistent);
     if let Some(subject) = &control.subject {
         next.subject = (!subject.is_empty()).then(|| subject.clone());
     }
-    (next, fits)
+    (made, fits)
 }
 
 /// Data and vault, both or none of them. What is too large since the limit was lowered may stay as it is.

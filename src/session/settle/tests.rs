@@ -66,7 +66,7 @@ fn served_by(server: &str) -> Served {
 fn record() -> Record {
     Record {
         version: 3,
-        writes: vec![Nonce(3), Nonce(2)],
+        writes: [Nonce(3), Nonce(2)].into(),
         secret: secret(OLD).hash(),
         retired: vec![],
         created: ago(600),
@@ -133,7 +133,7 @@ impl Scene {
     /// A session that was changed like this since it was given.
     fn meanwhile(change: impl FnOnce(&mut Record)) -> Self {
         let mut scene = Self::live();
-        let mut stored = Record { version: 4, writes: vec![Nonce(4), Nonce(3), Nonce(2)], ..record() };
+        let mut stored = Record { version: 4, writes: [Nonce(4), Nonce(3), Nonce(2)].into(), ..record() };
         change(&mut stored);
         scene.stored = Some(stored.into());
         scene
@@ -153,7 +153,7 @@ impl Scene {
 
     fn buried() -> Self {
         let retired = vec![Retired(secret(OLD).hash(), NOW.after(secs(6)))];
-        let tombstone = Tombstone { version: 4, writes: vec![Nonce(4), Nonce(3)], retired };
+        let tombstone = Tombstone { version: 4, writes: [Nonce(4), Nonce(3)].into(), retired };
         Self { stored: Some(tombstone.into()), ..Self::live() }
     }
 
@@ -246,7 +246,7 @@ impl Scene {
         match (stored, before) {
             (Stored::Live(next), Stored::Live(base)) => tell_record(base, next, *ttl, "change"),
             (Stored::Tombstone(tombstone), Stored::Live(base)) => {
-                assert_eq!(tombstone.writes, [vec![Nonce(99)], base.writes.clone()].concat());
+                assert_eq!(*tombstone.writes, [&[Nonce(99)], &*base.writes].concat());
                 let retired = tell_retired(&tombstone.retired);
                 format!("bury v{} ttl={} retired={retired}", tombstone.version, ttl.as_secs_f64())
             }
@@ -259,7 +259,7 @@ impl Scene {
         let Stored::Live(made) = &write.stored else { panic!("a tombstone was made") };
         let blank = Record {
             version: 0,
-            writes: vec![],
+            writes: [].into(),
             secret: secret(FRESH).hash(),
             created: NOW,
             deadline: NOW.after(secs(12 * HOUR)),
@@ -326,7 +326,7 @@ fn tell_vault(jar: &Jar) -> String {
 /// Every difference of `next` from `base`; version and time to live are always said.
 fn tell_record(base: &Record, next: &Record, ttl: Duration, verb: &str) -> String {
     assert_eq!(next.written, NOW, "written");
-    assert_eq!(next.writes, [vec![Nonce(99)], base.writes.clone()].concat(), "writes");
+    assert_eq!(*next.writes, [&[Nonce(99)], &*base.writes].concat(), "writes");
     let from_now = |at: Timestamp| (i128::from(at.0) - i128::from(NOW.0)) as f64 / 1000.0;
     let differences = [
         (next.secret != base.secret).then(|| format!("secret={}", tell_secret(next.secret))),

@@ -41,7 +41,7 @@ fn text(stored: &Stored) -> Bytes {
 fn live() -> Record {
     Record {
         version: 3,
-        writes: vec![Mark(5), Mark(4)],
+        writes: [Mark(5), Mark(4)].into(),
         secret: SecretHash([1; 32]),
         retired: vec![Retired(SecretHash([2; 32]), Timestamp(1_000))],
         created: Timestamp(100),
@@ -57,7 +57,7 @@ fn live() -> Record {
 }
 
 fn samples() -> [Stored; 3] {
-    let tombstone = Tombstone { version: 9, writes: vec![Mark(1)], retired: live().retired };
+    let tombstone = Tombstone { version: 9, writes: [Mark(1)].into(), retired: live().retired };
     let large = Record { data: format!("{{\"x\":\"{}\"}}", "x".repeat(64 * 1024)).into(), ..live() };
     [Stored::from(live()), Stored::from(large), Stored::from(tombstone)]
 }
@@ -128,7 +128,7 @@ fn it_opens_only_for_the_session_and_the_stamp_that_it_was_sealed_with() {
     let seals = seals(&[1], true);
     let sealed = seals.seal(&handle(1), &text(&live().into())).unwrap();
     assert!(is_broken(seals.open(&handle(2), sealed.clone())));
-    let mut others = vec![Record { version: 4, ..live() }, Record { writes: vec![Mark(6)], ..live() }];
+    let mut others = vec![Record { version: 4, ..live() }, Record { writes: [Mark(6)].into(), ..live() }];
     others.push(Record { version: 2, ..live() });
     for other in others {
         let moved = [&other.stamp().0[..], &sealed[STAMP_LEN..]].concat();

@@ -93,8 +93,8 @@ fn retired() -> impl Strategy<Value = Vec<Retired>> {
     prop::collection::vec(one, 0..6)
 }
 
-fn nonces() -> impl Strategy<Value = Vec<Nonce>> {
-    prop::collection::vec(any::<u64>().prop_map(Nonce), 0..10)
+fn nonces() -> impl Strategy<Value = Writes> {
+    prop::collection::vec(any::<u64>().prop_map(Nonce), 0..10).prop_map(|nonces| nonces.into_iter().collect())
 }
 
 prop_compose! {
@@ -303,7 +303,7 @@ proptest! {
         let record = Record { secret: secret(OLD).hash(), deadline: NOW.after(secs(100)), ..record };
         let next = Scene::with(|base| *base = record.clone()).written(None, "rotate");
         let Record { version, ref writes, secret: fresh, ref retired, written, .. } = next;
-        let (writes, retired, vault) = (writes.clone(), retired.clone(), swept(&record));
+        let (writes, retired, vault) = (*writes, retired.clone(), swept(&record));
         let same = Record { version, writes, secret: fresh, retired, written, vault, ..record.clone() };
         prop_assert_eq!(&next, &same);
         prop_assert_eq!(fresh, secret(FRESH).hash());

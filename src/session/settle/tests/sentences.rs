@@ -401,14 +401,14 @@ fn the_first_error_that_applies() {
 fn a_record_remembers_its_last_eight_writes() {
     let scene = Scene::with(|record| record.writes = (1..=8).rev().map(Nonce).collect());
     let eight = [99, 8, 7, 6, 5, 4, 3, 2].map(Nonce);
-    assert_eq!(scene.written(Some(r#"{"b":2}"#), "").writes, eight);
+    assert_eq!(*scene.written(Some(r#"{"b":2}"#), "").writes, eight);
     let Step::Change(Write { stored: Stored::Tombstone(tombstone), .. }) =
         scene.settle(&change(None, "destroy")).unwrap().store
     else {
         panic!("no tombstone");
     };
-    assert_eq!(tombstone.writes, eight);
-    assert_eq!(Scene::nobody().written(Some(r#"{"b":2}"#), "").writes, [Nonce(99)]);
+    assert_eq!(*tombstone.writes, eight);
+    assert_eq!(*Scene::nobody().written(Some(r#"{"b":2}"#), "").writes, [Nonce(99)]);
 }
 
 #[test]
