@@ -159,8 +159,8 @@ impl Patch {
     pub fn apply(&self, document: &mut Document, budget: usize) -> Result<(), DoesNotFit> {
         let root = document.root_mut();
         match &self.kind {
-            Kind::Plain(text) => self.merge(root, &Json::parse(text).map_err(|_| DoesNotFit::Place(0))?)?,
-            Kind::Merge(change) => self.merge(root, change)?,
+            Kind::Plain(text) => self.merge(root, Json::parse(text).map_err(|_| DoesNotFit::Place(0))?)?,
+            Kind::Merge(change) => self.merge(root, change.clone())?,
             Kind::Operations(operations) => {
                 let mut left = budget;
                 for (index, operation) in operations.iter().enumerate() {
@@ -171,7 +171,7 @@ impl Patch {
         Ok(())
     }
 
-    fn merge(&self, root: &mut Json, change: &Json) -> Result<(), DoesNotFit> {
+    fn merge(&self, root: &mut Json, change: Json) -> Result<(), DoesNotFit> {
         let blocked = |json: &Json, way: &Pointer| {
             json.descend(way.tokens()).is_some_and(|there| !matches!(there, Json::Object(_)))
         };

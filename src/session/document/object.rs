@@ -79,21 +79,21 @@ impl Object {
 
     /// Adds the members of another object by a rule (RFC 7396): `merge` gets what a key has and what it is to take in,
     /// and leaves `None` in place of a member that goes. In time n log n.
-    pub(crate) fn absorb(&mut self, other: &Object, mut merge: impl FnMut(&mut Option<Json>, &Json)) {
+    pub(crate) fn absorb(&mut self, other: Object, mut merge: impl FnMut(&mut Option<Json>, Json)) {
         let known = self.members.len();
         let sorted = (known > FEW && other.len() > FEW).then(|| self.sorted());
         let mut gone = Vec::new();
-        for (key, change) in other.iter() {
+        for (key, change) in other.members {
             let place = match &sorted {
-                None => self.members[..known].iter().position(|(own, _)| **own == *key),
-                Some(sorted) => sorted.binary_search_by(|at| (*self.members[*at].0).cmp(key)).ok().map(|at| sorted[at]),
+                None => self.members[..known].iter().position(|(own, _)| *own == key),
+                Some(sorted) => sorted.binary_search_by(|at| self.members[*at].0.cmp(&key)).ok().map(|at| sorted[at]),
             };
             let mut slot = place.map(|place| std::mem::replace(&mut self.members[place].1, Json::Null));
             merge(&mut slot, change);
             match (place, slot) {
                 (Some(place), Some(value)) => self.members[place].1 = value,
                 (Some(place), None) => gone.push(place),
-                (None, Some(value)) => self.members.push((key.into(), value)),
+                (None, Some(value)) => self.members.push((key, value)),
                 (None, None) => {}
             }
         }

@@ -6,9 +6,9 @@
 use crate::session::document::{Json, Object, Pointer};
 
 /// `MergePatch(Target, Patch)` of RFC 7396 section 2.
-pub(super) fn merge(target: &mut Json, change: &Json) {
+pub(super) fn merge(target: &mut Json, change: Json) {
     let Json::Object(change) = change else {
-        *target = change.clone();
+        *target = change;
         return;
     };
     if !matches!(target, Json::Object(_)) {
