@@ -336,19 +336,22 @@ impl Shard {
     }
 
     /// (… settle → save → put ticket → release response.)
-    async fn keep(
-        &self,
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` has room for its arguments twice")]
+    fn keep<'a>(
+        &'a self,
         change: Change,
         visitor: Visitor,
         received: Received,
-        route: &Route,
-        entry: &mut Entry,
-    ) -> Result<Answer, Rejection> {
-        let saved = self.save(&visitor, &change, received.response.status(), entry).await;
-        let plan = saved.inspect_err(|rejection| self.note_loss(rejection))?;
-        entry.outcome = plan.outcome.into();
-        entry.session = saving::handle_of(&plan).or(entry.session);
-        Ok(self.release(received, Some(&plan), route, entry))
+        route: &'a Route,
+        entry: &'a mut Entry,
+    ) -> impl Future<Output = Result<Answer, Rejection>> + use<'a> {
+        async move {
+            let saved = self.save(&visitor, &change, received.response.status(), entry).await;
+            let plan = saved.inspect_err(|rejection| self.note_loss(rejection))?;
+            entry.outcome = plan.outcome.into();
+            entry.session = saving::handle_of(&plan).or(entry.session);
+            Ok(self.release(received, Some(&plan), route, entry))
+        }
     }
 
     fn release(&self, received: Received, plan: Option<&Plan>, route: &Route, entry: &Entry) -> Answer {

@@ -124,8 +124,7 @@ impl Shard {
             Box::pin(self.revoke(subject, Some(guest.handle()))).await?;
         }
         let request = Request { change, policy: &self.line.policy, create, reach: visitor.reach };
-        let presented = visitor.presented.map(|guest| guest.session());
-        let saved = pin!(commit(&self.store, &self.lanes, &presented, &request));
+        let saved = pin!(commit(&self.store, &self.lanes, &visitor.presented, &request));
         let Some(saved) = self.alarms.within(clock::now() + self.line.save_timeout, saved).await else {
             return Err(Rejection::StoreUnavailable(StoreError::Timeout));
         };
