@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     cookie, envelope,
-    headers::{Guarded, Passive, SchemePolicy, Trust},
+    headers::{Guarded, Passive, SchemePolicy, ToUs, Trust},
     route::{Table, realm},
     session::{Policy, rights::Rights, settle::Reach, ticket::Keyring, vault::Names},
 };
@@ -52,6 +52,8 @@ pub struct Line {
     pub(super) guarded: Guarded,
     /// Lines of answers that mean nothing to us: neither our names nor what any route captures.
     pub(super) passive: Passive,
+    /// Lines of answers that are for us: update and control.
+    pub(super) to_us: ToUs,
     pub(super) trust: Trust,
     pub(super) scheme: SchemePolicy,
     pub(super) routes: Table<Route>,
@@ -88,6 +90,7 @@ impl Line {
             ours: Guarded::new(ours.into_iter().cloned()),
             guarded: Guarded::new(ours.into_iter().chain(injected).cloned()),
             passive: Passive::but_for(&Guarded::new(ours.into_iter().chain(captured).cloned())),
+            to_us: ToUs::new([&envelope.update_header, &envelope.control_header]),
             trust: settings.trust.clone(),
             scheme: settings.scheme,
             routes,
