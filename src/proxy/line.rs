@@ -169,9 +169,9 @@ impl Application {
         &self.rights
     }
 
-    fn new(settings: &super::settings::UpstreamSettings, envelope: &envelope::Settings, vaulted: Vec<Names>) -> Self {
+    fn new(settings: &super::settings::UpstreamSettings, vaulted: Vec<Names>) -> Self {
         Self {
-            audience: envelope::Audience::new(envelope, &settings.connections.name, settings.rights.forward.clone()),
+            audience: envelope::Audience::new(&settings.connections.name, settings.rights.forward.clone()),
             rights: settings.rights.clone(),
             affinity: settings.connections.affinity,
             vaulted,
@@ -184,7 +184,7 @@ fn applications(settings: &Settings) -> Vec<Application> {
     let prepared = upstreams.map(|(index, upstream)| {
         let routes = settings.routes.iter().filter(|route| route.upstream == index);
         let vaulted = routes.filter_map(|route| route.legacy.vault.clone()).collect();
-        Application::new(upstream, &settings.envelope, vaulted)
+        Application::new(upstream, vaulted)
     });
     prepared.collect()
 }

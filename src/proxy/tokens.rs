@@ -126,14 +126,13 @@ fn since_epoch() -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
     use tokio::time::advance;
 
     use super::*;
     use crate::proxy::Tallies;
 
     fn line(number: u64) -> Postscript {
-        Postscript::new(&HeaderName::from_static("x-session"), HeaderValue::from(number).as_bytes())
+        Postscript::new(format!("x-session: {number}\r\n").into_bytes().into())
     }
 
     #[tokio::test(start_paused = true)]
