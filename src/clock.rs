@@ -2,7 +2,9 @@
 //!
 //! Between two waits a request asks several times what time it is: when it came, when the application answered, since when
 //! a connection is idle. Within a [`turn`] all of them get one reading; outside, each its own. A turn is a poll of a task,
-//! so a reading is older than the truth by the microseconds that the work since took.
+//! so a reading is older than the truth by the microseconds that the work since took. [`alarm`] is for waits that end.
+
+pub mod alarm;
 
 use std::cell::Cell;
 

@@ -40,7 +40,7 @@
 //! | [`cli`] | what a person types; the demo shop | `config`, `server`, `telemetry`, `admin`, `envelope`, `store`, `session`, `upstream` |
 //! | [`tls`] | certificates and keys to rustls configurations | none |
 //! | [`socket`] | addresses, listeners and connections: TCP or Unix sockets; the buffer to read with | none |
-//! | [`clock`] | one reading of the time for all that a task does in one turn | none |
+//! | [`clock`] | one reading of the time for all that a task does in one turn; alarms that are kept | none |
 //! | [`telemetry`] | how logs look, how numbers are counted and told | none |
 //!
 //! There are no cycles. Each room declares its own `Settings`; only [`cli`] knows that there is a [`config`].

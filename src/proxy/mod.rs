@@ -51,7 +51,7 @@ pub use upload::UploadLimits;
 use visit::{Comers, Visitor};
 
 use crate::{
-    clock,
+    clock::{self, alarm::Alarms},
     headers::{self, Mark, Passive, Seen},
     session::{
         Handle,
@@ -117,6 +117,8 @@ fn fleets(settings: &Settings, before: &[Arc<Fleet>]) -> Result<Arc<Vec<Arc<Flee
 pub struct Shard {
     line: Arc<Line>,
     lanes: Arc<Lanes>,
+    /// Of those who wait for the store.
+    alarms: Alarms,
     store: Store,
     pools: Vec<Arc<Pool<upload::Upload>>>,
     known: Known,
@@ -164,6 +166,7 @@ impl Shard {
         Self {
             line: Arc::clone(&common.line),
             lanes: Arc::clone(&common.lanes),
+            alarms: Alarms::default(),
             store,
             pools: pools.collect(),
             known: Known::new(),

@@ -126,7 +126,7 @@ impl Shard {
         let request = Request { change, policy: &self.line.policy, create, reach: visitor.reach };
         let presented = visitor.presented.map(|guest| guest.session());
         let saved = pin!(commit(&self.store, &self.lanes, &presented, &request));
-        let Ok(saved) = tokio::time::timeout_at(clock::now() + self.line.save_timeout, saved).await else {
+        let Some(saved) = self.alarms.within(clock::now() + self.line.save_timeout, saved).await else {
             return Err(Rejection::StoreUnavailable(StoreError::Timeout));
         };
         let Saved { plan, owner, text } = saved?;

@@ -212,8 +212,8 @@ struct Save<'a, D> {
 impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> {
     /// Waits for the session's turn and saves. Begins with what the last writer left, or else with what was `given`.
     async fn run(self, lanes: &Arc<Lanes>, given: Option<Stored>) -> Result<Saved, CommitError> {
-        let mut lane = lanes.enter(*self.handle).await?;
-        let mut current = match lane.take_stored() {
+        let (lane, left) = lanes.enter(self.handle).await?;
+        let mut current = match left {
             Some(stored) => Current { stored, proven: true },
             None => Current { stored: given, proven: false },
         };

@@ -8,7 +8,6 @@
 
 mod map;
 mod scan;
-mod spread;
 mod subjects;
 
 use std::{
@@ -23,7 +22,7 @@ use std::{
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Entry, Last, Reading, StoreError, Swap};
+use super::{Entry, Last, Reading, StoreError, Swap, spread::Spread};
 use crate::{
     clock,
     session::{Handle, Timestamp, record::Stamp, time},
@@ -31,7 +30,6 @@ use crate::{
 };
 pub use map::Spot;
 use map::{Map, Value};
-use spread::Spread;
 
 /// A map that grows copies itself, so none may become large: with a million sessions it has a thousand.
 const MAPS: usize = 1024;

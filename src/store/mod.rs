@@ -21,6 +21,7 @@ pub mod probe;
 pub mod redis;
 pub mod seal;
 mod shelf;
+mod spread;
 mod tally;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

@@ -24,7 +24,7 @@ use http::{Request, Response, StatusCode};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     task::unconstrained,
-    time::{Instant, Sleep, sleep_until},
+    time::Instant,
 };
 use tokio_util::io::poll_read_buf;
 
@@ -34,7 +34,7 @@ pub(super) use head::{Apart, Asked, Said};
 use head::Found;
 
 use super::{Payload, dial::Stream, error::Breakdown, exchange::Course};
-use crate::socket::scratch;
+use crate::{clock::alarm::Alarm, socket::scratch};
 
 /// The end of a head may begin so far before what comes.
 const END: usize = 3;
@@ -51,7 +51,7 @@ pub(super) struct Direct {
     /// How much of it was looked at, and is not a whole head.
     looked: usize,
     /// Kept from one exchange to the next, so that not every request sets a timer.
-    alarm: Option<Pin<Box<Sleep>>>,
+    alarm: Option<Alarm>,
     /// What a head may measure.
     most: usize,
 }
@@ -155,7 +155,8 @@ impl Direct {
             };
             return Poll::Ready(Err(Failure::Broken(closed, Course::Closed)));
         }
-        self.poll_alarm(cx, deadline).map(|()| Err(Failure::Late))
+        let alarm = self.alarm.get_or_insert_with(|| Alarm::new(deadline));
+        alarm.poll(cx, deadline).map(|()| Err(Failure::Late))
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -201,20 +202,6 @@ impl Direct {
             let lasts = found.lasts && is_spoken && self.is_flushed && self.sent == self.outbox.len();
             let Found { head, apart, length, said, .. } = found;
             return Ok(Some(Answer { head, apart, read, length, said, lasts }));
-        }
-    }
-
-    fn poll_alarm(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if alarm.deadline() > deadline {
-            alarm.as_mut().reset(deadline);
-        }
-        loop {
-            ready!(alarm.as_mut().poll(cx));
-            if alarm.deadline() >= deadline {
-                return Poll::Ready(());
-            }
-            alarm.as_mut().reset(deadline);
         }
     }
 

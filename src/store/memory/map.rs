@@ -11,10 +11,9 @@ use std::{
 
 use bytes::Bytes;
 
-use super::spread::Spread;
 use crate::{
     session::{Handle, Timestamp, record::Stamp},
-    store::{Entry, Reading},
+    store::{Entry, Reading, spread::Spread},
 };
 
 /// A table that has this many times the room that it needs is made smaller, unless it is as small as that.
