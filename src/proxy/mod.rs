@@ -299,7 +299,10 @@ impl Shard {
             let mut response = sent.map_err(|error| upload::blamed(error, &fate))?;
             let unread = starter.map(upload::Starter::answered);
             let switching = steps::take_upgrade(&mut response, upgrade)?;
-            let said = Seen::of(response.headers(), &route.hidden);
+            let mut said = Seen::of(response.headers(), &route.hidden);
+            if response.body().tells_us() {
+                said.note(Mark::Ours);
+            }
             let received = Received { response, said, switching, unread };
             match visitor {
                 Some(visitor) if !self.stays(&visitor, &received.response, said, route, &noted) => {
