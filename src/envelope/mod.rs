@@ -16,7 +16,7 @@ use http::HeaderName;
 pub use capture::{Captured, captured};
 pub use inject::{Injection, Template, TemplateFault, Unfit};
 pub use keys::{Algorithm, NotAKey, SigningKey, generate};
-pub use open::{OpenError, open, open_endings};
+pub use open::{OpenError, Told, open, open_endings};
 pub use token::{Audience, Claims, Sealer, TokenError, Verified};
 
 /// How tokens are made (`[token]`).

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Settings;
 use crate::session::{
@@ -47,33 +47,69 @@ impl std::error::Error for OpenError {
     }
 }
 
+/// The update and control lines of a response: all in the map of its head, or all kept beside it.
+pub struct Told<'a> {
+    headers: Option<&'a HeaderMap>,
+    beside: [Option<&'a [u8]>; 2],
+    settings: &'a Settings,
+}
+
+impl<'a> Told<'a> {
+    /// The one update line and the one control line beside this map, or else those in it.
+    pub fn new(headers: &'a HeaderMap, beside: [Option<&'a [u8]>; 2], settings: &'a Settings) -> Self {
+        let headers = beside.iter().all(Option::is_none).then_some(headers);
+        Self { headers, beside, settings }
+    }
+
+    /// Whether there is an update line.
+    pub fn has_update(&self) -> bool {
+        self.updates().next().is_some()
+    }
+
+    /// Whether there is a control line.
+    pub fn has_control(&self) -> bool {
+        self.controls().next().is_some()
+    }
+
+    fn updates(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.lines(&self.settings.update_header, self.beside[0])
+    }
+
+    fn controls(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.lines(&self.settings.control_header, self.beside[1])
+    }
+
+    fn lines(&self, name: &'a HeaderName, beside: Option<&'a [u8]>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let lines = self.headers.into_iter().flat_map(move |headers| headers.get_all(name));
+        beside.into_iter().chain(lines.map(HeaderValue::as_bytes))
+    }
+
+    fn control(&self) -> Result<Control, OpenError> {
+        if !self.has_control() {
+            return Ok(Control::default());
+        }
+        Control::parse(self.controls()).map_err(OpenError::Control)
+    }
+}
+
 /// The endings that a `5xx` answer asks for; what else it says is not even read (contract section 5).
 ///
 /// # Errors
 /// [`OpenError`]: the control header is no dictionary, or the upstream may not end what it wants to end.
-pub fn open_endings(headers: &HeaderMap, settings: &Settings, rights: &Rights) -> Result<Change, OpenError> {
-    let said = Change { control: control(headers, settings)?, ..Change::default() };
+pub fn open_endings(told: &Told<'_>, rights: &Rights) -> Result<Change, OpenError> {
+    let said = Change { control: told.control()?, ..Change::default() };
     let endings = said.endings();
     rights.allow(Vec::new(), &endings.control).map_err(OpenError::Beyond)?;
     Ok(endings)
-}
-
-fn control(headers: &HeaderMap, settings: &Settings) -> Result<Control, OpenError> {
-    if !headers.contains_key(&settings.control_header) {
-        return Ok(Control::default());
-    }
-    let lines = headers.get_all(&settings.control_header).iter();
-    Control::parse(lines.map(http::HeaderValue::as_bytes)).map_err(OpenError::Control)
 }
 
 /// What the response asks for. Each update line is one patch, in order; control lines are one dictionary.
 ///
 /// # Errors
 /// [`OpenError`]: then nothing of it may be carried out.
-pub fn open(headers: &HeaderMap, settings: &Settings, rights: &Rights) -> Result<Change, OpenError> {
-    let updates = headers.get_all(&settings.update_header).iter();
-    let patches = updates.map(|line| Patch::parse(line.as_bytes())).collect::<Result<Vec<_>, _>>();
-    let control = control(headers, settings)?;
+pub fn open(told: &Told<'_>, rights: &Rights) -> Result<Change, OpenError> {
+    let patches = told.updates().map(Patch::parse).collect::<Result<Vec<_>, _>>();
+    let control = told.control()?;
     let patches = patches.map_err(OpenError::Update)?;
     let patches = rights.allow(patches, &control).map_err(OpenError::Beyond)?;
     let update = (!patches.is_empty()).then_some(patches);
@@ -83,8 +119,6 @@ pub fn open(headers: &HeaderMap, settings: &Settings, rights: &Rights) -> Result
 #[cfg(test)]
 mod tests {
     use std::{error::Error as _, time::Duration};
-
-    use http::{HeaderName, HeaderValue};
 
     use super::*;
     use crate::{
@@ -106,12 +140,20 @@ mod tests {
     }
 
     fn opened(lines: &[(&str, &[u8])], rights: &Rights) -> Result<Change, OpenError> {
-        let mut headers = HeaderMap::new();
+        let (mut headers, settings) = (HeaderMap::new(), settings());
         for (name, value) in lines {
             let name: HeaderName = name.parse().unwrap();
             headers.append(name, HeaderValue::from_bytes(value).unwrap());
         }
-        open(&headers, &settings(), rights)
+        let opened = open(&Told::new(&headers, [None; 2], &settings), rights);
+        // It makes no difference where the lines are.
+        let beside = [&settings.update_header, &settings.control_header].map(|name| headers.get(name).cloned());
+        if lines.len() <= beside.iter().flatten().count() {
+            let beside = beside.each_ref().map(|line| line.as_ref().map(HeaderValue::as_bytes));
+            let again = open(&Told::new(&HeaderMap::new(), beside, &settings), rights);
+            assert_eq!(format!("{opened:?}"), format!("{again:?}"));
+        }
+        opened
     }
 
     fn after(change: &Change, data: &str) -> String {

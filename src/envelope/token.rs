@@ -1,6 +1,6 @@
 //! The signed request header: a compact JWS with the JOSE header `{"alg","kid","typ":"session+jwt"}`, no padding.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, cell::RefCell, fmt, sync::Arc};
 
 use aws_lc_rs::error::Unspecified;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
@@ -20,7 +20,8 @@ use crate::session::{
 /// Whom a token is for: prepared once per upstream.
 pub struct Audience {
     name: String,
-    claims: String,
+    /// The name as a claim.
+    claim: String,
     forward: Option<Vec<Pointer>>,
 }
 
@@ -39,12 +40,30 @@ pub enum Claims<'a> {
 
 /// Makes and verifies tokens.
 pub struct Sealer {
+    /// The beginning of every line, with the colon.
+    name: String,
+    /// The beginning of every payload, up to the audience.
+    begin: String,
     active: Key,
     accepted: Vec<Key>,
     issuer: String,
     lifetime: u64,
     max_bytes: usize,
     encoder: Encoder,
+}
+
+/// Where a token is written: every thread has one, so that only what is finished takes memory of its own.
+#[derive(Default)]
+struct Desk {
+    payload: Vec<u8>,
+    line: Vec<u8>,
+}
+
+/// A desk that is larger is given back.
+const DESK_MOST: usize = 16 * 1024;
+
+thread_local! {
+    static DESK: RefCell<Desk> = RefCell::default();
 }
 
 /// Why a token is not accepted.
@@ -81,9 +100,8 @@ pub struct Verified {
 
 impl Audience {
     /// The upstream of this name, which sees only `forward` (`None`: everything).
-    pub fn new(settings: &Settings, name: &str, forward: Option<Vec<Pointer>>) -> Self {
-        let claims = format!("{{\"iss\":{},\"aud\":{}", quoted(&settings.issuer), quoted(name));
-        Self { name: name.to_owned(), claims, forward }
+    pub fn new(name: &str, forward: Option<Vec<Pointer>>) -> Self {
+        Self { name: name.to_owned(), claim: quoted(name), forward }
     }
 
     /// Its name.
@@ -110,13 +128,22 @@ impl Sealer {
     pub fn new(settings: &Settings) -> Result<Option<Self>, NotAKey> {
         let keys = settings.keys.iter().map(|key| Key::new(settings.algorithm, key));
         let mut keys = keys.collect::<Result<Vec<_>, _>>()?.into_iter();
-        Ok(keys.next().map(|active| Self {
-            active,
-            accepted: keys.collect(),
-            issuer: settings.issuer.clone(),
-            lifetime: settings.lifetime.as_secs(),
-            max_bytes: settings.max_bytes,
-            encoder: encoder(),
+        let begin = format!("{{\"iss\":{},\"aud\":", quoted(&settings.issuer));
+        Ok(keys.next().map(|mut active| {
+            // The text of whole groups is the same whatever comes behind them.
+            let groups = &begin.as_bytes()[..begin.len() / 3 * 3];
+            let signed = format!("{}{}", active.header, BASE64.encode(groups));
+            active.begin(signed.as_bytes());
+            Self {
+                name: format!("{}: ", settings.header),
+                begin,
+                active,
+                accepted: keys.collect(),
+                issuer: settings.issuer.clone(),
+                lifetime: settings.lifetime.as_secs(),
+                max_bytes: settings.max_bytes,
+                encoder: encoder(),
+            }
         }))
     }
 
@@ -126,33 +153,42 @@ impl Sealer {
         json!({ "keys": keys }).to_string()
     }
 
-    /// The token's text, made at `now` (seconds since the epoch by our clock). One that would be longer than
-    /// `token.max_bytes` goes out without its data, by reference.
+    /// The header line of a token that is made at `now` (seconds since the epoch by our clock), with its end. One that would
+    /// be longer than `token.max_bytes` goes out without its data, by reference.
     ///
     /// # Errors
     /// The system has no randomness to sign with.
-    pub fn seal(&self, audience: &Audience, claims: Claims<'_>, now: u64) -> Result<Vec<u8>, Unspecified> {
+    pub fn seal(&self, audience: &Audience, claims: Claims<'_>, now: u64) -> Result<Arc<[u8]>, Unspecified> {
         let data = match claims {
             Claims::Session(_, record) => audience.seen(&record.data),
             Claims::Anonymous | Claims::New | Claims::Degraded => Cow::Borrowed("{}"),
         };
-        let mut payload = Vec::with_capacity(audience.claims.len() + 256 + data.len());
-        self.write_head(audience, claims, now, &mut payload);
-        let head = payload.len();
-        for part in [",\"data\":", &data, "}"] {
-            payload.extend_from_slice(part.as_bytes());
-        }
-        let mut text = self.sign(&payload)?;
-        if text.len() > self.max_bytes && data != "{}" {
-            payload.truncate(head);
-            payload.extend_from_slice(b",\"data_ref\":true}");
-            text = self.sign(&payload)?;
-        }
-        Ok(text)
+        DESK.with_borrow_mut(|Desk { payload, line }| {
+            self.write_claims(audience, claims, now, payload);
+            for part in [",\"data\":", &data, "}"] {
+                payload.extend_from_slice(part.as_bytes());
+            }
+            self.sign(payload, line)?;
+            if line.len() > self.name.len() + self.max_bytes && data != "{}" {
+                self.write_claims(audience, claims, now, payload);
+                payload.extend_from_slice(b",\"data_ref\":true}");
+                self.sign(payload, line)?;
+            }
+            line.extend_from_slice(b"\r\n");
+            let sealed = Arc::from(&line[..]);
+            if payload.capacity() > DESK_MOST {
+                (*payload, *line) = Default::default();
+            }
+            Ok(sealed)
+        })
     }
 
-    fn write_head(&self, audience: &Audience, claims: Claims<'_>, now: u64, out: &mut Vec<u8>) {
-        out.extend_from_slice(audience.claims.as_bytes());
+    /// All but the data.
+    fn write_claims(&self, audience: &Audience, claims: Claims<'_>, now: u64, out: &mut Vec<u8>) {
+        out.clear();
+        for part in [&self.begin, &audience.claim] {
+            out.extend_from_slice(part.as_bytes());
+        }
         write_number(out, ",\"iat\":", now);
         write_number(out, ",\"exp\":", now + self.lifetime);
         match claims {
@@ -173,13 +209,14 @@ impl Sealer {
         }
     }
 
-    fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, Unspecified> {
-        let header = self.active.header.as_bytes();
-        let mut text = Vec::with_capacity(header.len() + payload.len() * 4 / 3 + 96);
-        text.extend_from_slice(header);
-        append(&self.encoder, payload, &mut text)?;
-        self.active.sign(&mut text)?;
-        Ok(text)
+    /// Writes the line, but for its end.
+    fn sign(&self, payload: &[u8], line: &mut Vec<u8>) -> Result<(), Unspecified> {
+        line.clear();
+        for part in [&self.name, &self.active.header] {
+            line.extend_from_slice(part.as_bytes());
+        }
+        append(&self.encoder, payload, line)?;
+        self.active.sign(line, self.name.len())
     }
 
     /// What a token says, if one of our keys signed it and it has not expired at `now`.
@@ -293,11 +330,12 @@ mod tests {
         }
     }
 
-    /// The claims as an independent library reads them.
-    fn text_of(token: &[u8]) -> &str {
-        std::str::from_utf8(token).unwrap()
+    /// The token of a line.
+    fn text_of(line: &[u8]) -> &str {
+        std::str::from_utf8(line).unwrap().strip_prefix("x-session: ").unwrap().strip_suffix("\r\n").unwrap()
     }
 
+    /// The claims as an independent library reads them.
     fn claims(token: &[u8], secret: &[u8]) -> Result<Value, jsonwebtoken::errors::Error> {
         let mut validation = Validation::new(Jose::HS256);
         validation.set_audience(&["app"]);
@@ -312,7 +350,7 @@ mod tests {
 
     #[test]
     fn another_librarys_verifier_accepts_it_and_finds_the_promised_claims() {
-        let audience = Audience::new(&settings(), "app", None);
+        let audience = Audience::new("app", None);
         let token = sealer().seal(&audience, Claims::Session(&handle(), &record("{\"a\":1}")), NOW).unwrap();
         let header = jsonwebtoken::decode_header(text_of(&token)).unwrap();
         assert_eq!((header.kid.as_deref(), header.typ.as_deref()), (Some("k1"), Some("session+jwt")));
@@ -324,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_visitor_without_a_session_has_no_session_claims() {
-        let audience = Audience::new(&settings(), "app", None);
+        let audience = Audience::new("app", None);
         let base = json!({"iss": "cloak\"room", "aud": "app", "iat": NOW, "exp": NOW + 60, "data": {}});
         for (given, name) in
             [(Claims::Anonymous, None), (Claims::New, Some("new")), (Claims::Degraded, Some("degraded"))]
@@ -341,7 +379,7 @@ mod tests {
     fn the_data_is_the_stored_text_to_the_letter() {
         let data =
             r#"{"n":1.10,"e":1e400,"big":12345678901234567890123,"__proto__":{},"$serde_json::private::Number":"1"}"#;
-        let audience = Audience::new(&settings(), "app", None);
+        let audience = Audience::new("app", None);
         let token = sealer().seal(&audience, Claims::Session(&handle(), &record(data)), NOW).unwrap();
         assert!(payload(&token).ends_with(&format!(",\"data\":{data}}}")));
     }
@@ -349,7 +387,7 @@ mod tests {
     #[test]
     fn an_upstream_sees_only_what_is_forwarded_to_it() {
         let forward = Some(vec![Pointer::parse("/user").unwrap(), Pointer::parse("/cart/total").unwrap()]);
-        let audience = Audience::new(&settings(), "app", forward);
+        let audience = Audience::new("app", forward);
         let data = r#"{"user":{"n":"ada"},"cart":{"total":3,"items":[1]},"secret":1}"#;
         let token = sealer().seal(&audience, Claims::Session(&handle(), &record(data)), NOW).unwrap();
         assert_eq!(claims(&token, &[7; 32]).unwrap()["data"], json!({"user": {"n": "ada"}, "cart": {"total": 3}}));
@@ -357,7 +395,7 @@ mod tests {
 
     #[test]
     fn a_long_token_goes_out_by_reference() {
-        let audience = Audience::new(&settings(), "app", None);
+        let audience = Audience::new("app", None);
         let seal = |blob: usize| {
             let data = json!({"blob": "x".repeat(blob)}).to_string();
             sealer().seal(&audience, Claims::Session(&handle(), &record(&data)), NOW).unwrap()
@@ -365,12 +403,36 @@ mod tests {
         assert!(claims(&seal(100), &[7; 32]).unwrap().get("data_ref").is_none());
         let long = claims(&seal(5000), &[7; 32]).unwrap();
         assert_eq!((&long["data_ref"], long.get("data")), (&json!(true), None));
-        assert!(seal(5000).len() <= 4096);
+        assert!(text_of(&seal(5000)).len() <= 4096);
+        let whole = |blob: usize| claims(&seal(blob), &[7; 32]).unwrap().get("data").is_some();
+        let most = (0..5000).rfind(|blob| whole(*blob)).unwrap();
+        assert!((4094..=4096).contains(&text_of(&seal(most)).len()), "neither the name nor the line's end counts");
+    }
+
+    #[test]
+    fn a_token_of_any_length_is_what_another_library_makes_of_the_same_claims() {
+        let secret = vec![7; 32];
+        for length in 0..100 {
+            let keys = vec![SigningKey { id: Some("k".repeat(length)), secret: secret.clone() }];
+            let settings = Settings { keys, ..settings() };
+            let audience = Audience::new("app", None);
+            let data = format!("{{\"a\":\"{}\"}}", "ä".repeat(length));
+            let record = record(&data);
+            let sealed = Sealer::new(&settings).unwrap().unwrap();
+            let sealed = sealed.seal(&audience, Claims::Session(&handle(), &record), NOW).unwrap();
+            let (signed, signature) = text_of(&sealed).rsplit_once('.').unwrap();
+            let (header, claims) = signed.split_once('.').unwrap();
+            let header = String::from_utf8(BASE64.decode(header).unwrap()).unwrap();
+            assert!(header.contains(&format!("\"{}\"", "k".repeat(length))) && !claims.contains('.'));
+            assert!(payload(&sealed).ends_with(&format!(",\"data\":{data}}}")));
+            let key = jsonwebtoken::EncodingKey::from_secret(&secret);
+            assert_eq!(jsonwebtoken::crypto::sign(signed.as_bytes(), &key, Jose::HS256).unwrap(), signature);
+        }
     }
 
     #[test]
     fn every_listed_key_verifies_and_nothing_else_does() {
-        let audience = Audience::new(&settings(), "app", None);
+        let audience = Audience::new("app", None);
         let token = sealer().seal(&audience, Claims::Session(&handle(), &record("{}")), NOW).unwrap();
         let text = text_of(&token);
         let verified = sealer().verify(text, NOW + 59).unwrap();
@@ -400,7 +462,7 @@ mod tests {
             };
             let settings = Settings { algorithm, keys: vec![key(None), key(Some("k2"))], ..settings() };
             let sealer = Sealer::new(&settings).unwrap().unwrap();
-            let audience = Audience::new(&settings, "app", None);
+            let audience = Audience::new("app", None);
             let token = sealer.seal(&audience, Claims::Session(&handle(), &record("{\"a\":1}")), NOW).unwrap();
             let set: jsonwebtoken::jwk::JwkSet = serde_json::from_str(&sealer.jwks()).unwrap();
             assert_eq!(set.keys.len(), 2);

@@ -5,7 +5,7 @@
 //! bytes that servers read in different ways ([`HeadScan`], [`Chunks`]), refuse a bad host ([`authority_of`]), remove our own names ([`Guarded::strip`]), note the upgrade ([`upgrade_of`]),
 //! remove hop-by-hop fields ([`strip_request_hop_by_hop`]), rewrite the forwarding fields ([`rewrite_forwarding`]), and
 //! only then inject. What a head lacks is known from one look at its names ([`Seen`]).
-//! Lines of answers of which no rule speaks may never come into a map at all ([`Passive`]). Removing a field may reorder *different* names; lines of one name keep their order.
+//! Lines of answers of which no rule speaks ([`Passive`]), or that are for us alone ([`ToUs`]), may never come into a map at all. Removing a field may reorder *different* names; lines of one name keep their order.
 
 mod accept;
 mod aside;
@@ -25,6 +25,7 @@ mod navigation;
 mod request_id;
 mod scheme;
 mod seen;
+mod told;
 mod trailer;
 mod upgrade;
 mod via;
@@ -46,6 +47,7 @@ pub use navigation::is_navigation;
 pub use request_id::{RequestId, accepted_request_id, strip_request_id};
 pub use scheme::{Scheme, SchemePolicy, is_loopback_host, scheme_of, unclaimed_scheme};
 pub use seen::{Mark, Seen};
+pub use told::{Tell, ToUs, Told};
 pub use trailer::{strip_announcements, strip_trailers};
 pub use upgrade::upgrade_of;
 pub use via::{append_via, passes_through_us};

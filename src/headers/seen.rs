@@ -63,7 +63,8 @@ impl Seen {
         self.0 & 1 << mark as u16 != 0
     }
 
-    fn note(&mut self, mark: Mark) {
+    /// Notes what is of the head and not among its names.
+    pub fn note(&mut self, mark: Mark) {
         self.0 |= 1 << mark as u16;
     }
 

@@ -24,7 +24,7 @@ use crate::{
         ticket::{Fault, Keyring, SecretHash, TICKET_LEN},
         time::millis,
     },
-    store::{Entry as Found, Last, Spot, commit::Session},
+    store::{Entry as Found, Last, Spot, commit::Live},
 };
 
 /// Visitors that one shard knows; fewer if their records are large.
@@ -239,11 +239,23 @@ impl Guest {
     pub(super) fn touch(&self, left: Duration, now: Timestamp, policy: &Policy) -> Option<Duration> {
         if millis(left) > self.ample { None } else { self.record.touch(left, now, policy) }
     }
+}
 
-    /// The session, for a save.
-    pub(super) fn session(&self) -> Session {
-        let Bearer { ticket, handle, secret, .. } = &*self.bearer;
-        Session { ticket: Arc::clone(ticket), handle: *handle, secret: *secret, record: Arc::clone(&self.record) }
+impl Live for Arc<Guest> {
+    fn ticket(&self) -> &Ticket {
+        &self.bearer.ticket
+    }
+
+    fn handle(&self) -> &Handle {
+        &self.bearer.handle
+    }
+
+    fn secret(&self) -> &SecretHash {
+        &self.bearer.secret
+    }
+
+    fn record(&self) -> &Arc<Record> {
+        &self.record
     }
 }
 
@@ -378,7 +390,8 @@ mod tests {
     fn a_guest_stands_to_its_record_as_the_record_says() {
         let (known, comer) = known_bearer();
         let guest = read(&known, &comer, &found(1, "{}")).unwrap();
-        let strange = Stored::Live(Arc::new(Record { secret: ticket(2).secret.hash(), ..guest.record().clone() }));
+        let strange =
+            Stored::Live(Arc::new(Record { secret: ticket(2).secret.hash(), ..Record::clone(guest.record()) }));
         known.wrote(&guest, strange.encode().into(), &strange, &Policy::default());
         let Comer::Guest(stranger) = again(&known, &comer) else { panic!("there is a session") };
         for now in [0, 1, 999, 1_000, 1_001].map(Timestamp) {

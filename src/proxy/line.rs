@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     cookie, envelope,
-    headers::{Guarded, Passive, SchemePolicy, Trust},
+    headers::{Guarded, Passive, SchemePolicy, ToUs, Trust},
     route::{Table, realm},
     session::{Policy, rights::Rights, settle::Reach, ticket::Keyring, vault::Names},
 };
@@ -52,6 +52,8 @@ pub struct Line {
     pub(super) guarded: Guarded,
     /// Lines of answers that mean nothing to us: neither our names nor what any route captures.
     pub(super) passive: Passive,
+    /// Lines of answers that are for us: update and control.
+    pub(super) to_us: ToUs,
     pub(super) trust: Trust,
     pub(super) scheme: SchemePolicy,
     pub(super) routes: Table<Route>,
@@ -88,6 +90,7 @@ impl Line {
             ours: Guarded::new(ours.into_iter().cloned()),
             guarded: Guarded::new(ours.into_iter().chain(injected).cloned()),
             passive: Passive::but_for(&Guarded::new(ours.into_iter().chain(captured).cloned())),
+            to_us: ToUs::new([&envelope.update_header, &envelope.control_header]),
             trust: settings.trust.clone(),
             scheme: settings.scheme,
             routes,
@@ -166,9 +169,9 @@ impl Application {
         &self.rights
     }
 
-    fn new(settings: &super::settings::UpstreamSettings, envelope: &envelope::Settings, vaulted: Vec<Names>) -> Self {
+    fn new(settings: &super::settings::UpstreamSettings, vaulted: Vec<Names>) -> Self {
         Self {
-            audience: envelope::Audience::new(envelope, &settings.connections.name, settings.rights.forward.clone()),
+            audience: envelope::Audience::new(&settings.connections.name, settings.rights.forward.clone()),
             rights: settings.rights.clone(),
             affinity: settings.connections.affinity,
             vaulted,
@@ -181,7 +184,7 @@ fn applications(settings: &Settings) -> Vec<Application> {
     let prepared = upstreams.map(|(index, upstream)| {
         let routes = settings.routes.iter().filter(|route| route.upstream == index);
         let vaulted = routes.filter_map(|route| route.legacy.vault.clone()).collect();
-        Application::new(upstream, &settings.envelope, vaulted)
+        Application::new(upstream, vaulted)
     });
     prepared.collect()
 }

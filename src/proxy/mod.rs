@@ -299,7 +299,10 @@ impl Shard {
             let mut response = sent.map_err(|error| upload::blamed(error, &fate))?;
             let unread = starter.map(upload::Starter::answered);
             let switching = steps::take_upgrade(&mut response, upgrade)?;
-            let said = Seen::of(response.headers(), &route.hidden);
+            let mut said = Seen::of(response.headers(), &route.hidden);
+            if response.body().tells_us() {
+                said.note(Mark::Ours);
+            }
             let received = Received { response, said, switching, unread };
             match visitor {
                 Some(visitor) if !self.stays(&visitor, &received.response, said, route, &noted) => {
@@ -336,19 +339,22 @@ impl Shard {
     }
 
     /// (… settle → save → put ticket → release response.)
-    async fn keep(
-        &self,
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` has room for its arguments twice")]
+    fn keep<'a>(
+        &'a self,
         change: Change,
         visitor: Visitor,
         received: Received,
-        route: &Route,
-        entry: &mut Entry,
-    ) -> Result<Answer, Rejection> {
-        let saved = self.save(&visitor, &change, received.response.status(), entry).await;
-        let plan = saved.inspect_err(|rejection| self.note_loss(rejection))?;
-        entry.outcome = plan.outcome.into();
-        entry.session = saving::handle_of(&plan).or(entry.session);
-        Ok(self.release(received, Some(&plan), route, entry))
+        route: &'a Route,
+        entry: &'a mut Entry,
+    ) -> impl Future<Output = Result<Answer, Rejection>> + use<'a> {
+        async move {
+            let saved = self.save(&visitor, &change, received.response.status(), entry).await;
+            let plan = saved.inspect_err(|rejection| self.note_loss(rejection))?;
+            entry.outcome = plan.outcome.into();
+            entry.session = saving::handle_of(&plan).or(entry.session);
+            Ok(self.release(received, Some(&plan), route, entry))
+        }
     }
 
     fn release(&self, received: Received, plan: Option<&Plan>, route: &Route, entry: &Entry) -> Answer {

@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 use tracing::{info, warn};
 
 use super::{
-    Rejection, Shard,
+    Rejection, Sent, Shard,
     access::Entry,
     legacy::Asked,
     line::{Application, Route},
@@ -35,32 +35,32 @@ use crate::{
 impl Shard {
     /// What the response asks for. Of a `5xx` only endings count, and what cannot be read there is logged. `seen`: of its
     /// head, with what the route hides.
-    pub(super) fn open<B>(
+    pub(super) fn open(
         &self,
-        response: &Response<B>,
+        response: &Sent,
         seen: Seen,
         application: &Application,
         route: &Route,
         asked: &Asked,
     ) -> Result<Change, Rejection> {
         let (lines, settings, rights) = (response.headers(), &self.line.envelope, &application.rights);
+        let told = envelope::Told::new(lines, response.body().told(), settings);
         let status = response.status();
         if !status.is_server_error() || self.line.policy.on_5xx == On5xx::Save {
             // Update and control are hidden on every route.
-            let change =
-                if seen.has(Mark::Ours) { envelope::open(lines, settings, rights)? } else { Change::default() };
+            let change = if seen.has(Mark::Ours) { envelope::open(&told, rights)? } else { Change::default() };
             let change = self.overhear(change, (lines, seen), (route, application), asked)?;
             let ends = asked.ends && (status.is_success() || status.is_redirection());
             let change = change.served_by(served(response, application));
             return Ok(if ends { change.ending() } else { change });
         }
-        let endings = envelope::open_endings(lines, settings, rights).unwrap_or_else(|error| {
+        let endings = envelope::open_endings(&told, rights).unwrap_or_else(|error| {
             warn!(target: "cloakroom::proxy", %error, "the session change on a 5xx answer cannot be read");
             Change::default()
         });
-        let no_endings = lines.contains_key(&settings.control_header) && endings.control == Control::default();
+        let no_endings = told.has_control() && endings.control == Control::default();
         let heard = route.legacy.hears(lines, self.line.cookie.name());
-        if no_endings || heard || lines.contains_key(&settings.update_header) {
+        if no_endings || heard || told.has_update() {
             self.tally.not_saved(Unsaved::ServerError);
             warn!(target: "cloakroom::proxy", "a session change on a 5xx answer is dropped (session.save_on_5xx)");
         }
@@ -124,8 +124,7 @@ impl Shard {
             Box::pin(self.revoke(subject, Some(guest.handle()))).await?;
         }
         let request = Request { change, policy: &self.line.policy, create, reach: visitor.reach };
-        let presented = visitor.presented.map(|guest| guest.session());
-        let saved = pin!(commit(&self.store, &self.lanes, &presented, &request));
+        let saved = pin!(commit(&self.store, &self.lanes, &visitor.presented, &request));
         let Some(saved) = self.alarms.within(clock::now() + self.line.save_timeout, saved).await else {
             return Err(Rejection::StoreUnavailable(StoreError::Timeout));
         };

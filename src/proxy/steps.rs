@@ -129,10 +129,8 @@ impl Shard {
         application: &Application,
         visitor: &Visitor,
     ) -> Result<Postscript, Rejection> {
-        let seal = |claims: Claims<'_>, now| {
-            let token = self.line.sealer.seal(&application.audience, claims, now);
-            token.map(|token| Postscript::new(&self.line.envelope.header, &token))
-        };
+        let seal =
+            |claims: Claims<'_>, now| self.line.sealer.seal(&application.audience, claims, now).map(Postscript::new);
         let sealed = match &visitor.presented {
             Presented::Loaded(guest) => self.tokens.of_session(upstream, guest, seal),
             Presented::Unavailable => seal(Claims::Degraded, unix_now()),

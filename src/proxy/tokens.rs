@@ -1,10 +1,11 @@
 //! Tokens that were signed this second: the same visitor with the same record gets the same text again.
 //!
 //! A token is kept under everything that shapes it: with the record that it tells of, by upstream, up to the end of the
-//! second that it names. How far off that is says the time of day when it is signed; whether it has passed, the clock of
-//! the turn. Each shard has its own.
+//! second that it names. How far off that is says the time of day when the first one is signed in it; whether it has passed,
+//! the clock of the turn. Each shard has its own.
 
 use std::{
+    cell::Cell,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -89,12 +90,27 @@ impl Tokens {
             return Ok(found.token.clone());
         }
         self.tally.signed.count(Signing::Fresh);
-        let time = time_of_day();
-        let token = sign(time.as_secs())?;
-        let left = SECOND.saturating_sub(Duration::from_nanos(time.subsec_nanos().into()));
-        kept.put(Signature { upstream, until: now + left, token: token.clone() }, now);
+        let (second, until) = second_at(now, time_of_day);
+        let token = sign(second)?;
+        kept.put(Signature { upstream, until, token: token.clone() }, now);
         Ok(token)
     }
+}
+
+thread_local! {
+    /// The second that this thread signed in last, and its end.
+    static LAST: Cell<Option<(u64, Instant)>> = const { Cell::new(None) };
+}
+
+/// Which second it is, and its end: the time of day is read once in it.
+fn second_at(now: Instant, time_of_day: impl FnOnce() -> Duration) -> (u64, Instant) {
+    if let Some(last) = LAST.get().filter(|(_, until)| now < *until) {
+        return last;
+    }
+    let time = time_of_day();
+    let second = (time.as_secs(), now + SECOND.saturating_sub(Duration::from_nanos(time.subsec_nanos().into())));
+    LAST.set(Some(second));
+    second
 }
 
 impl Kept {
@@ -126,33 +142,36 @@ fn since_epoch() -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
     use tokio::time::advance;
 
     use super::*;
     use crate::proxy::Tallies;
 
     fn line(number: u64) -> Postscript {
-        Postscript::new(&HeaderName::from_static("x-session"), HeaderValue::from(number).as_bytes())
+        Postscript::new(format!("x-session: {number}\r\n").into_bytes().into())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_token_is_signed_once_a_second_for_each_upstream() {
         let tally = Arc::new(Tallies::default()).open();
-        let (tokens, signed) = (Tokens::new(3, Arc::clone(&tally)), Signed::default());
+        let (tokens, signed, read) = (Tokens::new(3, Arc::clone(&tally)), Signed::default(), Cell::new(0));
         for second in [1, 2, 3] {
             for part in 0..4 {
                 for upstream in [0, 2, 1, 1, 0] {
                     let number = |part| 100 * upstream as u64 + 10 * second + part;
                     let sign = |_| Ok::<_, ()>(line(number(part)));
-                    let token = tokens.at(&signed, upstream, || Duration::from_secs(second), sign).unwrap();
+                    let time_of_day = || {
+                        read.update(|count| count + 1);
+                        Duration::from_secs(second)
+                    };
+                    let token = tokens.at(&signed, upstream, time_of_day, sign).unwrap();
                     assert_eq!(token.value(), line(number(0)).value());
                 }
                 advance(SECOND / 4).await;
             }
         }
         let counted = [Signing::Fresh, Signing::Kept].map(|signing| tally.signed.of(signing).total());
-        assert_eq!(counted, [9, 51]);
+        assert_eq!((counted, read.get()), ([9, 51], 3));
     }
 
     #[tokio::test(start_paused = true)]

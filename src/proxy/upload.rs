@@ -25,7 +25,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Incoming, Inflow, OnSwitch, Rejection, body::clean, line::Line};
 use crate::{
-    headers::{self, Expectation, Mark, Passive, RequestId, Seen},
+    headers::{self, Expectation, Mark, Passive, RequestId, Seen, ToUs},
     upstream::{Payload, Postscript, Preface, Progress, SendError},
 };
 
@@ -315,6 +315,10 @@ impl Payload for Upload {
 
     fn passive(&self) -> Passive {
         self.passive
+    }
+
+    fn to_us(&self) -> Option<&ToUs> {
+        (!self.passive.is_none()).then_some(&self.line.to_us)
     }
 }
 

@@ -36,21 +36,19 @@ pub enum Presented<S = Session> {
     Loaded(S),
 }
 
-impl<S> Presented<S> {
-    /// The same with another notion of a session.
-    pub fn map<T>(&self, session: impl FnOnce(&S) -> T) -> Presented<T> {
-        match self {
-            Self::Nobody => Presented::Nobody,
-            Self::Retired(left) => Presented::Retired(*left),
-            Self::Destroyed(left) => Presented::Destroyed(*left),
-            Self::Several => Presented::Several,
-            Self::Unavailable => Presented::Unavailable,
-            Self::Loaded(loaded) => Presented::Loaded(session(loaded)),
-        }
-    }
+/// A live session as it was read, whoever keeps it.
+pub trait Live {
+    /// What the browser presented.
+    fn ticket(&self) -> &Ticket;
+    /// Its public name.
+    fn handle(&self) -> &Handle;
+    /// The hash of its secret.
+    fn secret(&self) -> &SecretHash;
+    /// What the application was given.
+    fn record(&self) -> &Arc<Record>;
 }
 
-/// A live session, as it was read.
+/// A live session that was just read.
 #[derive(Debug, Clone)]
 pub struct Session {
     /// What the browser presented.
@@ -128,10 +126,10 @@ impl From<StoreError> for CommitError {
 ///
 /// # Errors
 /// [`CommitError`]: then all of the change or nothing is stored, and no cookie is to be set.
-pub async fn commit(
+pub async fn commit<S: Live>(
     store: &Store,
-    lanes: &Arc<Lanes>,
-    presented: &Presented,
+    lanes: &Lanes,
+    presented: &Presented<S>,
     request: &Request<'_>,
 ) -> Result<Saved, CommitError> {
     match presented {
@@ -143,14 +141,18 @@ pub async fn commit(
 }
 
 /// Where there is no session to be changed.
-async fn commit_other(store: &Store, presented: &Presented, request: &Request<'_>) -> Result<Saved, CommitError> {
+async fn commit_other<S: Live>(
+    store: &Store,
+    presented: &Presented<S>,
+    request: &Request<'_>,
+) -> Result<Saved, CommitError> {
     let before = match presented {
         Presented::Nobody => Before::Nobody,
         Presented::Retired(left) => Before::Retired(*left),
         Presented::Destroyed(left) => Before::Destroyed(*left),
         Presented::Several => Before::Several,
         Presented::Unavailable => Before::Unavailable,
-        Presented::Loaded(session) => session.before(None),
+        Presented::Loaded(session) => before(session, None),
     };
     let fresh = mint();
     let decide = || settle(&before, request.change, &request.context(store.now(), &fresh));
@@ -173,7 +175,7 @@ async fn commit_other(store: &Store, presented: &Presented, request: &Request<'_
 /// [`CommitError`]: then nothing is stored.
 pub async fn commit_held(
     store: &Store,
-    lanes: &Arc<Lanes>,
+    lanes: &Lanes,
     handle: &Handle,
     request: &Request<'_>,
 ) -> Result<Saved, CommitError> {
@@ -181,16 +183,20 @@ pub async fn commit_held(
     Save { store, handle, request, fresh: mint(), decide }.run(lanes, None).await
 }
 
-fn commit_loaded<'a>(
-    store: &'a Store,
-    lanes: &'a Arc<Lanes>,
-    session: &'a Session,
-    request: &'a Request<'a>,
-) -> impl Future<Output = Result<Saved, CommitError>> + use<'a> {
+async fn commit_loaded<S: Live>(
+    store: &Store,
+    lanes: &Lanes,
+    session: &S,
+    request: &Request<'_>,
+) -> Result<Saved, CommitError> {
     let decide =
-        |stored: Option<&Stored>, context: &Context<'_>| settle(&session.before(stored), request.change, context);
-    let given = Stored::Live(Arc::clone(&session.record));
-    Save { store, handle: &session.handle, request, fresh: mint(), decide }.run(lanes, Some(given))
+        |stored: Option<&Stored>, context: &Context<'_>| settle(&before(session, stored), request.change, context);
+    let save = Save { store, handle: session.handle(), request, fresh: mint(), decide };
+    save.run(lanes, Some(session.record())).await
+}
+
+fn before<'a, S: Live>(session: &'a S, stored: Option<&'a Stored>) -> Before<'a> {
+    Before::Loaded(Loaded { ticket: session.ticket(), secret: session.secret(), given: session.record(), stored })
 }
 
 /// What is stored, as far as we know, and whether that was seen during this save.
@@ -211,11 +217,11 @@ struct Save<'a, D> {
 /// Futures that hold others are moved with them: here are few layers, and what is seldom waited for is boxed.
 impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> {
     /// Waits for the session's turn and saves. Begins with what the last writer left, or else with what was `given`.
-    async fn run(self, lanes: &Arc<Lanes>, given: Option<Stored>) -> Result<Saved, CommitError> {
+    async fn run(&self, lanes: &Lanes, given: Option<&Arc<Record>>) -> Result<Saved, CommitError> {
         let (lane, left) = lanes.enter(self.handle).await?;
         let mut current = match left {
             Some(stored) => Current { stored, proven: true },
-            None => Current { stored: given, proven: false },
+            None => Current { stored: given.map(|record| Stored::Live(Arc::clone(record))), proven: false },
         };
         let result = self.save(&mut current).await;
         match &result {
@@ -341,9 +347,21 @@ fn mint() -> Fresh {
     })
 }
 
-impl Session {
-    fn before<'a>(&'a self, stored: Option<&'a Stored>) -> Before<'a> {
-        Before::Loaded(Loaded { ticket: &self.ticket, secret: &self.secret, given: &self.record, stored })
+impl Live for Session {
+    fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
+    fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    fn secret(&self) -> &SecretHash {
+        &self.secret
+    }
+
+    fn record(&self) -> &Arc<Record> {
+        &self.record
     }
 }
 

@@ -240,10 +240,12 @@ impl Store {
         text: &Bytes,
         ttl: Duration,
     ) -> Result<Swap, StoreError> {
-        let value = self.seals.load().seal(handle, text)?;
-        let swap = self.shelf.swap(handle, expected, value, ttl).await;
-        let swap = self.tally.swapped(Operation::Swap, swap)?;
-        self.opened_swap(handle, swap)
+        let sealed = self.seals.load().seal(handle, text)?;
+        let swap = self.shelf.swap(handle, expected, sealed.as_ref().unwrap_or(text), ttl).await;
+        match self.tally.swapped(Operation::Swap, swap)? {
+            Swap::Done => Ok(Swap::Done),
+            other => self.opened_swap(handle, other),
+        }
     }
 
     /// Extends the life of a session to `ttl` from now if what is stored has the stamp `expected`: that of the record

@@ -91,14 +91,14 @@ impl Seals {
         }
     }
 
-    /// The value to store, of a record's text.
+    /// The value to store, of a record's text; `None`: the text as it is.
     ///
     /// # Errors
     /// It cannot be sealed.
-    pub(super) fn seal(&self, handle: &Handle, text: &Bytes) -> Result<Bytes, StoreError> {
+    pub(super) fn seal(&self, handle: &Handle, text: &[u8]) -> Result<Option<Bytes>, StoreError> {
         match self.keys.first() {
-            Some(key) if self.encrypts => sealed(key, handle, text),
-            Some(_) | None => Ok(text.clone()),
+            Some(key) if self.encrypts => sealed(key, handle, text).map(Some),
+            Some(_) | None => Ok(None),
         }
     }
 

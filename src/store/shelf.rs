@@ -134,13 +134,13 @@ impl Shelf {
         &self,
         handle: &Handle,
         expected: Option<&Stamp>,
-        value: Bytes,
+        value: &Bytes,
         ttl: Duration,
     ) -> Result<Swap, StoreError> {
         match self {
-            Self::Memory(memory) => memory.swap(handle, expected, value, ttl),
-            Self::File(file) => Box::pin(file.swap(handle, expected, value, ttl)).await,
-            Self::Redis(redis) => Box::pin(redis.swap(handle, expected, &value, ttl)).await,
+            Self::Memory(memory) => memory.swap(handle, expected, value.clone(), ttl),
+            Self::File(file) => Box::pin(file.swap(handle, expected, value.clone(), ttl)).await,
+            Self::Redis(redis) => Box::pin(redis.swap(handle, expected, value, ttl)).await,
         }
     }
 

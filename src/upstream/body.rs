@@ -20,11 +20,11 @@ use tokio::time::Instant;
 use super::{
     Breakdown,
     connection::{Hold, Single},
-    direct::{Direct, Framing, Transfer},
+    direct::{Apart, Direct, Framing, Transfer},
     member::Load,
     shelf::Shelf,
 };
-use crate::headers::{Aside, Laid, Passive};
+use crate::headers::{Aside, Passive, ToUs};
 
 /// How far a request's body went to the application, when it last got on, and how it ended.
 #[derive(Debug, Clone)]
@@ -137,12 +137,17 @@ pub trait Payload: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
     fn passive(&self) -> Passive {
         Passive::default()
     }
+
+    /// Lines of its answer's head that are for us and need not come into the map.
+    fn to_us(&self) -> Option<&ToUs> {
+        None
+    }
 }
 
 /// A response body that holds its connection. `B` is the type of the bodies that are sent on that connection.
 pub struct ResponseBody<B: Payload> {
     source: Source<B>,
-    laid: Laid,
+    apart: Apart,
 }
 
 enum Source<B: Payload> {
@@ -226,7 +231,7 @@ impl<B: Payload> Driving<B> {
 
 impl<B: Payload> ResponseBody<B> {
     fn of(source: Source<B>) -> Self {
-        Self { source, laid: Laid::default() }
+        Self { source, apart: Apart::default() }
     }
 
     pub(super) fn new(incoming: Incoming, hold: Hold<B>) -> Self {
@@ -243,7 +248,7 @@ impl<B: Payload> ResponseBody<B> {
     /// A body whose beginning came with its head, of so many bytes; its connection `lasts` beyond it or does not.
     pub(super) fn direct(
         connection: Box<Direct>,
-        (mut read, head, laid): (Bytes, usize, Laid),
+        (mut read, head, apart): (Bytes, usize, Apart),
         framing: Framing,
         lasts: bool,
         (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
@@ -256,21 +261,35 @@ impl<B: Payload> ResponseBody<B> {
                 shelf.put(Single::Direct(connection));
             }
             read.truncate(head + length as usize);
-            return Self { source: Source::Whole(read, head), laid };
+            return Self { source: Source::Whole(read, head), apart };
         }
         let rest = read.split_off(head);
         let (transfer, shelf) = (Transfer::new(framing, rest, lasts), Arc::clone(shelf));
         let reading = Reading { head: read, transfer, connection: Some(connection), fault: None, shelf, _load: load };
-        Self { source: Source::Direct(Box::new(reading)), laid }
+        Self { source: Source::Direct(Box::new(reading)), apart }
     }
 
     /// Lines of its head that are not in the map, for whoever writes it before anything of the body.
     pub fn aside(&self) -> Aside<'_> {
-        self.laid.of(match &self.source {
+        self.apart.laid.of(self.head())
+    }
+
+    /// Whether there are lines for us that are not in its head's map.
+    pub fn tells_us(&self) -> bool {
+        self.apart.told.is_any()
+    }
+
+    /// The values of these lines, by the order of their names, for whoever wants them before anything of the body.
+    pub fn told(&self) -> [Option<&[u8]>; 2] {
+        self.apart.told.values(self.head())
+    }
+
+    fn head(&self) -> &[u8] {
+        match &self.source {
             Source::Whole(read, _) => read,
             Source::Direct(reading) => &reading.head,
             Source::Driven(..) => &[],
-        })
+        }
     }
 }
 

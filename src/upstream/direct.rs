@@ -20,7 +20,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     task::unconstrained,
@@ -29,12 +29,12 @@ use tokio::{
 use tokio_util::io::poll_read_buf;
 
 pub(super) use body::{Framing, Transfer};
-pub(super) use head::Said;
+pub(super) use head::{Apart, Asked, Said};
 
-use head::{Asked, Found};
+use head::Found;
 
 use super::{Payload, dial::Stream, error::Breakdown, exchange::Course};
-use crate::{clock::alarm::Alarm, headers::Laid, socket::scratch};
+use crate::{clock::alarm::Alarm, socket::scratch};
 
 /// The end of a head may begin so far before what comes.
 const END: usize = 3;
@@ -46,8 +46,6 @@ pub(super) struct Direct {
     outbox: Vec<u8>,
     sent: usize,
     is_flushed: bool,
-    /// What its answer is read by.
-    asked: Asked,
     /// The beginning of an answer's head, or room for a body that is being read.
     inbox: BytesMut,
     /// How much of it was looked at, and is not a whole head.
@@ -62,7 +60,7 @@ pub(super) struct Direct {
 pub(super) struct Answer {
     pub(super) head: Response<()>,
     /// Lines of it that are not in its map.
-    pub(super) laid: Laid,
+    pub(super) apart: Apart,
     /// All that was read, and how much of it is the head.
     pub(super) read: Bytes,
     pub(super) length: usize,
@@ -84,7 +82,6 @@ impl Direct {
             outbox: Vec::new(),
             sent: 0,
             is_flushed: true,
-            asked: Asked::default(),
             inbox: BytesMut::new(),
             looked: 0,
             alarm: None,
@@ -121,16 +118,20 @@ impl Direct {
     pub(super) fn prepare<B: Payload>(&mut self, request: &Request<B>) {
         self.outbox.clear();
         (self.sent, self.is_flushed) = (0, false);
-        self.asked = Asked { is_head: *request.method() == Method::HEAD, passive: request.body().passive() };
         head::write(&mut self.outbox, request, |out| request.body().write_lines(out));
     }
 
     /// Sends what was prepared and waits until `deadline` for the head of its answer.
-    pub(super) async fn exchange(&mut self, deadline: Instant) -> Result<Answer, Failure> {
-        poll_fn(|cx| self.poll_answer(cx, deadline)).await
+    pub(super) async fn exchange(&mut self, deadline: Instant, asked: Asked<'_>) -> Result<Answer, Failure> {
+        poll_fn(|cx| self.poll_answer(cx, deadline, asked)).await
     }
 
-    fn poll_answer(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<Result<Answer, Failure>> {
+    fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: Instant,
+        asked: Asked<'_>,
+    ) -> Poll<Result<Answer, Failure>> {
         if let Poll::Ready(Err(error)) = self.poll_send(cx) {
             if self.sent == 0 {
                 return Poll::Ready(Err(Failure::Broken(Breakdown::Io(error), Course::Unsent)));
@@ -144,7 +145,7 @@ impl Direct {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => Breakdown::Closed,
                 Poll::Ready(Err(error)) => Breakdown::Io(error),
-                Poll::Ready(Ok(_)) => match self.take_head() {
+                Poll::Ready(Ok(_)) => match self.take_head(asked) {
                     // As long as there is always something to read, the alarm is not looked at.
                     Ok(None) if Instant::now() >= deadline => return Poll::Ready(Err(Failure::Late)),
                     Ok(None) => continue,
@@ -173,7 +174,7 @@ impl Direct {
     }
 
     /// The head at the beginning of what was read, if it is whole. Informational ones are nobody's business.
-    fn take_head(&mut self) -> Result<Option<Answer>, Breakdown> {
+    fn take_head(&mut self, asked: Asked<'_>) -> Result<Option<Answer>, Breakdown> {
         // A head that comes in many pieces is neither copied nor looked through with each.
         let looked = std::mem::replace(&mut self.looked, self.inbox.len());
         if looked > 0 && self.inbox.len() < self.most && !head::has_end(&self.inbox[looked.saturating_sub(END)..]) {
@@ -181,7 +182,7 @@ impl Direct {
         }
         let mut read = std::mem::take(&mut self.inbox).freeze();
         loop {
-            let Some(found) = head::read(&read, self.asked)? else {
+            let Some(found) = head::read(&read, asked)? else {
                 if read.len() >= self.most {
                     return Err(Breakdown::HeadTooLarge);
                 }
@@ -199,8 +200,8 @@ impl Direct {
             self.looked = 0;
             let is_spoken = status != StatusCode::SWITCHING_PROTOCOLS;
             let lasts = found.lasts && is_spoken && self.is_flushed && self.sent == self.outbox.len();
-            let Found { head, laid, length, said, .. } = found;
-            return Ok(Some(Answer { head, laid, read, length, said, lasts }));
+            let Found { head, apart, length, said, .. } = found;
+            return Ok(Some(Answer { head, apart, read, length, said, lasts }));
         }
     }
 
@@ -237,7 +238,7 @@ mod tests {
 
     async fn late(server: Busy) -> bool {
         let mut direct = Direct::new(Stream::of(join(server, sink())), 8192);
-        matches!(direct.exchange(Instant::now()).await, Err(Failure::Late))
+        matches!(direct.exchange(Instant::now(), Asked::default()).await, Err(Failure::Late))
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     Payload, Progress, Protocol, ResponseBody, SendError,
     connection::{Driven, Hold, Need, Place, Shared, Single},
-    direct::{Answer as Whole, Direct, Failure, Framing, Said},
+    direct::{Answer as Whole, Asked, Direct, Failure, Framing, Said},
     error::Breakdown,
     framing,
     member::{Load, Member},
@@ -126,8 +126,8 @@ pub(super) async fn answer_directly<B: Payload>(
     let other = |error| Setback { error, again: None, course: Course::Other };
     put_host(&mut request, terms.host, &shelf.member);
     connection.prepare(&request);
-    let Whole { head: mut answer, laid, read, length, said, lasts } =
-        match connection.exchange(this.begun + terms.patience).await {
+    let Whole { head: mut answer, apart, read, length, said, lasts } =
+        match connection.exchange(this.begun + terms.patience, Asked::by(&request)).await {
             Ok(answer) => answer,
             Err(Failure::Late) => return Err(other(SendError::Timeout)),
             Err(Failure::Broken(error, course)) => {
@@ -150,7 +150,7 @@ pub(super) async fn answer_directly<B: Payload>(
             Framing::of(request.method(), &answer, connection.most()).map_err(unfit)?
         }
     };
-    Ok(answer.map(|()| ResponseBody::direct(connection, (read, length, laid), framing, lasts, (shelf, load))))
+    Ok(answer.map(|()| ResponseBody::direct(connection, (read, length, apart), framing, lasts, (shelf, load))))
 }
 
 async fn send_by_hyper<B: Payload>(

@@ -45,9 +45,9 @@ impl Preface {
 pub struct Postscript(Arc<[u8]>);
 
 impl Postscript {
-    /// This line, whose value is visible ASCII.
-    pub fn new(name: &HeaderName, value: &[u8]) -> Self {
-        Self([name.as_str().as_bytes(), b": ", value, b"\r\n"].concat().into())
+    /// This line, with its end: a name, a colon, a space, and a value of visible ASCII.
+    pub fn new(line: Arc<[u8]>) -> Self {
+        Self(line)
     }
 
     /// The value.
@@ -105,7 +105,7 @@ mod tests {
         for value in ["eyJ.eyJ.c2ln", "", "a: b\u{e9}"] {
             let (name, value) =
                 (HeaderName::from_static("x-session"), HeaderValue::from_bytes(value.as_bytes()).unwrap());
-            let line = Postscript::new(&name, value.as_bytes());
+            let line = Postscript::new([b"x-session: ", value.as_bytes(), b"\r\n"].concat().into());
             assert_eq!(line.value(), value.as_bytes());
             let mut text = Vec::new();
             line.write(&mut text);

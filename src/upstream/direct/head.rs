@@ -3,11 +3,14 @@
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, Version, header::TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header::TRANSFER_ENCODING};
 use httparse::{Header, ParserConfig, Status};
 
-use super::{super::error::Breakdown, body::has_body};
-use crate::headers::{Laid, Lay, Passive, field, lists};
+use super::{
+    super::{Payload, error::Breakdown},
+    body::has_body,
+};
+use crate::headers::{Laid, Lay, Passive, Tell, ToUs, Told, field, lists};
 
 /// Header lines in an answer, and trailers behind it.
 pub(super) const MOST_FIELDS: usize = 100;
@@ -28,29 +31,38 @@ pub(in crate::upstream) enum Said {
 }
 
 /// What decides how an answer's head is read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Asked {
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::upstream) struct Asked<'a> {
     /// The answer has no body, whatever it says.
     pub(super) is_head: bool,
     /// Lines that may be laid aside. If there are any the answer's length is told by its body, where it has one.
     pub(super) passive: Passive,
+    /// Lines that are for us, if they need not come into the map.
+    pub(super) to_us: Option<&'a ToUs>,
 }
 
 /// An answer's head among the bytes that were read.
 pub(super) struct Found {
     pub(super) head: Response<()>,
     /// Lines of it that are not in its map.
-    pub(super) laid: Laid,
+    pub(super) apart: Apart,
     pub(super) length: usize,
     pub(super) said: Said,
     /// The server keeps the connection (RFC 9112 §9.3).
     pub(super) lasts: bool,
 }
 
+/// Lines of a head that are not in its map.
+#[derive(Debug, Default)]
+pub(in crate::upstream) struct Apart {
+    pub(in crate::upstream) laid: Laid,
+    pub(in crate::upstream) told: Told,
+}
+
 /// The header lines of an answer.
 struct Lines {
     fields: HeaderMap,
-    laid: Laid,
+    apart: Apart,
     said: Said,
     is_old: bool,
     keeps: bool,
@@ -89,7 +101,7 @@ pub(super) fn write<B>(out: &mut Vec<u8>, request: &Request<B>, write_more: impl
 ///
 /// # Errors
 /// It is none.
-pub(super) fn read(bytes: &Bytes, asked: Asked) -> Result<Option<Found>, Breakdown> {
+pub(super) fn read(bytes: &Bytes, asked: Asked<'_>) -> Result<Option<Found>, Breakdown> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
     let status = ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, &mut fields);
@@ -101,36 +113,57 @@ pub(super) fn read(bytes: &Bytes, asked: Asked) -> Result<Option<Found>, Breakdo
     *head.version_mut() = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
     let bears = !asked.is_head && has_body(head.status()) && head.status().as_u16() < 600;
     let mut lines = Lines::new(is_old);
-    lines.sort(bytes, parsed.headers, asked.passive, bears)?;
-    if lines.is_odd && !asked.passive.is_none() {
+    lines.sort(bytes, parsed.headers, asked, bears)?;
+    if lines.is_odd && !asked.is_plain() {
         lines = Lines::new(is_old);
-        lines.sort(bytes, parsed.headers, Passive::default(), bears)?;
+        lines.sort(bytes, parsed.headers, Asked::default(), bears)?;
     }
-    let Lines { fields, laid, said, keeps, closes, .. } = lines;
+    let Lines { fields, apart, said, keeps, closes, .. } = lines;
     *head.headers_mut() = fields;
     let said = if bears { said } else { Said::More };
-    Ok(Some(Found { head, laid, length, said, lasts: keeps && !closes }))
+    Ok(Some(Found { head, apart, length, said, lasts: keeps && !closes }))
+}
+
+impl<'a> Asked<'a> {
+    /// By this request.
+    pub(in crate::upstream) fn by<B: Payload>(request: &'a Request<B>) -> Self {
+        let body = request.body();
+        Self { is_head: *request.method() == Method::HEAD, passive: body.passive(), to_us: body.to_us() }
+    }
+
+    /// Whether every line comes into the map.
+    fn is_plain(&self) -> bool {
+        self.passive.is_none() && self.to_us.is_none()
+    }
 }
 
 impl Lines {
     /// Of an answer of HTTP/1.0, or of a later one.
     fn new(is_old: bool) -> Self {
-        let (fields, laid) = (HeaderMap::new(), Laid::default());
-        Self { fields, laid, said: Said::Nothing, is_old, keeps: !is_old, closes: false, is_odd: false }
+        let (fields, apart) = (HeaderMap::new(), Apart::default());
+        Self { fields, apart, said: Said::Nothing, is_old, keeps: !is_old, closes: false, is_odd: false }
     }
 
-    /// Takes every line to where it belongs: aside if it is passive, nowhere if it has said all that it has to say, else
-    /// into the map. `bears`: the answer has a body, which tells its length to whoever writes lines that were laid aside.
-    fn sort(&mut self, head: &Bytes, lines: &[Header<'_>], passive: Passive, bears: bool) -> Result<(), Breakdown> {
+    /// Takes every line to where it belongs: aside if it is passive or for us, nowhere if it has said all that it has to
+    /// say, else into the map. `bears`: the answer has a body, which tells its length to whoever writes lines that were laid aside.
+    fn sort(&mut self, head: &Bytes, lines: &[Header<'_>], asked: Asked<'_>, bears: bool) -> Result<(), Breakdown> {
+        let Asked { passive, to_us, .. } = asked;
         let is_framed = bears && !passive.is_none();
         if passive.is_none() {
             self.fields.reserve(lines.len() + ADDED);
         }
         for line in lines {
-            let lay = passive.has(line.name).then(|| self.laid.lay(head, line));
+            let lay = passive.has(line.name).then(|| self.apart.laid.lay(head, line));
             self.is_odd |= lay == Some(Lay::Untidy);
             if lay == Some(Lay::Done) || self.heeds(line, is_framed) {
                 continue;
+            }
+            if let Some(names) = to_us {
+                match self.apart.told.tell(head, line, names) {
+                    Tell::Done => continue,
+                    Tell::Others => {}
+                    Tell::Unfit => self.is_odd = true,
+                }
             }
             let (name, value) =
                 field(head, line.name, line.value).ok_or(Breakdown::Malformed(httparse::Error::HeaderName))?;
@@ -209,20 +242,23 @@ mod tests {
         found_as(text, Asked::default())
     }
 
-    fn found_as(text: &str, asked: Asked) -> Found {
+    fn found_as(text: &str, asked: Asked<'_>) -> Found {
         read(&Bytes::copy_from_slice(text.as_bytes()), asked).ok().flatten().unwrap()
     }
 
     /// What a browser's side takes that writes heads itself.
-    fn sparing() -> Asked {
-        Asked { is_head: false, passive: Passive::but_for(&Guarded::new([HeaderName::from_static("x-cache")])) }
+    fn sparing() -> Asked<'static> {
+        Asked { passive: Passive::but_for(&Guarded::new([HeaderName::from_static("x-cache")])), ..Asked::default() }
     }
 
     /// The lines of the map, and those that were laid aside.
-    fn sorted(text: &str, asked: Asked) -> (String, String) {
-        let Found { head, laid, .. } = found_as(text, asked);
+    fn sorted(text: &str, asked: Asked<'_>) -> (String, String) {
+        let Found { head, apart, .. } = found_as(text, asked);
         let lines = head.headers().iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
-        (lines.collect(), laid.of(text.as_bytes()).text().map(|text| std::str::from_utf8(text).unwrap()).collect())
+        (
+            lines.collect(),
+            apart.laid.of(text.as_bytes()).text().map(|text| std::str::from_utf8(text).unwrap()).collect(),
+        )
     }
 
     #[test]
@@ -256,6 +292,26 @@ mod tests {
         ] {
             let text = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
             assert_eq!(sorted(&text, sparing()), (map.to_owned(), aside.to_owned()), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn lines_for_us_are_kept_beside_the_map_or_all_of_the_head_is_in_it() {
+        let names = ["x-update", "x-control"].map(HeaderName::from_static);
+        let names = ToUs::new([&names[0], &names[1]]);
+        for (lines, map, update, control) in [
+            ("X-Update: a\r\nETag: b\r\n", "", "a", ""),
+            ("X-Control: a\r\nx-update:b\r\nX_Update: c\r\n", "x_update: c\r\n", "b", "a"),
+            ("X-Update: a\r\nETag: b\r\nx-update: c\r\n", "x-update: a\r\nx-update: c\r\netag: b\r\n", "", ""),
+            ("X-Update: a\r\nETag: b\r\nX-Control:\r\n", "x-update: a\r\netag: b\r\nx-control: \r\n", "", ""),
+            ("X-Update: a\r\nConnection: X-Update\r\n", "x-update: a\r\nconnection: X-Update\r\n", "", ""),
+            ("X-Update: a\r\nETag:b\r\n", "x-update: a\r\netag: b\r\n", "", ""),
+        ] {
+            let text = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
+            let asked = Asked { to_us: Some(&names), ..sparing() };
+            assert_eq!(sorted(&text, asked).0, map, "{lines:?}");
+            let told = found_as(&text, asked).apart.told.values(text.as_bytes());
+            assert_eq!(told.map(Option::unwrap_or_default), [update.as_bytes(), control.as_bytes()], "{lines:?}");
         }
     }
 
