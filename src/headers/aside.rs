@@ -1,14 +1,15 @@
 //! Header lines of answers that no rule speaks of: laid aside as bytes, for whoever writes the head itself.
 //!
-//! Which names may be laid aside is a list of those that may, never of those that may not; a name to which the
-//! configuration gives a meaning is taken off it ([`Passive::but_for`]). A line goes out as it came, so only one that is
-//! written as we would write it is laid aside. What `Connection` names is no matter of this file: where it names any
-//! field, nothing may be laid aside.
+//! Which names may be laid aside is a list of those that may, never of those that may not, and besides it what begins with
+//! `X-`, where nothing but our own rules and the configuration gives a name a meaning: such a name is in the map as soon as
+//! it resembles one of those. A name to which the configuration gives a meaning is taken off the list
+//! ([`Passive::but_for`]). A line goes out as it came, so only one that is written as we would write it is laid aside. What
+//! `Connection` names is no matter of this file: where it names any field, nothing may be laid aside.
 
 use http::HeaderName;
 use httparse::Header;
 
-use super::Guarded;
+use super::{Guarded, names};
 
 /// The names as they are mostly written, in the order of their lengths. Nothing reads, writes or removes these fields of
 /// answers.
@@ -83,23 +84,33 @@ const fn beginnings() -> [u8; 64] {
 
 /// Which names may be laid aside; at first none.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Passive(u64);
+pub struct Passive {
+    /// Of the list, a bit for each.
+    listed: u64,
+    own: Own,
+}
 
 impl Passive {
     /// All but those that are guarded.
     pub fn but_for(guarded: &Guarded) -> Self {
         let free = |name: &str| HeaderName::from_bytes(name.as_bytes()).is_ok_and(|name| !guarded.covers(&name));
         let names = NAMES.into_iter().enumerate();
-        Self(names.filter(|(_, name)| free(name)).fold(0, |bits, (at, _)| bits | 1 << at))
+        let listed = names.filter(|(_, name)| free(name)).fold(0, |bits, (at, _)| bits | 1 << at);
+        Self { listed, own: Own::but_for(guarded.names().map(HeaderName::as_str)) }
     }
 
     /// Whether there is none.
     pub fn is_none(self) -> bool {
-        self.0 == 0
+        self.listed == 0
     }
 
     /// Whether a line of this name may be laid aside.
+    #[inline]
     pub fn has(self, name: &str) -> bool {
+        self.lists(name) || self.own.has(name.as_bytes())
+    }
+
+    fn lists(self, name: &str) -> bool {
         let name = name.as_bytes();
         let (Some([from, to]), Some(first)) = (BEGINNINGS.get(name.len()..name.len() + 2), name.first()) else {
             return false;
@@ -107,10 +118,40 @@ impl Passive {
         (*from..*to).any(|at| {
             let known = NAMES[usize::from(at)].as_bytes();
             known[0] | 0x20 == first | 0x20
-                && self.0 & 1 << at != 0
+                && self.listed & 1 << at != 0
                 && (known == name || known.eq_ignore_ascii_case(name))
         })
     }
+}
+
+/// Names of applications' own: `X-`, then letters, digits and hyphens. Which of them mean something is told by length and
+/// first letter, so that some which mean nothing are taken for such: a bit for each pair of these, several for one bit.
+/// At first there are none.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Own(u128);
+
+impl Own {
+    /// All but what resembles one of these, or a name that means something to one of our rules.
+    fn but_for<'a>(guarded: impl Iterator<Item = &'a str>) -> Self {
+        let rules = names::CLAIMS.into_iter().chain(names::FRAMING).filter(|name| name.starts_with("x-"));
+        Self(guarded.chain(rules).fold(!0, |free, name| free & !pair_bit(name.as_bytes())))
+    }
+
+    fn has(self, name: &[u8]) -> bool {
+        // Of `X-Forwarded-` there is any length.
+        matches!(name, [b'x' | b'X', b'-', third, ..] if third | 0x20 != b'f')
+            && self.0 & pair_bit(name) != 0
+            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    }
+}
+
+/// The bit of this name's length and of the letter behind `X-`: in any case, and what is no letter is all the same.
+fn pair_bit(name: &[u8]) -> u128 {
+    let letter = match name.get(2).map(|third| third | 0x20) {
+        Some(letter @ b'a'..=b'z') => letter - b'a',
+        Some(_) | None => 26,
+    };
+    1 << ((27 * name.len() + usize::from(letter)) % 128)
 }
 
 /// Lines of a head are in so many places at most. What is in more is not laid aside.
@@ -193,7 +234,9 @@ fn whole_line(head: &[u8], line: &Header<'_>) -> Option<(u16, u16)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
+
+    use super::{super::Seen, *};
 
     fn all() -> Passive {
         Passive::but_for(&Guarded::default())
@@ -212,13 +255,54 @@ mod tests {
             assert!(all().has(name) && all().has(&name.to_uppercase()) && all().has(&name.to_lowercase()), "{name}");
             assert!(!Passive::default().has(name));
             let odd = name.replace('-', "_");
-            for other in [&name[1..], &name[..name.len() - 1], &format!("{name}s"), &format!("x-{name}"), &odd] {
+            for other in [&name[1..], &name[..name.len() - 1], &format!("{name}s"), &format!("y-{name}"), &odd] {
                 let known = NAMES.iter().any(|name| name.eq_ignore_ascii_case(other));
-                assert_eq!(all().has(other), known, "{other}");
+                assert_eq!(all().has(other), known || all().own.has(other.as_bytes()), "{other}");
             }
         }
-        for other in ["", "x", "set-cookie", "x-session-update", "vary", "cache-control", &"x".repeat(300)] {
+        for other in ["", "x", "x-", "set-cookie", "vary", "cache-control", &"x".repeat(300)] {
             assert!(!all().has(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_begins_with_x_is_passive_unless_it_resembles_what_means_something() {
+        let names = ["x-session", "x-session-update", "x-session-control", "X_Auth.User"];
+        let left = Passive::but_for(&Guarded::new(names.map(|name| name.parse().unwrap())));
+        for name in ["X-Own", "x-a-1", "X-Replace-Session", "x-sessions", "X-1", &format!("X-{}", "a".repeat(300))] {
+            assert!(left.has(name) && !Passive::default().has(name), "{name}");
+        }
+        let resembling = ["x-seasons", "X-SESSION-CONTROL", "x-auth-user", "X-Auth.User", "x-auto-date", "x-session"];
+        let rules = ["x-request-id", "X-Forwarded-For", "X-Forwarded", "x-forwarded-else", "x-real-ip", "x-scheme"];
+        for name in
+            resembling.into_iter().chain(rules).chain(["x-a_b", "x-", "x", "y-own", "x_own", "xown", "x--\u{e9}"])
+        {
+            assert!(!left.has(name), "{name}");
+        }
+    }
+
+    proptest! {
+        /// Whatever is laid aside is not looked at: no rule may have had anything to say of it.
+        #[test]
+        fn nothing_passive_is_guarded_or_marked(
+            guarded in prop::collection::vec("[xX][-_.][a-z0-9._-]{1,9}", 0..5),
+            name in prop_oneof![
+                "[xX]-[a-zA-Z0-9-]{1,9}",
+                "[a-zA-Z-]{1,20}",
+                prop::sample::select(names::CLAIMS.into_iter().chain(names::FRAMING).collect::<Vec<_>>()).prop_map(str::to_owned),
+                "x-forwarded-[a-z-]{0,60}",
+            ],
+            takes in any::<prop::sample::Index>(),
+            own in any::<bool>(),
+        ) {
+            let chosen = if own && !guarded.is_empty() { takes.get(&guarded).replace(['_', '.'], "-") } else { name };
+            let guarded = Guarded::new(guarded.iter().map(|name| name.parse().unwrap()));
+            let name: HeaderName = chosen.parse().unwrap();
+            let map = [(name.clone(), http::HeaderValue::from_static("a"))].into_iter().collect();
+            if Passive::but_for(&guarded).has(&chosen) {
+                prop_assert!(!guarded.covers(&name), "{} is guarded", name);
+                prop_assert_eq!(Seen::of(&map, &guarded), Seen::default(), "{} is marked", name);
+            }
         }
     }
 

@@ -32,6 +32,11 @@ impl Guarded {
         guarded
     }
 
+    /// Those that are guarded.
+    pub(super) fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        self.names.iter()
+    }
+
     /// Whether `name`, folded, is one of ours.
     pub fn covers(&self, name: &HeaderName) -> bool {
         let name = name.as_str();

@@ -248,7 +248,8 @@ mod tests {
 
     /// What a browser's side takes that writes heads itself.
     fn sparing() -> Asked<'static> {
-        Asked { passive: Passive::but_for(&Guarded::new([HeaderName::from_static("x-cache")])), ..Asked::default() }
+        let guarded = ["x-cache", "x-update", "x-control"].map(HeaderName::from_static);
+        Asked { passive: Passive::but_for(&Guarded::new(guarded)), ..Asked::default() }
     }
 
     /// The lines of the map, and those that were laid aside.
@@ -264,7 +265,8 @@ mod tests {
     #[test]
     fn lines_that_mean_nothing_here_are_laid_aside_and_those_that_have_said_all_are_nowhere() {
         for (lines, map, aside) in [
-            ("Server: a\r\nX-Own: 1\r\nDate: b\r\n", "x-own: 1\r\n", "Server: a\r\nDate: b\r\n"),
+            ("Server: a\r\nVary: 1\r\nDate: b\r\n", "vary: 1\r\n", "Server: a\r\nDate: b\r\n"),
+            ("Server: a\r\nX-Own: 1\r\nX_Own: 2\r\n", "x_own: 2\r\n", "Server: a\r\nX-Own: 1\r\n"),
             ("Server:a\r\nX-Cache: b\r\n", "server: a\r\nx-cache: b\r\n", ""),
             ("Link: a\r\nLink:b\r\nLink: c\r\n", "link: a\r\nlink: b\r\nlink: c\r\n", ""),
             ("Link: a \r\nETag: b\r\n", "link: a\r\netag: b\r\n", ""),
