@@ -280,7 +280,6 @@ impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> 
 
     /// Whether our write is in the store. If not, another writer was faster.
     fn stands(&self, current: &mut Current, swap: Swap, written: &Stored) -> Result<bool, CommitError> {
-        let tried = current.stored.as_ref().map_or(0, Stored::version);
         match swap {
             Swap::Done => {
                 current.see(Some(written.clone()));
@@ -291,6 +290,7 @@ impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> 
                 Ok(false)
             }
             Swap::Doubt(found) => {
+                let tried = current.stored.as_ref().map_or(0, Stored::version);
                 current.see(found.and_then(|found| found.decode(self.handle)));
                 Ok(current.holds(self.fresh.nonce(), tried)?)
             }
