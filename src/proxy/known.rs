@@ -41,8 +41,8 @@ pub(super) enum Comer {
     Guest(Arc<Guest>),
 }
 
-/// A ticket, and what is known with it. In this order: what every request compares fills two lines of the processor's cache.
-#[repr(C, align(64))]
+/// A ticket, and what is known with it. In this order: what every request compares comes first.
+#[repr(C)]
 pub(super) struct Bearer {
     realm: Arc<str>,
     text: Text,

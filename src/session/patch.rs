@@ -141,7 +141,7 @@ impl Patch {
     /// Whether there is nothing in it: `{}` or `[]`.
     pub fn is_empty(&self) -> bool {
         match &self.kind {
-            Kind::Plain(text) => **text == *"{}",
+            Kind::Plain(text) => text.as_bytes() == b"{}",
             Kind::Merge(Json::Object(members)) => members.is_empty(),
             Kind::Merge(_) => false,
             Kind::Operations(operations) => operations.is_empty(),

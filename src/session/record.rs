@@ -29,6 +29,7 @@ mod writes;
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use codec::RecordError;
@@ -54,32 +55,32 @@ pub struct Nonce(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retired(pub SecretHash, pub Timestamp);
 
-/// A live session.
+/// A live session. In this order: what a token tells comes first, in two lines of the processor's cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[repr(C)]
 pub struct Record {
-    /// The data: a JSON object, compact, every scalar as it was sent. What is compared goes by this order, and nearly
-    /// always this is what differs.
-    pub data: Text,
+    /// Who is logged in.
+    pub subject: Option<String>,
     /// 1 at creation, one more for every saved response that changed anything.
     pub version: u64,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Absolute deadline.
+    pub deadline: Timestamp,
+    /// The data: a JSON object, compact, every scalar as it was sent.
+    pub data: Text,
+    /// When it was changed last.
+    pub written: Timestamp,
+    /// Its own idle timeout, if the application gave it one.
+    pub idle: Option<Duration>,
     /// Nonces of the last writes, newest first; never empty.
     pub writes: Writes,
     /// Hash of the secret that opens it.
     pub secret: SecretHash,
     /// Secrets that were rotated away, oldest first.
     pub retired: Vec<Retired>,
-    /// When it was made.
-    pub created: Timestamp,
-    /// When it was changed last.
-    pub written: Timestamp,
-    /// Absolute deadline.
-    pub deadline: Timestamp,
-    /// Its own idle timeout, if the application gave it one.
-    pub idle: Option<Duration>,
     /// Whether its cookie outlives the browser.
     pub persistent: bool,
-    /// Who is logged in.
-    pub subject: Option<String>,
     /// The application's own cookies.
     pub vault: Jar,
     /// Which servers keep it.
@@ -140,6 +141,15 @@ impl Stored {
         match self {
             Self::Live(record) => record.stamp(),
             Self::Tombstone(tombstone) => stamp(TOMBSTONE, tombstone.version, &tombstone.writes),
+        }
+    }
+
+    /// Lets the data be a part of the record's own text. Those who have the record already are not concerned.
+    pub(crate) fn move_into(&mut self, text: &Bytes) {
+        if let Self::Live(record) = self
+            && let Some(record) = Arc::get_mut(record)
+        {
+            record.data.move_into(text);
         }
     }
 

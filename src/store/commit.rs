@@ -236,11 +236,12 @@ impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> 
     async fn save(&self, current: &mut Current) -> Result<Saved, CommitError> {
         let Self { store, handle, .. } = self;
         loop {
-            let decision = self.decide(current);
-            let write = match &decision {
+            let mut decision = self.decide(current);
+            let is_settled = current.proven || decision == Err(Refusal::Unreachable);
+            let write = match &mut decision {
                 Ok(Plan { store: Step::Change(write), .. }) => write,
                 Ok(Plan { store: Step::Recreate(end, ..), .. }) => end,
-                _ if current.proven || decision == Err(Refusal::Unreachable) => {
+                _ if is_settled => {
                     return Ok(Saved::new(decision?, Some((**handle, current.live()))));
                 }
                 _ => {
@@ -252,6 +253,7 @@ impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> 
             let base = base.as_ref().and_then(Stored::live);
             let entered = index::enter(store, handle, base, &write.stored).await?;
             let (stamp, text) = (current.stored.as_ref().map(Stored::stamp), write.stored.encode().into());
+            write.stored.move_into(&text);
             let swap = store.swap_text(handle, stamp.as_ref(), &text, write.ttl).await?;
             let text = (swap == Swap::Done).then_some(text);
             if !self.stands(current, swap, &write.stored)? {

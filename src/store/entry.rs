@@ -20,11 +20,13 @@ pub struct Entry {
 impl Entry {
     /// The record; what cannot be read is logged and counts as not there, so that no visitor is ever stuck.
     pub fn decode(&self, handle: &Handle) -> Option<Stored> {
-        Stored::decode(&self.bytes)
+        let mut stored = Stored::decode(&self.bytes)
             .inspect_err(|error| {
                 tracing::error!(target: "cloakroom::store", session = %handle, %error, "a stored record cannot be read");
             })
-            .ok()
+            .ok()?;
+        stored.move_into(&self.bytes);
+        Some(stored)
     }
 }
 
