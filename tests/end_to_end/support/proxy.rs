@@ -70,6 +70,7 @@ impl Proxy {
 
     /// Starts it (again), on new ports, with the configuration and the keys that it had.
     pub(crate) fn restart(&self) {
+        self.kill();
         for _ in 0..5 {
             match self.spawn() {
                 Ok(running) => {
