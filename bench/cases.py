@@ -12,8 +12,6 @@ class Case:
     session: str | None = None
     store: str = "memory"
     tls: bool = False
-    # Whether our certificate is one that is dear to sign with.
-    rsa: bool = False
     http: int = 1
     # "kept": connections are kept alive; "new": one for each request; "steady": kept, at a fixed rate.
     connections: str = "kept"

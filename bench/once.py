@@ -6,7 +6,6 @@ import shutil
 import socket
 import statistics
 import time
-from dataclasses import replace
 
 import machine
 from cases import chosen
@@ -74,8 +73,9 @@ def size_mb(run, peer):
     return os.stat(path).st_size / 2**20
 
 
-def per_second(run, case, proxy_cores, load_cores):
+def per_second(run, name, proxy_cores, load_cores):
     """Requests in a second of our own proxy on these cores."""
+    case = chosen([name])[0]
     with Stage(run.folder, case, "cloakroom", run.binary, proxy_cores, load_cores) as stage:
         run.drive(stage, 1)
         result = run.drive(stage, run.seconds)
@@ -83,16 +83,14 @@ def per_second(run, case, proxy_cores, load_cores):
 
 
 def shards(run):
-    """One shard on one core and two on two, with the load free to use what is left of both: where the load is the dearer
-    side (plain requests), and where the proxy is (a signature by RSA for every connection)."""
+    """One shard on one core and two on two, with the load free to use what is left of both."""
     both = frozenset({run.proxy_core, run.load_core})
-    plain, connections = chosen(["plain", "tls-new"])
-    cases = [(plain.title, plain), (f"{connections.title}, RSA", replace(connections, rsa=True))]
     rows = []
-    for title, case in cases:
-        one = [per_second(run, case, run.proxy_core, both) for _ in range(run.rounds)]
-        two = [per_second(run, case, both, both) for _ in range(run.rounds)]
+    for name in ("plain", "tls-new"):
+        one = [per_second(run, name, run.proxy_core, both) for _ in range(run.rounds)]
+        two = [per_second(run, name, both, both) for _ in range(run.rounds)]
         gain = statistics.median(b / a for a, b in zip(one, two))
+        title = chosen([name])[0].title
         rows.append((f"requests/s, {title}: one shard, two shards (ratio)",
                      {"cloakroom": f"{statistics.median(one):.0f}, {statistics.median(two):.0f} ({gain:.2f})"}))
     return rows

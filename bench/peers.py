@@ -22,14 +22,14 @@ def write(path, text):
 
 
 def certificate(folder, run):
-    """Self-signed certificates for localhost: one that is quick to sign with, and one (`rsa-`) that is not."""
-    both = folder / "both.pem"
+    """A self-signed certificate for localhost."""
+    cert, key, both = folder / "cert.pem", folder / "key.pem", folder / "both.pem"
     if not both.exists():
-        for kind, key in ("", ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]), ("rsa-", ["rsa:2048"]):
-            run(["openssl", "req", "-x509", "-newkey", *key, "-nodes", "-days", "2", "-subj", "/CN=localhost",
-                 "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                 "-keyout", str(folder / f"{kind}key.pem"), "-out", str(folder / f"{kind}cert.pem")])
-        both.write_text((folder / "cert.pem").read_text() + (folder / "key.pem").read_text())
+        run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+             "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+             "-keyout", str(key), "-out", str(cert)])
+        both.write_text(cert.read_text() + key.read_text())
+    return cert, key, both
 
 
 def backend(folder, plain, checked, data=DATA):
@@ -184,8 +184,7 @@ def cloakroom(folder, port, upstream, case, binary, redis_port):
     stores = {"memory": "memory:", "file": f"file:{folder}/sessions.db", "redis": f"redis://127.0.0.1:{redis_port}/0"}
     (folder / "root").write_bytes(ROOT)
     (folder / "token").write_bytes(TOKEN_KEY)
-    kind = "rsa-" if case.rsa else ""
-    tls = f'tls = {{ certificate = "{kind}cert.pem", key = "{kind}key.pem" }}' if case.tls else ""
+    tls = 'tls = { certificate = "cert.pem", key = "key.pem" }' if case.tls else ""
     session = "true" if case.session else "false"
     vault = 'vault = { cookies = ["PHPSESSID"] }' if case.session == "vault" else ""
     write(folder / "cloakroom.toml", f"""
