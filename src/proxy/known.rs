@@ -366,6 +366,13 @@ mod tests {
     }
 
     #[test]
+    fn the_data_of_a_guest_is_a_part_of_the_text_by_which_it_is_recognised() {
+        let (known, comer) = known_bearer();
+        let guest = read(&known, &comer, &found(1, "{\"a\":1}")).unwrap();
+        assert!(guest.bytes.as_ptr_range().contains(&guest.record().data.as_bytes().as_ptr()));
+    }
+
+    #[test]
     fn what_was_written_is_known_when_it_is_read_and_nothing_else() {
         let (known, comer) = known_bearer();
         let (written, other) = (found(2, "{\"a\":2}"), found(2, "{\"a\":3}"));
