@@ -67,8 +67,7 @@ impl Reach {
     }
 }
 
-/// One connection out of many that a link had.
-#[derive(Clone)]
+/// One connection out of many that a link had. Whoever asks on it shares it, and the last one closes it.
 pub(super) struct Connection {
     pub(super) wire: Wire,
     generation: u64,
@@ -79,13 +78,13 @@ enum State {
     /// No connection.
     Broken,
     /// A connection that works, as far as is known.
-    Sound(Connection),
+    Sound(Arc<Connection>),
     /// A connection that leads to the wrong server, as it seems. It serves until there is another one.
-    Doubted(Connection),
+    Doubted(Arc<Connection>),
 }
 
 impl State {
-    fn connection(&self) -> Option<&Connection> {
+    fn connection(&self) -> Option<&Arc<Connection>> {
         match self {
             Self::Broken => None,
             Self::Sound(connection) | Self::Doubted(connection) => Some(connection),
@@ -112,12 +111,12 @@ impl Link {
     }
 
     /// The connection that nobody has declared broken yet, if there is one.
-    pub(super) fn current(&self) -> Option<Connection> {
+    pub(super) fn current(&self) -> Option<Arc<Connection>> {
         self.state.borrow().connection().cloned()
     }
 
     /// Waits for a connection that nobody has declared broken yet.
-    pub(super) async fn connection(&self, deadline: Instant) -> Result<Connection, StoreError> {
+    pub(super) async fn connection(&self, deadline: Instant) -> Result<Arc<Connection>, StoreError> {
         let mut state = self.state.subscribe();
         match timeout_at(deadline, state.wait_for(|state| state.connection().is_some())).await {
             Ok(Ok(found)) => found.connection().cloned().ok_or(StoreError::Disconnected),
@@ -140,7 +139,7 @@ impl Link {
     pub(super) fn doubted(&self, connection: &Connection) {
         self.state.send_if_modified(|state| match state {
             State::Sound(current) if current.generation == connection.generation => {
-                *state = State::Doubted(current.clone());
+                *state = State::Doubted(Arc::clone(current));
                 true
             }
             State::Sound(_) | State::Doubted(_) | State::Broken => false,
@@ -155,7 +154,7 @@ async fn supervise(reach: Arc<Reach>, state: Weak<watch::Sender<State>>, tally: 
         let Some(wire) = supervisor.connect().await else { return };
         let Some(state) = supervisor.state.upgrade() else { return };
         tally.reconnects.add(u64::from(generation > 1));
-        state.send_replace(State::Sound(Connection { wire, generation }));
+        state.send_replace(State::Sound(Arc::new(Connection { wire, generation })));
         supervisor.reach.revived.notify_waiters();
         let begun = Instant::now();
         drop(state);

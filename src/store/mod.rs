@@ -26,7 +26,6 @@ mod tally;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 pub use entry::{Entry, Last, Reading, Swap};
@@ -35,7 +34,7 @@ use index::Epochs;
 use listing::{Cursor, Page};
 pub use memory::Spot;
 use probe::Gravity;
-use seal::{Labels, Roots, Seals};
+use seal::{Labels, Roots, Seals, Signet};
 use shelf::{Shelf, Shelves};
 use tally::{Operation, Tallies, Tally};
 
@@ -112,7 +111,7 @@ impl Default for Settings {
 #[derive(Clone)]
 pub struct Depot {
     shelves: Shelves,
-    seals: Arc<ArcSwap<Seals>>,
+    signet: Arc<Signet>,
     tallies: Arc<Tallies>,
 }
 
@@ -122,15 +121,14 @@ impl Depot {
     /// # Errors
     /// TLS cannot be spoken as the settings say, there is no root to encrypt with, or the file cannot be used.
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        let seals = Seals::new(&settings.roots, settings.encrypt)?;
-        let seals = Arc::new(ArcSwap::from_pointee(seals));
-        Ok(Self { shelves: Shelves::new(settings)?, seals, tallies: Arc::default() })
+        let signet = Arc::new(Signet::new(Seals::new(&settings.roots, settings.encrypt)?));
+        Ok(Self { shelves: Shelves::new(settings)?, signet, tallies: Arc::default() })
     }
 
     /// This shard's way to the store. Call it within the shard's runtime: a link keeps a task there.
     pub fn open(&self) -> Store {
         let tally = self.tallies.open();
-        Store { shelf: self.shelves.open(&tally), seals: Arc::clone(&self.seals), tally }
+        Store { shelf: self.shelves.open(&tally), signet: Arc::clone(&self.signet), tally }
     }
 
     /// Whether the store can be reached and lets us in.
@@ -146,7 +144,7 @@ impl Depot {
     /// # Errors
     /// There is no root to encrypt with; nothing has changed.
     pub fn renew(&self, settings: &Settings) -> Result<(), String> {
-        self.seals.store(Arc::new(Seals::new(&settings.roots, settings.encrypt)?));
+        self.signet.renew(Seals::new(&settings.roots, settings.encrypt)?);
         Ok(())
     }
 
@@ -173,7 +171,7 @@ impl Source for Depot {
 #[derive(Clone)]
 pub struct Store {
     shelf: Shelf,
-    seals: Arc<ArcSwap<Seals>>,
+    signet: Arc<Signet>,
     tally: Arc<Tally>,
 }
 
@@ -240,7 +238,7 @@ impl Store {
         text: &Bytes,
         ttl: Duration,
     ) -> Result<Swap, StoreError> {
-        let sealed = self.seals.load().seal(handle, text)?;
+        let sealed = self.signet.seal(handle, text)?;
         let swap = self.shelf.swap(handle, expected, sealed.as_ref().unwrap_or(text), ttl).await;
         match self.tally.swapped(Operation::Swap, swap)? {
             Swap::Done => Ok(Swap::Done),
@@ -288,7 +286,7 @@ impl Store {
 
     /// The sessions that are in a subject's index, some of which may have ended or be others' by now.
     async fn list_index(&self, subject: &str) -> Result<Vec<Handle>, StoreError> {
-        let labels = self.seals.load().labels(subject);
+        let labels = self.signet.labels(subject);
         self.tally.asked(Operation::Index, self.shelf.list_index(labels.all()).await)
     }
 
@@ -299,7 +297,7 @@ impl Store {
         handle: &Handle,
         deadline: Timestamp,
     ) -> Result<(Labels, Epochs), StoreError> {
-        let labels = self.seals.load().labels(subject);
+        let labels = self.signet.labels(subject);
         let entered = self.shelf.enter_index(labels.all(), handle, deadline).await;
         let epochs = self.tally.asked(Operation::Index, entered)?;
         Ok((labels, epochs))
@@ -307,7 +305,7 @@ impl Store {
 
     /// Takes a session out of a subject's index.
     async fn leave_index(&self, subject: &str, handle: &Handle) -> Result<(), StoreError> {
-        let labels = self.seals.load().labels(subject);
+        let labels = self.signet.labels(subject);
         self.tally.asked(Operation::Index, self.shelf.leave_index(labels.all(), handle).await)
     }
 
@@ -318,7 +316,7 @@ impl Store {
 
     /// Sets the subject's epochs to a new one and then lists its index, under every label.
     async fn raise_epoch(&self, subject: &str, epoch: u64) -> Result<Vec<Handle>, StoreError> {
-        let labels = self.seals.load().labels(subject);
+        let labels = self.signet.labels(subject);
         let raised = self.shelf.raise_epoch(labels.shown(), epoch).await;
         let mut listed = self.tally.asked(Operation::Index, raised)?;
         if !labels.sought().is_empty() {
@@ -337,7 +335,7 @@ impl Store {
         if !seal::is_sealed(&bytes) {
             return Ok(Entry { bytes, left });
         }
-        let opened = self.seals.load().open(handle, bytes);
+        let opened = self.signet.open(handle, bytes);
         let bytes = opened.inspect_err(|error| {
             tracing::error!(target: "cloakroom::store", session = %handle, %error, "a stored record cannot be opened");
         })?;

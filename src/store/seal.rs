@@ -20,8 +20,15 @@
 //! So a revocation need not write the plain digest while encryption is on, and does not: a subject that can be guessed
 //! could be recognised by it.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::{
     aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     digest, hmac,
@@ -52,7 +59,49 @@ impl fmt::Debug for Roots {
     }
 }
 
-/// What this process seals, opens and labels with.
+/// What this process seals, opens and labels with, as its settings are by now.
+pub(super) struct Signet {
+    seals: ArcSwap<Seals>,
+    /// What the seals say as well: whoever need not seal does not fetch them.
+    encrypts: AtomicBool,
+}
+
+impl Signet {
+    pub(super) fn new(seals: Seals) -> Self {
+        Self { encrypts: AtomicBool::new(seals.encrypts), seals: ArcSwap::from_pointee(seals) }
+    }
+
+    /// Takes others, here and wherever it is shared.
+    pub(super) fn renew(&self, seals: Seals) {
+        let encrypts = seals.encrypts;
+        self.seals.store(Arc::new(seals));
+        // Whoever is told to seal from now on has the seals to do it with.
+        self.encrypts.store(encrypts, Ordering::Release);
+    }
+
+    /// As [`Seals::seal`].
+    ///
+    /// # Errors
+    /// It cannot be sealed.
+    pub(super) fn seal(&self, handle: &Handle, text: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        if self.encrypts.load(Ordering::Acquire) { self.seals.load().seal(handle, text) } else { Ok(None) }
+    }
+
+    /// As [`Seals::open`].
+    ///
+    /// # Errors
+    /// It is sealed with the key of a root that is not listed.
+    pub(super) fn open(&self, handle: &Handle, value: Bytes) -> Result<Bytes, StoreError> {
+        self.seals.load().open(handle, value)
+    }
+
+    /// The labels of a subject.
+    pub(super) fn labels(&self, subject: &str) -> Labels {
+        self.seals.load().labels(subject)
+    }
+}
+
+/// What is sealed, opened and labelled with under some settings.
 pub(super) struct Seals {
     keys: Vec<Key>,
     encrypts: bool,

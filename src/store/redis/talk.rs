@@ -71,8 +71,9 @@ pub(super) struct Talk {
     outgoing: Vec<u8>,
     questions: VecDeque<Question>,
     places: Slab<Place>,
-    /// Whoever moves the bytes, while there is nothing to do.
+    /// Whoever moves the bytes, and whether that is to be woken when there is more to do.
     mover: Option<Waker>,
+    is_idle: bool,
     /// When to look for questions that are too late.
     check: Option<Instant>,
     frame: Frame,
@@ -94,8 +95,10 @@ impl Talk {
         if self.check.is_none_or(|check| expected.deadline < check) {
             self.check = Some(expected.deadline);
         }
-        if let Some(mover) = self.mover.take() {
-            mover.wake();
+        if std::mem::take(&mut self.is_idle)
+            && let Some(mover) = &self.mover
+        {
+            mover.wake_by_ref();
         }
         Some(place)
     }
@@ -133,6 +136,7 @@ impl Talk {
             Some(old) => old.clone_from(mover),
             None => self.mover = Some(mover.clone()),
         }
+        self.is_idle = true;
     }
 
     /// When [`Talk::expire`] is due.
@@ -223,6 +227,7 @@ impl Talk {
     /// The connection is of no use any more, nor is anything that was asked on it.
     pub(super) fn end(&mut self, woken: &mut Vec<Waker>) {
         self.over = true;
+        self.mover = None;
         for question in std::mem::take(&mut self.questions) {
             if let Some(place) = question.place {
                 self.answer(place, Err(Silence::Broken), woken);

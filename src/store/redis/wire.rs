@@ -15,11 +15,10 @@ use super::{
     talk::{Answer, Expected, Silence, Talk},
 };
 
-/// A connection that is let in. The last clone closes it, whatever is still under way.
-#[derive(Clone)]
+/// A connection that is let in. It is closed when this is dropped, whatever is still under way.
 pub(in crate::store) struct Wire {
     talk: Arc<Mutex<Talk>>,
-    _mover: Arc<AbortOnDropHandle<()>>,
+    _mover: AbortOnDropHandle<()>,
 }
 
 impl Wire {
@@ -40,7 +39,7 @@ impl Wire {
         let mover = tokio::spawn(async move {
             mover.await;
         });
-        Ok((Self { talk, _mover: Arc::new(AbortOnDropHandle::new(mover)) }, answer))
+        Ok((Self { talk, _mover: AbortOnDropHandle::new(mover) }, answer))
     }
 
     /// Asks what `write` writes down, and waits for the replies.
@@ -123,13 +122,13 @@ mod tests {
     }
 
     /// A connection, and the other end of it.
-    async fn connected() -> (Wire, DuplexStream) {
+    async fn connected() -> (Arc<Wire>, DuplexStream) {
         let (ours, mut theirs) = duplex(1024 * 1024);
         theirs.write_all(b"+OK\r\n").await.unwrap();
         let (wire, greeted) = Wire::open(ours, &[redis::cmd("HI")], expected(1)).await.unwrap();
         assert_eq!(greeted, Ok(vec![Value::Okay]));
         assert_eq!(heard(&mut theirs).await, "*1\r\n$2\r\nHI\r\n");
-        (wire, theirs)
+        (Arc::new(wire), theirs)
     }
 
     /// What has arrived so far.
@@ -140,8 +139,8 @@ mod tests {
     }
 
     /// Asks in a task of its own, which has asked when this returns.
-    async fn ask(wire: &Wire, word: &'static [u8], replies: usize) -> AbortOnDropHandle<Answer> {
-        let (wire, expected) = (wire.clone(), expected(replies));
+    async fn ask(wire: &Arc<Wire>, word: &'static [u8], replies: usize) -> AbortOnDropHandle<Answer> {
+        let (wire, expected) = (Arc::clone(wire), expected(replies));
         let asking =
             tokio::spawn(async move { wire.ask(|out: &mut Vec<u8>| out.extend_from_slice(word), expected).await });
         yield_now().await;
@@ -157,6 +156,7 @@ mod tests {
         let (ours, mut theirs) = duplex(1024);
         theirs.write_all(b"-ERR max number of clients reached\r\n").await.unwrap();
         let (wire, greeted) = Wire::open(ours, &[redis::cmd("HI")], expected(1)).await.unwrap();
+        let wire = Arc::new(wire);
         assert!(matches!(&greeted.unwrap()[..], [Value::ServerError(_)]));
         theirs.write_all(b":1\r\n").await.unwrap();
         yield_now().await;

@@ -229,3 +229,17 @@ fn a_subject_has_one_label_for_each_root_and_the_plain_one_is_written_only_witho
     assert_eq!(on.all()[0], labels(&[1], true).all()[0]);
     assert_eq!(labels(&[], false).all(), [plain]);
 }
+
+#[test]
+fn a_signet_seals_from_the_moment_that_it_is_told_to_and_no_longer() {
+    let (signet, text) = (Signet::new(seals(&[1], false)), text(&live().into()));
+    for (root, encrypts) in [(1, false), (1, true), (2, true), (2, false), (2, true)] {
+        signet.renew(seals(&[root], encrypts));
+        let sealed = signet.seal(&handle(1), &text).unwrap();
+        assert_eq!(sealed.as_deref().is_some_and(is_sealed), encrypts);
+        let value = sealed.unwrap_or_else(|| text.clone());
+        assert_eq!(seals(&[root], false).open(&handle(1), value.clone()), Ok(text.clone()));
+        assert_eq!(signet.open(&handle(1), value), Ok(text.clone()));
+    }
+    assert!(Signet::new(seals(&[1], true)).seal(&handle(1), &text).unwrap().is_some());
+}
