@@ -212,7 +212,8 @@ fn settle_update(times: usize) {
     let change = Change { update, control: Control::parse([&b"rotate"[..]]).unwrap(), ..Change::default() };
     let context = Context { now: NOW, policy: &policy, create: Create::OnWrite, reach: Reach::Browser, fresh: &fresh };
     for _ in 0..times {
-        let before = Before::Loaded(Loaded { ticket: &ticket, secret: &secret, given: &record, stored: Some(&stored) });
+        let before =
+            Before::Loaded(Loaded { ticket: &ticket, secret: &secret, given: &record, stored: Some(stored.content()) });
         assert!(settle(black_box(&before), &change, &context).is_ok());
     }
 }

@@ -149,9 +149,9 @@ impl Known {
     }
 
     /// A guest's record was written as this text: whoever reads it next need not work it out.
-    pub(super) fn wrote(&self, guest: &Guest, text: Bytes, stored: &Stored, policy: &Policy) {
+    pub(super) fn wrote(&self, guest: &Guest, text: Bytes, stored: Stored, policy: &Policy) {
         if let Stored::Live(record) = stored {
-            self.meet(&guest.bearer, text, guest.spot.clone(), Arc::clone(record), policy);
+            self.meet(&guest.bearer, text, guest.spot.clone(), record, policy);
         }
     }
 
@@ -254,7 +254,7 @@ impl Live for Arc<Guest> {
         &self.bearer.secret
     }
 
-    fn record(&self) -> &Arc<Record> {
+    fn record(&self) -> &Record {
         &self.record
     }
 }
@@ -378,7 +378,7 @@ mod tests {
         let (written, other) = (found(2, "{\"a\":2}"), found(2, "{\"a\":3}"));
         let guest = read(&known, &comer, &found(1, "{}")).unwrap();
         let stored = Stored::decode(&written.bytes).unwrap();
-        known.wrote(&guest, written.bytes.clone(), &stored, &Policy::default());
+        known.wrote(&guest, written.bytes.clone(), stored.clone(), &Policy::default());
         let read = read(&known, &again(&known, &comer), &written).unwrap();
         assert!(matches!(&stored, Stored::Live(record) if Arc::ptr_eq(record, &read.record)));
         assert_eq!(data(&known, &again(&known, &comer), &other).unwrap(), "{\"a\":3}");
@@ -399,7 +399,7 @@ mod tests {
         let guest = read(&known, &comer, &found(1, "{}")).unwrap();
         let strange =
             Stored::Live(Arc::new(Record { secret: ticket(2).secret.hash(), ..Record::clone(guest.record()) }));
-        known.wrote(&guest, strange.encode().into(), &strange, &Policy::default());
+        known.wrote(&guest, strange.encode().into(), strange, &Policy::default());
         let Comer::Guest(stranger) = again(&known, &comer) else { panic!("there is a session") };
         for now in [0, 1, 999, 1_000, 1_001].map(Timestamp) {
             for guest in [&guest, &stranger] {

@@ -56,7 +56,7 @@ use crate::{
     session::{
         Handle,
         change::Change,
-        settle::{Plan, Reach},
+        settle::{CookieStep, Reach},
     },
     store::{Store, lane::Lanes},
     upstream::{Fleet, Flow, Pool, ResponseBody, tunnel},
@@ -350,18 +350,18 @@ impl Shard {
     ) -> impl Future<Output = Result<Answer, Rejection>> + use<'a> {
         async move {
             let saved = self.save(&visitor, &change, received.response.status(), entry).await;
-            let plan = saved.inspect_err(|rejection| self.note_loss(rejection))?;
-            entry.outcome = plan.outcome.into();
-            entry.session = saving::handle_of(&plan).or(entry.session);
-            Ok(self.release(received, Some(&plan), route, entry))
+            let settled = saved.inspect_err(|rejection| self.note_loss(rejection))?;
+            entry.outcome = settled.outcome.into();
+            entry.session = settled.made.or(entry.session);
+            Ok(self.release(received, Some(&settled.cookie), route, entry))
         }
     }
 
-    fn release(&self, received: Received, plan: Option<&Plan>, route: &Route, entry: &Entry) -> Answer {
+    fn release(&self, received: Received, cookie: Option<&CookieStep>, route: &Route, entry: &Entry) -> Answer {
         let Received { mut response, said, switching, unread } = received;
         self.clean(&mut response, said, route);
-        if let Some(plan) = plan {
-            self.put_ticket(response.headers_mut(), plan, route);
+        if let Some(cookie) = cookie {
+            self.put_ticket(response.headers_mut(), cookie, route);
         }
         if let Some(switching) = switching {
             return self.join(response, switching, entry.session);

@@ -2,6 +2,7 @@
 
 use std::{pin::pin, sync::Arc};
 
+use bytes::Bytes;
 use http::{Response, StatusCode};
 use tracing::{info, warn};
 
@@ -22,7 +23,7 @@ use crate::{
         control::Control,
         homes::Served,
         policy::{Create, On5xx},
-        settle::{Plan, Step},
+        settle::{CookieStep, Outcome, Plan, Step},
     },
     store::{
         StoreError,
@@ -31,6 +32,21 @@ use crate::{
     },
     upstream::ServedBy,
 };
+
+/// What became of a session, for the browser and for the log.
+pub(super) struct Settled {
+    /// What the browser must learn.
+    pub(super) cookie: CookieStep,
+    pub(super) outcome: Outcome,
+    /// The session that was made.
+    pub(super) made: Option<Handle>,
+}
+
+impl Settled {
+    fn unchanged(outcome: Outcome) -> Self {
+        Self { cookie: CookieStep::Keep, outcome, made: None }
+    }
+}
 
 impl Shard {
     /// What the response asks for. Of a `5xx` only endings count, and what cannot be read there is logged. `seen`: of its
@@ -96,25 +112,25 @@ impl Shard {
         change: &Change,
         status: StatusCode,
         entry: &mut Entry,
-    ) -> Result<Plan, Rejection> {
+    ) -> Result<Settled, Rejection> {
         let create = self.create(visitor, status);
         let is_idle = (change.intent(), create) == (Intent::Nothing, Create::OnWrite);
         if is_idle && change.control.revoke_subject.is_none() {
-            return Ok(Plan::unchanged(visitor.outcome()));
+            return Ok(Settled::unchanged(visitor.outcome()));
         }
         let begun = clock::now();
         // Boxed, for so it is moved only once.
-        let plan = Box::pin(self.carry_out(visitor, change, create)).await;
+        let settled = Box::pin(self.carry_out(visitor, change, create)).await;
         entry.waited_for_store(begun);
-        plan
+        settled
     }
 
-    async fn carry_out(&self, visitor: &Visitor, change: &Change, create: Create) -> Result<Plan, Rejection> {
+    async fn carry_out(&self, visitor: &Visitor, change: &Change, create: Create) -> Result<Settled, Rejection> {
         if let Some(subject) = &change.control.revoke_subject {
             Box::pin(self.revoke(subject, None)).await?;
         }
         if (change.intent(), create) == (Intent::Nothing, Create::OnWrite) {
-            return Ok(Plan::unchanged(visitor.outcome()));
+            return Ok(Settled::unchanged(visitor.outcome()));
         }
         // A log-out everywhere ends the others first: once the own session is gone, a second try no longer knows whose.
         let everywhere = change.control.revoke_others && change.intent() == Intent::End;
@@ -129,14 +145,28 @@ impl Shard {
             return Err(Rejection::StoreUnavailable(StoreError::Timeout));
         };
         let Saved { plan, owner, text } = saved?;
-        if let (Presented::Loaded(guest), Step::Change(write), Some(text)) = (&visitor.presented, &plan.store, text) {
-            self.known.wrote(guest, text, &write.stored, &self.line.policy);
-        }
         self.tally.carried_out(&plan);
+        let settled = self.settled(&visitor.presented, plan, text);
         if let (true, Some((handle, subject))) = (change.control.revoke_others && !everywhere, owner) {
             Box::pin(self.revoke(&subject, Some(&handle))).await?;
         }
-        Ok(plan)
+        Ok(settled)
+    }
+
+    /// What was carried out, and notes what is stored of a guest by now.
+    fn settled(&self, presented: &Presented, plan: Plan, text: Option<Bytes>) -> Settled {
+        let Plan { store, cookie, outcome } = plan;
+        let made = match store {
+            Step::Create(ticket, _) | Step::Recreate(_, ticket, _) => Some(ticket.locator.handle()),
+            Step::Change(write) => {
+                if let (Presented::Loaded(guest), Some(text)) = (presented, text) {
+                    self.known.wrote(guest, text, write.stored, &self.line.policy);
+                }
+                None
+            }
+            Step::Keep => None,
+        };
+        Settled { cookie, outcome, made }
     }
 
     async fn revoke(&self, subject: &str, except: Option<&Handle>) -> Result<(), Rejection> {
@@ -150,11 +180,4 @@ impl Shard {
 fn served<B>(response: &Response<B>, application: &Application) -> Option<Served> {
     let ServedBy(server) = response.extensions().get()?;
     Some(Served { upstream: application.audience.name().into(), server: Arc::clone(server) })
-}
-
-pub(super) fn handle_of(plan: &Plan) -> Option<Handle> {
-    match &plan.store {
-        Step::Create(ticket, _) | Step::Recreate(_, ticket, _) => Some(ticket.locator.handle()),
-        Step::Keep | Step::Change(_) => None,
-    }
 }

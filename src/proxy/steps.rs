@@ -26,7 +26,7 @@ use crate::{
     session::{
         hexadecimal,
         policy::Create,
-        settle::{CookieStep, Plan, Reach},
+        settle::{CookieStep, Reach},
     },
     upstream::{Postscript, Preface},
 };
@@ -170,8 +170,8 @@ impl Shard {
         }
     }
 
-    pub(super) fn put_ticket(&self, lines: &mut HeaderMap, plan: &Plan, route: &Route) {
-        let line = match &plan.cookie {
+    pub(super) fn put_ticket(&self, lines: &mut HeaderMap, step: &CookieStep, route: &Route) {
+        let line = match step {
             CookieStep::Keep => return,
             CookieStep::Issue(ticket, max_age) => {
                 let text = self.line.keyring.seal(ticket, &route.realm);

@@ -119,6 +119,15 @@ impl From<Tombstone> for Stored {
     }
 }
 
+/// What a key of the store holds, whoever has it.
+#[derive(Debug, Clone, Copy)]
+pub enum Content<'a> {
+    /// A session.
+    Live(&'a Record),
+    /// A destroyed one.
+    Tombstone(&'a Tombstone),
+}
+
 /// The first bytes of a stored value; equal stamps mean the same write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp(pub [u8; STAMP_LEN]);
@@ -136,12 +145,17 @@ impl Stamp {
 }
 
 impl Stored {
+    /// What it is, for whoever wants to look at it.
+    pub fn content(&self) -> Content<'_> {
+        match self {
+            Self::Live(record) => Content::Live(record),
+            Self::Tombstone(tombstone) => Content::Tombstone(tombstone),
+        }
+    }
+
     /// The stamp that its stored value begins with.
     pub fn stamp(&self) -> Stamp {
-        match self {
-            Self::Live(record) => record.stamp(),
-            Self::Tombstone(tombstone) => stamp(TOMBSTONE, tombstone.version, &tombstone.writes),
-        }
+        self.content().stamp()
     }
 
     /// Lets the data be a part of the record's own text. Those who have the record already are not concerned.
@@ -155,7 +169,10 @@ impl Stored {
 
     /// Whether `nonce` is one of the last writes.
     pub fn has_write(&self, nonce: Nonce) -> bool {
-        self.writes().contains(&nonce)
+        match self {
+            Self::Live(record) => record.writes.contains(&nonce),
+            Self::Tombstone(tombstone) => tombstone.writes.contains(&nonce),
+        }
     }
 
     /// The session, unless it was destroyed.
@@ -168,16 +185,45 @@ impl Stored {
 
     /// The record's version.
     pub fn version(&self) -> u64 {
+        self.content().version()
+    }
+
+    /// How a presented secret stands to this value at `now`.
+    pub fn standing(&self, secret: &SecretHash, now: Timestamp) -> Standing {
+        self.content().standing(secret, now)
+    }
+}
+
+impl<'a> Content<'a> {
+    /// As [`Stored::stamp`].
+    pub(crate) fn stamp(self) -> Stamp {
+        match self {
+            Self::Live(record) => record.stamp(),
+            Self::Tombstone(tombstone) => stamp(TOMBSTONE, tombstone.version, &tombstone.writes),
+        }
+    }
+
+    /// As [`Stored::version`].
+    pub(crate) fn version(self) -> u64 {
         match self {
             Self::Live(record) => record.version,
             Self::Tombstone(tombstone) => tombstone.version,
         }
     }
 
-    fn writes(&self) -> &[Nonce] {
+    /// As [`Stored::live`].
+    pub(crate) fn live(self) -> Option<&'a Record> {
         match self {
-            Self::Live(record) => &record.writes,
-            Self::Tombstone(tombstone) => &tombstone.writes,
+            Self::Live(record) => Some(record),
+            Self::Tombstone(_) => None,
+        }
+    }
+
+    /// As [`Stored::standing`].
+    pub(crate) fn standing(self, secret: &SecretHash, now: Timestamp) -> Standing {
+        match self {
+            Self::Live(record) => record.standing(secret, now),
+            Self::Tombstone(tombstone) => among(&tombstone.retired, Standing::Destroyed, secret, now),
         }
     }
 }
@@ -193,16 +239,6 @@ pub enum Standing {
     Destroyed(Duration),
     /// Expired, revoked, or never heard of.
     Unknown,
-}
-
-impl Stored {
-    /// How a presented secret stands to this value at `now`.
-    pub fn standing(&self, secret: &SecretHash, now: Timestamp) -> Standing {
-        match self {
-            Self::Live(record) => record.standing(secret, now),
-            Self::Tombstone(tombstone) => among(&tombstone.retired, Standing::Destroyed, secret, now),
-        }
-    }
 }
 
 fn among(retired: &[Retired], standing: fn(Duration) -> Standing, secret: &SecretHash, now: Timestamp) -> Standing {

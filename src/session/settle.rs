@@ -18,7 +18,7 @@ use super::{
     control::{Control, Timer},
     homes::Homes,
     policy::Create,
-    record::{Nonce, Record, Standing, Stored, Tombstone, Writes},
+    record::{Content, Nonce, Record, Standing, Stored, Tombstone, Writes},
     ticket::{Locator, Secret, SecretHash},
     vault::Jar,
 };
@@ -55,7 +55,7 @@ pub struct Loaded<'a> {
     /// What the application was given.
     pub given: &'a Record,
     /// What is stored now; `None`: nothing any more.
-    pub stored: Option<&'a Stored>,
+    pub stored: Option<Content<'a>>,
 }
 
 /// Whether a cookie that is set with this response would be kept by the browser.
@@ -146,15 +146,15 @@ pub fn settle(before: &Before<'_>, change: &Change, context: &Context<'_>) -> Re
 ///
 /// # Errors
 /// As [`settle`].
-pub fn settle_held(stored: Option<&Stored>, change: &Change, context: &Context<'_>) -> Result<Plan, Refusal> {
+pub fn settle_held(stored: Option<Content<'_>>, change: &Change, context: &Context<'_>) -> Result<Plan, Refusal> {
     let base = match stored {
-        Some(Stored::Live(record)) if record.deadline > context.now => record,
-        Some(Stored::Live(_) | Stored::Tombstone(_)) | None => return Err(Refusal::Ended(None)),
+        Some(Content::Live(record)) if record.deadline > context.now => record,
+        Some(Content::Live(_) | Content::Tombstone(_)) | None => return Err(Refusal::Ended(None)),
     };
     check_version(base.version, change)?;
     let (next, fits) = applied(base, change, context);
     fits?;
-    if *next == **base {
+    if *next == *base {
         return Ok(UNCHANGED);
     }
     Ok(Plan { store: Step::Change(saved(next, change, context)), cookie: CookieStep::Keep, outcome: Outcome::Updated })
@@ -179,14 +179,14 @@ fn replace(loaded: &Loaded<'_>, change: &Change, context: &Context<'_>) -> Resul
 }
 
 /// Log-out wins: it ends the session also if the session was rotated meanwhile. What has ended stays ended quietly.
-fn end(stored: Option<&Stored>, context: &Context<'_>) -> Plan {
+fn end(stored: Option<Content<'_>>, context: &Context<'_>) -> Plan {
     match stored {
-        Some(Stored::Live(record)) if record.deadline > context.now => Plan {
+        Some(Content::Live(record)) if record.deadline > context.now => Plan {
             store: Step::Change(buried(record, context)),
             cookie: CookieStep::Delete,
             outcome: Outcome::Destroyed,
         },
-        Some(Stored::Live(_) | Stored::Tombstone(_)) | None => NOTHING,
+        Some(Content::Live(_) | Content::Tombstone(_)) | None => NOTHING,
     }
 }
 
@@ -254,7 +254,7 @@ fn newborn(
 fn still_live<'a>(loaded: &Loaded<'a>, context: &Context<'_>) -> Result<&'a Record, Refusal> {
     let Some(stored) = loaded.stored else { return Err(Refusal::Ended(None)) };
     match (stored.standing(loaded.secret, context.now), stored) {
-        (Standing::Live, Stored::Live(record)) => Ok(record),
+        (Standing::Live, Content::Live(record)) => Ok(record),
         (Standing::Retired(left) | Standing::Destroyed(left), _) => Err(late(left, context)),
         (Standing::Live | Standing::Unknown, _) => Err(Refusal::Ended(None)),
     }

@@ -4,7 +4,7 @@
 //! against what is stored *now*: it is made again on a fresh read, never on what the request was given. A writer whose
 //! acknowledgement was lost recognises its own nonce and does not apply its change twice.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rand::RngExt as _;
@@ -14,7 +14,7 @@ use crate::session::{
     Handle, Policy, Ticket, Timestamp,
     change::{Change, Intent},
     policy::Create,
-    record::{Nonce, Record, Stored, WRITES},
+    record::{Content, Nonce, Record, Stored, WRITES},
     settle::{Before, Context, Fresh, Loaded, Plan, Reach, Refusal, Step, Write, settle, settle_held},
     ticket::{Locator, Secret, SecretHash},
 };
@@ -45,7 +45,7 @@ pub trait Live {
     /// The hash of its secret.
     fn secret(&self) -> &SecretHash;
     /// What the application was given.
-    fn record(&self) -> &Arc<Record>;
+    fn record(&self) -> &Record;
 }
 
 /// A live session that was just read.
@@ -78,8 +78,8 @@ pub struct Request<'a> {
 pub struct Saved {
     /// The decision.
     pub plan: Plan,
-    /// The session and the subject that it has afterwards, or had until it was destroyed: whose other sessions
-    /// `revoke-others` ends.
+    /// If `revoke-others` was asked for: the session and the subject that it has afterwards, or had until it was destroyed.
+    /// Whose other sessions are to be ended.
     pub owner: Option<(Handle, String)>,
     /// What the store was given for the presented session, unless there is doubt.
     pub text: Option<Bytes>,
@@ -87,18 +87,22 @@ pub struct Saved {
 
 impl Saved {
     /// `base`: the presented session, and its record as the decision found it.
-    fn new(plan: Plan, base: Option<(Handle, Option<&Record>)>) -> Self {
-        let (own, record) = base.map_or((None, None), |(handle, record)| (Some(handle), record));
-        let (handle, record) = match &plan.store {
-            Step::Create(ticket, write) | Step::Recreate(_, ticket, write) => {
-                (Some(ticket.locator.handle()), write.stored.live())
-            }
-            Step::Change(write) => (own, write.stored.live().or(record)),
-            Step::Keep => (own, record),
-        };
-        let owner = handle.zip(record.and_then(|record| record.subject.clone()));
+    fn new(plan: Plan, base: Option<(Handle, Option<&Record>)>, request: &Request<'_>) -> Self {
+        let owner = if request.change.control.revoke_others { owner(&plan, base) } else { None };
         Self { plan, owner, text: None }
     }
+}
+
+fn owner(plan: &Plan, base: Option<(Handle, Option<&Record>)>) -> Option<(Handle, String)> {
+    let (own, record) = base.map_or((None, None), |(handle, record)| (Some(handle), record));
+    let (handle, record) = match &plan.store {
+        Step::Create(ticket, write) | Step::Recreate(_, ticket, write) => {
+            (Some(ticket.locator.handle()), write.stored.live())
+        }
+        Step::Change(write) => (own, write.stored.live().or(record)),
+        Step::Keep => (own, record),
+    };
+    handle.zip(record.and_then(|record| record.subject.clone()))
 }
 
 /// Why nothing was saved.
@@ -166,7 +170,7 @@ async fn commit_other<S: Live>(
     if let Step::Create(ticket, write) = &plan.store {
         create(store, ticket, write).await?;
     }
-    Ok(Saved::new(plan, None))
+    Ok(Saved::new(plan, None, request))
 }
 
 /// Saves what the holder of a token asks for out of band: the session's data, and nothing else of it.
@@ -179,7 +183,7 @@ pub async fn commit_held(
     handle: &Handle,
     request: &Request<'_>,
 ) -> Result<Saved, CommitError> {
-    let decide = |stored: Option<&Stored>, context: &Context<'_>| settle_held(stored, request.change, context);
+    let decide = |stored: Option<Content<'_>>, context: &Context<'_>| settle_held(stored, request.change, context);
     Save { store, handle, request, fresh: mint(), decide }.run(lanes, None).await
 }
 
@@ -190,19 +194,23 @@ async fn commit_loaded<S: Live>(
     request: &Request<'_>,
 ) -> Result<Saved, CommitError> {
     let decide =
-        |stored: Option<&Stored>, context: &Context<'_>| settle(&before(session, stored), request.change, context);
+        |stored: Option<Content<'_>>, context: &Context<'_>| settle(&before(session, stored), request.change, context);
     let save = Save { store, handle: session.handle(), request, fresh: mint(), decide };
     save.run(lanes, Some(session.record())).await
 }
 
-fn before<'a, S: Live>(session: &'a S, stored: Option<&'a Stored>) -> Before<'a> {
+fn before<'a, S: Live>(session: &'a S, stored: Option<Content<'a>>) -> Before<'a> {
     Before::Loaded(Loaded { ticket: session.ticket(), secret: session.secret(), given: session.record(), stored })
 }
 
-/// What is stored, as far as we know, and whether that was seen during this save.
-struct Current {
-    stored: Option<Stored>,
-    proven: bool,
+/// What is stored, as far as we know.
+enum Current<'a> {
+    /// What the request was given, or nothing that we know of.
+    Given(Option<&'a Record>),
+    /// What was seen during this save.
+    Seen(Option<Stored>),
+    /// What was decided: it has been written.
+    Decided,
 }
 
 /// One save of one session that exists.
@@ -215,54 +223,51 @@ struct Save<'a, D> {
 }
 
 /// Futures that hold others are moved with them: here are few layers, and what is seldom waited for is boxed.
-impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> {
+impl<D: Fn(Option<Content<'_>>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> {
     /// Waits for the session's turn and saves. Begins with what the last writer left, or else with what was `given`.
-    async fn run(&self, lanes: &Lanes, given: Option<&Arc<Record>>) -> Result<Saved, CommitError> {
+    async fn run(&self, lanes: &Lanes, given: Option<&Record>) -> Result<Saved, CommitError> {
         let (lane, left) = lanes.enter(self.handle).await?;
-        let mut current = match left {
-            Some(stored) => Current { stored, proven: true },
-            None => Current { stored: given.map(|record| Stored::Live(Arc::clone(record))), proven: false },
-        };
+        let mut current = left.map_or(Current::Given(given), Current::Seen);
         let result = self.save(&mut current).await;
-        match &result {
-            Err(CommitError::Store(error)) => lane.leave_failure(error.clone()),
-            Ok(_) | Err(CommitError::Refused(_)) if current.proven => lane.leave_stored(current.stored),
-            Ok(_) | Err(CommitError::Refused(_)) => {}
+        match (&result, &current) {
+            (Err(CommitError::Store(error)), _) => lane.leave_failure(error),
+            (Ok(saved), Current::Decided) => lane.leave_stored(saved.plan.store.written().map(|write| &write.stored)),
+            (_, Current::Seen(stored)) => lane.leave_stored(stored.as_ref()),
+            (_, Current::Given(_) | Current::Decided) => {}
         }
         result
     }
 
     /// Compares and sets until it stands, and keeps the subject's index true.
-    async fn save(&self, current: &mut Current) -> Result<Saved, CommitError> {
-        let Self { store, handle, .. } = self;
+    async fn save(&self, current: &mut Current<'_>) -> Result<Saved, CommitError> {
+        let Self { store, handle, request, .. } = self;
         loop {
             let mut decision = self.decide(current);
-            let is_settled = current.proven || decision == Err(Refusal::Unreachable);
+            let is_settled = matches!(current, Current::Seen(_)) || decision == Err(Refusal::Unreachable);
             let write = match &mut decision {
                 Ok(Plan { store: Step::Change(write), .. }) => write,
                 Ok(Plan { store: Step::Recreate(end, ..), .. }) => end,
-                _ if is_settled => {
-                    return Ok(Saved::new(decision?, Some((**handle, current.live()))));
-                }
+                _ if is_settled => return Ok(Saved::new(decision?, Some((**handle, current.live())), request)),
                 _ => {
-                    current.see(Box::pin(reread(store, handle)).await?);
+                    *current = Current::Seen(Box::pin(reread(store, handle)).await?);
                     continue;
                 }
             };
-            let base = current.stored.clone();
-            let base = base.as_ref().and_then(Stored::live);
+            // Until it stands nothing is known.
+            let tried = mem::replace(current, Current::Given(None));
+            let base = tried.live();
             let entered = index::enter(store, handle, base, &write.stored).await?;
-            let (stamp, text) = (current.stored.as_ref().map(Stored::stamp), write.stored.encode().into());
+            let (stamp, text) = (tried.content().map(Content::stamp), write.stored.encode().into());
             write.stored.move_into(&text);
             let swap = store.swap_text(handle, stamp.as_ref(), &text, write.ttl).await?;
             let text = (swap == Swap::Done).then_some(text);
-            if !self.stands(current, swap, &write.stored)? {
+            if !self.stands(swap, current, tried.content().map_or(0, Content::version))? {
                 continue;
             }
             if let Some(entered) = entered
                 && !Box::pin(entered.confirm(store, handle, &write.stored)).await?
             {
-                current.proven = false;
+                *current = Current::Given(None);
                 return Err(Refusal::Ended(None).into());
             }
             if let Some(base) = base {
@@ -272,53 +277,58 @@ impl<D: Fn(Option<&Stored>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> 
             if let Step::Recreate(_, ticket, write) = &plan.store {
                 Box::pin(create(store, ticket, write)).await?;
             }
-            return Ok(Saved { text, ..Saved::new(plan, Some((**handle, base))) });
+            return Ok(Saved { text, ..Saved::new(plan, Some((**handle, base)), request) });
         }
     }
 
-    fn decide(&self, current: &Current) -> Result<Plan, Refusal> {
-        (self.decide)(current.stored.as_ref(), &self.request.context(self.store.now(), &self.fresh))
+    fn decide(&self, current: &Current<'_>) -> Result<Plan, Refusal> {
+        (self.decide)(current.content(), &self.request.context(self.store.now(), &self.fresh))
     }
 
     /// Whether our write is in the store. If not, another writer was faster.
-    fn stands(&self, current: &mut Current, swap: Swap, written: &Stored) -> Result<bool, CommitError> {
+    fn stands(&self, swap: Swap, current: &mut Current<'_>, tried: u64) -> Result<bool, CommitError> {
         match swap {
             Swap::Done => {
-                current.see(Some(written.clone()));
+                *current = Current::Decided;
                 Ok(true)
             }
             Swap::Conflict(found) => {
-                current.see(found.and_then(|found| found.decode(self.handle)));
+                *current = Current::Seen(found.and_then(|found| found.decode(self.handle)));
                 Ok(false)
             }
             Swap::Doubt(found) => {
-                let tried = current.stored.as_ref().map_or(0, Stored::version);
-                current.see(found.and_then(|found| found.decode(self.handle)));
-                Ok(current.holds(self.fresh.nonce(), tried)?)
+                let found = found.and_then(|found| found.decode(self.handle));
+                let stands = holds(found.as_ref(), self.fresh.nonce(), tried)?;
+                *current = Current::Seen(found);
+                Ok(stands)
             }
         }
     }
 }
 
-impl Current {
-    fn see(&mut self, stored: Option<Stored>) {
-        *self = Self { stored, proven: true };
+impl Current<'_> {
+    fn content(&self) -> Option<Content<'_>> {
+        match self {
+            Self::Given(record) => record.map(Content::Live),
+            Self::Seen(stored) => stored.as_ref().map(Stored::content),
+            Self::Decided => None,
+        }
     }
 
     fn live(&self) -> Option<&Record> {
-        self.stored.as_ref().and_then(Stored::live)
+        self.content().and_then(Content::live)
     }
+}
 
-    /// Whether our own earlier try is what is stored here.
-    ///
-    /// # Errors
-    /// So many writes came in between that it cannot be known any more.
-    fn holds(&self, nonce: Nonce, tried: u64) -> Result<bool, StoreError> {
-        match &self.stored {
-            Some(stored) if stored.has_write(nonce) => Ok(true),
-            Some(stored) if stored.version() > tried.saturating_add(WRITES as u64) => Err(StoreError::Disconnected),
-            Some(_) | None => Ok(false),
-        }
+/// Whether our own earlier try is what is stored here.
+///
+/// # Errors
+/// So many writes came in between that it cannot be known any more.
+fn holds(stored: Option<&Stored>, nonce: Nonce, tried: u64) -> Result<bool, StoreError> {
+    match stored {
+        Some(stored) if stored.has_write(nonce) => Ok(true),
+        Some(stored) if stored.version() > tried.saturating_add(WRITES as u64) => Err(StoreError::Disconnected),
+        Some(_) | None => Ok(false),
     }
 }
 
@@ -362,7 +372,7 @@ impl Live for Session {
         &self.secret
     }
 
-    fn record(&self) -> &Arc<Record> {
+    fn record(&self) -> &Record {
         &self.record
     }
 }

@@ -10,9 +10,9 @@
 //! is woken there may come back to it. So who gives up stays in the queue until its turn, which then is the next one's.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, VecDeque, hash_map},
     hash::BuildHasher as _,
-    mem,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -30,13 +30,13 @@ type Map = HashMap<Handle, Queue, Spread>;
 type Queue = VecDeque<oneshot::Sender<Turn>>;
 
 /// What one who waits is told: that it is its turn and what was left for it, or how the store failed.
-type Turn = Result<Option<Left>, StoreError>;
+type Turn = Result<Option<Left<'static>>, StoreError>;
 
 /// What a writer stored, which holds for those who waited already: later ones know of other processes' writes what it
-/// could not.
+/// could not. The writer keeps it, unless somebody waits.
 #[derive(Debug)]
-struct Left {
-    stored: Option<Stored>,
+struct Left<'a> {
+    stored: Option<Cow<'a, Stored>>,
     /// How many of the queue these are, from its front; more than there are means all.
     heirs: usize,
 }
@@ -58,7 +58,7 @@ struct Place<'a> {
 pub struct Lane<'a> {
     lanes: &'a Lanes,
     handle: &'a Handle,
-    leaves: Turn,
+    is_left: bool,
 }
 
 impl Lanes {
@@ -76,8 +76,8 @@ impl Lanes {
                 (&mut place.turn).await.unwrap_or(Err(StoreError::Disconnected))?
             }
         };
-        let lane = Lane { lanes: self, handle, leaves: Ok(None) };
-        Ok((lane, left.map(|left| left.stored)))
+        let lane = Lane { lanes: self, handle, is_left: false };
+        Ok((lane, left.map(|left| left.stored.map(Cow::into_owned))))
     }
 
     /// Takes the lane if it is free (`None`), or else a place in its queue.
@@ -96,9 +96,9 @@ impl Lanes {
     }
 
     /// Gives the turn to the first who still waits for it.
-    fn pass_on(&self, handle: &Handle, mut left: Option<Left>) {
+    fn pass_on<'a>(&self, handle: &Handle, mut left: Option<Left<'a>>) {
         while let Some(next) = self.next(handle, &mut left) {
-            match next.send(Ok(left)) {
+            match next.send(Ok(left.map(Left::into_owned))) {
                 Ok(()) => return,
                 Err(turn) => left = turn.ok().flatten(),
             }
@@ -107,7 +107,7 @@ impl Lanes {
 
     /// Takes the next one out of the queue, or the lane away if there is none. In the same moment it is settled for whom
     /// is what was `left`.
-    fn next(&self, handle: &Handle, left: &mut Option<Left>) -> Option<oneshot::Sender<Turn>> {
+    fn next(&self, handle: &Handle, left: &mut Option<Left<'_>>) -> Option<oneshot::Sender<Turn>> {
         let mut map = self.map(handle);
         let hash_map::Entry::Occupied(mut queue) = map.entry(*handle) else { return None };
         let Some(next) = queue.get_mut().pop_front() else {
@@ -138,21 +138,28 @@ impl Lanes {
 
 impl Lane<'_> {
     /// Tells the next writer what is stored now.
-    pub fn leave_stored(mut self, stored: Option<Stored>) {
-        self.leaves = Ok(Some(Left { stored, heirs: usize::MAX }));
+    pub fn leave_stored(mut self, stored: Option<&Stored>) {
+        self.is_left = true;
+        self.lanes.pass_on(self.handle, Some(Left { stored: stored.map(Cow::Borrowed), heirs: usize::MAX }));
     }
 
     /// Tells everybody who is waiting that the store failed.
-    pub fn leave_failure(mut self, error: StoreError) {
-        self.leaves = Err(error);
+    pub fn leave_failure(mut self, error: &StoreError) {
+        self.is_left = true;
+        self.lanes.fail(self.handle, error);
+    }
+}
+
+impl Left<'_> {
+    fn into_owned(self) -> Left<'static> {
+        Left { stored: self.stored.map(|stored| Cow::Owned(stored.into_owned())), heirs: self.heirs }
     }
 }
 
 impl Drop for Lane<'_> {
     fn drop(&mut self) {
-        match mem::replace(&mut self.leaves, Ok(None)) {
-            Ok(left) => self.lanes.pass_on(self.handle, left),
-            Err(error) => self.lanes.fail(self.handle, &error),
+        if !self.is_left {
+            self.lanes.pass_on(self.handle, None);
         }
     }
 }
@@ -227,7 +234,7 @@ mod tests {
         let (lanes, handle) = (Lanes::default(), handle());
         let first = take(&lanes, &handle);
         let (second, mut third) = (wait(&lanes, &handle), wait(&lanes, &handle));
-        first.leave_stored(stored(7));
+        first.leave_stored(stored(7).as_ref());
         let (lane, left) = told(second).unwrap();
         assert_eq!(left, Some(stored(7)));
         assert!(!has_turn(&mut third));
@@ -240,7 +247,7 @@ mod tests {
         let (lanes, handle) = (Lanes::default(), handle());
         let first = take(&lanes, &handle);
         let [second, third, fourth] = [(); 3].map(|()| wait(&lanes, &handle));
-        first.leave_stored(stored(7));
+        first.leave_stored(stored(7).as_ref());
         let (lane, left) = told(second).unwrap();
         assert_eq!(left, Some(stored(7)));
         drop(lane);
@@ -272,7 +279,7 @@ mod tests {
         let (lanes, handle) = (Lanes::default(), handle());
         let first = take(&lanes, &handle);
         let [second, third] = [(); 2].map(|()| wait(&lanes, &handle));
-        first.leave_stored(stored(7));
+        first.leave_stored(stored(7).as_ref());
         let fourth = wait(&lanes, &handle);
         drop(second);
         drop(third);
@@ -286,7 +293,7 @@ mod tests {
         let first = take(&lanes, &handle);
         let [second, third, fourth] = [(); 3].map(|()| wait(&lanes, &handle));
         drop(third);
-        first.leave_stored(stored(7));
+        first.leave_stored(stored(7).as_ref());
         let fifth = wait(&lanes, &handle);
         drop(second);
         let (lane, left) = told(fourth).unwrap();
@@ -299,9 +306,9 @@ mod tests {
     #[test]
     fn nothing_is_remembered_once_nobody_waits() {
         let (lanes, handle) = (Lanes::default(), handle());
-        take(&lanes, &handle).leave_stored(stored(7));
+        take(&lanes, &handle).leave_stored(stored(7).as_ref());
         assert!(is_empty(&lanes));
-        take(&lanes, &handle).leave_failure(StoreError::Timeout);
+        take(&lanes, &handle).leave_failure(&StoreError::Timeout);
         assert!(is_empty(&lanes));
         drop(take(&lanes, &handle));
     }
@@ -312,7 +319,7 @@ mod tests {
         let first = take(&lanes, &handle);
         let [second, third, given_up] = [(); 3].map(|()| wait(&lanes, &handle));
         drop(given_up);
-        first.leave_failure(StoreError::Timeout);
+        first.leave_failure(&StoreError::Timeout);
         let fourth = take(&lanes, &handle);
         let mut fifth = wait(&lanes, &handle);
         assert_eq!(told(second).err(), Some(StoreError::Timeout));
@@ -344,13 +351,13 @@ mod tests {
         for (place, writer) in waiting.iter_mut().enumerate() {
             writer.take_if(|_| !living.contains(&(place as u64)));
         }
-        first.leave_stored(stored(0));
+        first.leave_stored(stored(0).as_ref());
         let mut before = 0;
         for place in living {
             let (lane, left) = told(waiting[place as usize].take().unwrap()).unwrap();
             assert_eq!(left, Some(stored(before)));
             assert!(waiting.iter_mut().flatten().all(|later| !has_turn(later)));
-            lane.leave_stored(stored(place));
+            lane.leave_stored(stored(place).as_ref());
             before = place;
         }
         assert!(is_empty(&lanes));
@@ -373,9 +380,9 @@ mod tests {
             thread::yield_now();
             inside.fetch_sub(1, Ordering::Relaxed);
             match round % 5 {
-                0 => lane.leave_failure(StoreError::Timeout),
+                0 => lane.leave_failure(&StoreError::Timeout),
                 1 => drop(lane),
-                _ => lane.leave_stored(stored(round)),
+                _ => lane.leave_stored(stored(round).as_ref()),
             }
         }
     }

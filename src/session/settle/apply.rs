@@ -1,10 +1,11 @@
 //! Steps 7 and 8 of the order of errors: a record with what the response says about its data, cookies, subject and
 //! timers.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{COOKIE_MAX, Context, Refusal};
 use crate::session::{
+    Timestamp,
     change::Change,
     control::{Control, Timer, is_subject},
     document::{Document, Json, Pointer, Text},
@@ -17,8 +18,8 @@ use crate::session::{
 const MORE: usize = 64;
 
 /// Steps 7 and 8: `base` with the change applied, but for data and cookies if those do not fit. Secret, version and times
-/// of the write are still `base`'s. Nobody else has the record yet: it is made where it stays, and changed there. The order is
-/// the contract's: `clear`, captures, update lines, vault, control attributes.
+/// of the write are still `base`'s. Nobody else has the record yet: it is made where it stays. The order is the contract's:
+/// `clear`, captures, update lines, vault, control attributes.
 pub(super) fn applied(base: &Record, change: &Change, context: &Context<'_>) -> (Arc<Record>, Result<(), Refusal>) {
     let control = &change.control;
     let clear = control.clear.then(|| Text::from("{}"));
@@ -27,25 +28,29 @@ pub(super) fn applied(base: &Record, change: &Change, context: &Context<'_>) -> 
         Ok((data, vault)) => (data, vault, Ok(())),
         Err(refusal) => (before.clone(), base.vault.clone(), Err(refusal)),
     };
-    let subject = base.subject.clone().filter(|_| !control.clear);
-    let (retired, homes) = (base.retired.clone(), base.homes.clone());
-    let mut made = Arc::new(Record { retired, subject, vault, homes, data, ..*base });
-    let next = Arc::make_mut(&mut made);
+    let subject = subject(base, &data, control, context);
+    let mut life = Life { idle: base.idle, deadline: base.deadline, persistent: base.persistent };
     if fits.is_ok() {
-        outlive_cookies(next, change, context);
+        life.outlive_cookies(&vault, change, context);
     }
-    if let Some(place) = context.policy.subject_from.as_ref().filter(|_| next.data != base.data) {
-        let name = named(&next.data, place);
+    life.set_timers(base.created, control, context);
+    let Life { idle, deadline, persistent } = life;
+    let (retired, homes) = (base.retired.clone(), base.homes.clone());
+    (Arc::new(Record { retired, subject, vault, homes, data, idle, deadline, persistent, ..*base }), fits)
+}
+
+/// The subject: that which the data names, if the data has changed and names another one, unless the application says.
+fn subject(base: &Record, data: &Text, control: &Control, context: &Context<'_>) -> Option<String> {
+    if let Some(subject) = &control.subject {
+        return (!subject.is_empty()).then(|| subject.clone());
+    }
+    if let Some(place) = context.policy.subject_from.as_ref().filter(|_| *data != base.data) {
+        let name = named(data, place);
         if name != named(&base.data, place) {
-            next.subject = name;
+            return name;
         }
     }
-    set_timers(next, control, context);
-    next.persistent = control.persistent.unwrap_or(next.persistent);
-    if let Some(subject) = &control.subject {
-        next.subject = (!subject.is_empty()).then(|| subject.clone());
-    }
-    (made, fits)
+    base.subject.clone().filter(|_| !control.clear)
 }
 
 /// Data and vault, both or none of them. What is too large since the limit was lowered may stay as it is.
@@ -60,16 +65,40 @@ fn contents(data: &Text, vault: &Jar, change: &Change, context: &Context<'_>) ->
     Ok((next, jar))
 }
 
-/// A cookie with an end of its own makes the session last as long, as far as the bounds allow.
-fn outlive_cookies(next: &mut Record, change: &Change, context: &Context<'_>) {
-    let (now, policy) = (context.now, context.policy);
-    let Some(end) = change.cookies.iter().filter_map(|offer| next.vault.expiry(offer)).max() else { return };
-    let life = end.since(now).min(COOKIE_MAX);
-    next.persistent = true;
-    next.deadline = next.deadline.max(now.after(life.min(policy.max_absolute_timeout)));
-    let idle = life.min(policy.max_idle_timeout);
-    if idle > next.idle_timeout(policy) {
-        next.idle = Some(idle);
+/// How long a session lives, and its cookie.
+struct Life {
+    idle: Option<Duration>,
+    deadline: Timestamp,
+    persistent: bool,
+}
+
+impl Life {
+    /// A cookie with an end of its own makes the session last as long, as far as the bounds allow.
+    fn outlive_cookies(&mut self, vault: &Jar, change: &Change, context: &Context<'_>) {
+        let (now, policy) = (context.now, context.policy);
+        let Some(end) = change.cookies.iter().filter_map(|offer| vault.expiry(offer)).max() else { return };
+        let life = end.since(now).min(COOKIE_MAX);
+        self.persistent = true;
+        self.deadline = self.deadline.max(now.after(life.min(policy.max_absolute_timeout)));
+        let idle = life.min(policy.max_idle_timeout);
+        if idle > self.idle.unwrap_or(policy.idle_timeout) {
+            self.idle = Some(idle);
+        }
+    }
+
+    fn set_timers(&mut self, created: Timestamp, control: &Control, context: &Context<'_>) {
+        let policy = context.policy;
+        match control.idle {
+            Some(Timer::Span(span)) => self.idle = Some(span.min(policy.max_idle_timeout)),
+            Some(Timer::Default) => self.idle = None,
+            None => {}
+        }
+        match control.lifetime {
+            Some(Timer::Span(span)) => self.deadline = context.now.after(span.min(policy.max_absolute_timeout)),
+            Some(Timer::Default) => self.deadline = created.after(policy.absolute_timeout),
+            None => {}
+        }
+        self.persistent = control.persistent.unwrap_or(self.persistent);
     }
 }
 
@@ -106,18 +135,4 @@ fn patched(data: &Text, change: &Change, max_bytes: usize) -> Result<Text, Refus
     let mut text = String::with_capacity(data.len() + MORE);
     document.write_to(&mut text);
     Ok(text.into())
-}
-
-fn set_timers(next: &mut Record, control: &Control, context: &Context<'_>) {
-    let policy = context.policy;
-    match control.idle {
-        Some(Timer::Span(span)) => next.idle = Some(span.min(policy.max_idle_timeout)),
-        Some(Timer::Default) => next.idle = None,
-        None => {}
-    }
-    match control.lifetime {
-        Some(Timer::Span(span)) => next.deadline = context.now.after(span.min(policy.max_absolute_timeout)),
-        Some(Timer::Default) => next.deadline = next.created.after(policy.absolute_timeout),
-        None => {}
-    }
 }

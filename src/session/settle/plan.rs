@@ -65,10 +65,14 @@ pub struct Plan {
     pub outcome: Outcome,
 }
 
-impl Plan {
-    /// Nothing changes; the session is as `outcome` says.
-    pub fn unchanged(outcome: Outcome) -> Self {
-        Self { store: Step::Keep, cookie: CookieStep::Keep, outcome }
+impl Step {
+    /// What is stored in the place of the presented session, once it is carried out.
+    pub fn written(&self) -> Option<&Write> {
+        match self {
+            Self::Change(write) => Some(write),
+            Self::Recreate(end, ..) => Some(end),
+            Self::Keep | Self::Create(..) => None,
+        }
     }
 }
 

@@ -187,9 +187,12 @@ impl Scene {
             Kind::Destroyed => Before::Destroyed(secs(6)),
             Kind::Several => Before::Several,
             Kind::Unavailable => Before::Unavailable,
-            Kind::Loaded => {
-                Before::Loaded(Loaded { ticket: &ticket, secret: &hash, given, stored: self.stored.as_ref() })
-            }
+            Kind::Loaded => Before::Loaded(Loaded {
+                ticket: &ticket,
+                secret: &hash,
+                given,
+                stored: self.stored.as_ref().map(Stored::content),
+            }),
         };
         let context = Context { now: NOW, policy: &self.policy, create: self.create, reach: self.reach, fresh: &fresh };
         settle(&before, change, &context)
