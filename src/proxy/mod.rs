@@ -48,7 +48,7 @@ use tally::{Outcome, RouteTally};
 pub use tally::{Tallies, Tally, Unsaved};
 pub use tokens::{Tokens, unix_now};
 pub use upload::UploadLimits;
-use visit::{Comers, Visitor};
+use visit::{Presented, Visitor};
 
 use crate::{
     clock::{self, alarm::Alarms},
@@ -283,8 +283,9 @@ impl Shard {
             match route.session {
                 SessionUse::Off => None,
                 SessionUse::On(on_failure) => {
+                    let presented = self.timed_load(tickets, on_failure, entry).await?;
                     let reach = admitted.reach(&self.line, route);
-                    Some(self.meet(&mut request, tickets, (route, on_failure, reach), application, entry).await?)
+                    Some(self.meet(&mut request, presented, (route, reach), application, entry)?)
                 }
             }
         };
@@ -323,16 +324,15 @@ impl Shard {
         keeping.await
     }
 
-    /// (… load → seal token …)
-    async fn meet(
+    /// (… seal token …)
+    fn meet(
         &self,
         request: &mut Request<upload::Upload>,
-        tickets: Comers,
-        (route, on_failure, reach): (&Route, OnStoreFailure, Reach),
+        presented: Presented,
+        (route, reach): (&Route, Reach),
         application: &Application,
         entry: &mut Entry,
     ) -> Result<Visitor, Rejection> {
-        let presented = self.timed_load(tickets, on_failure, entry).await?;
         let visitor = Visitor::new(presented, reach, request.method());
         entry.outcome = visitor.outcome().into();
         entry.session = visitor.handle();

@@ -147,8 +147,8 @@ impl Shard {
         let Saved { plan, owner, text } = saved?;
         self.tally.carried_out(&plan);
         let settled = self.settled(&visitor.presented, plan, text);
-        if let (true, Some((handle, subject))) = (change.control.revoke_others && !everywhere, owner) {
-            Box::pin(self.revoke(&subject, Some(&handle))).await?;
+        if let (true, Some(owner)) = (change.control.revoke_others && !everywhere, owner) {
+            Box::pin(self.revoke(&owner.1, Some(&owner.0))).await?;
         }
         Ok(settled)
     }

@@ -77,19 +77,34 @@ impl Shard {
         comers
     }
 
-    pub(super) async fn timed_load(
-        &self,
+    /// Who presents these tickets.
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` has room for its arguments twice")]
+    pub(super) fn timed_load<'a>(
+        &'a self,
         comers: Comers,
         on_failure: OnStoreFailure,
-        entry: &mut Entry,
+        entry: &'a mut Entry,
+    ) -> impl Future<Output = Result<Presented, Rejection>> + use<'a> {
+        async move {
+            let Comers { first: Some(first), more } = comers else { return Ok(Presented::Nobody) };
+            let begun = clock::now();
+            let loaded = match more.is_empty() {
+                true => {
+                    let loaded = self.store.load_one(first.handle(), first.last()).await;
+                    loaded.map(|(reading, now)| self.weigh(first, reading, now, Presented::Nobody))
+                }
+                false => Box::pin(self.load_all(first, more)).await,
+            };
+            entry.waited_for_store(begun);
+            self.loaded(loaded, on_failure)
+        }
+    }
+
+    fn loaded(
+        &self,
+        loaded: Result<Presented, StoreError>,
+        on_failure: OnStoreFailure,
     ) -> Result<Presented, Rejection> {
-        let Comers { first: Some(first), more } = comers else { return Ok(Presented::Nobody) };
-        let begun = clock::now();
-        let loaded = match more.is_empty() {
-            true => self.load(first).await,
-            false => Box::pin(self.load_all(first, more)).await,
-        };
-        entry.waited_for_store(begun);
         match (loaded, on_failure) {
             (Ok(presented), _) => {
                 if let Presented::Loaded(_) = presented {
@@ -104,12 +119,6 @@ impl Shard {
                 Ok(Presented::Unavailable)
             }
         }
-    }
-
-    /// Looks up the only ticket.
-    async fn load(&self, comer: Comer) -> Result<Presented, StoreError> {
-        let (reading, now) = self.store.load_one(comer.handle(), comer.last()).await?;
-        Ok(self.weigh(comer, reading, now, Presented::Nobody))
     }
 
     /// Looks several tickets up. Precedence: store error, several live, one live, retired, none.

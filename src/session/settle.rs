@@ -229,7 +229,7 @@ fn newborn(
     version: Result<u64, Refusal>,
     change: &Change,
     context: &Context<'_>,
-) -> Result<Option<(Ticket, Write)>, Refusal> {
+) -> Result<Option<(Box<Ticket>, Write)>, Refusal> {
     let blank = blank(context);
     let (made, fits) = applied(&blank, change, context);
     let asked = fits.is_err() || worth_storing(&made, &blank, &change.control);
@@ -247,7 +247,7 @@ fn newborn(
     if let Some(fresh) = context.policy.fresh_timeout {
         write.ttl = write.ttl.min(fresh.max(SHORTEST));
     }
-    Ok(Some((ticket, write)))
+    Ok(Some((Box::new(ticket), write)))
 }
 
 /// Step 5: the stored record, if the presented ticket still opens it.
@@ -339,7 +339,7 @@ fn issue(ticket: &Ticket, stored: &Stored, context: &Context<'_>) -> CookieStep 
         Stored::Live(record) => record.persistent.then(|| seconds(record.deadline)),
         Stored::Tombstone(_) => None,
     };
-    CookieStep::Issue(ticket.clone(), max_age)
+    CookieStep::Issue(Box::new(ticket.clone()), max_age)
 }
 
 #[cfg(test)]

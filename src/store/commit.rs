@@ -7,6 +7,7 @@
 use std::{mem, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::future::Either;
 use rand::RngExt as _;
 
 use super::{Store, StoreError, Swap, index, lane::Lanes};
@@ -80,7 +81,7 @@ pub struct Saved {
     pub plan: Plan,
     /// If `revoke-others` was asked for: the session and the subject that it has afterwards, or had until it was destroyed.
     /// Whose other sessions are to be ended.
-    pub owner: Option<(Handle, String)>,
+    pub owner: Option<Box<(Handle, String)>>,
     /// What the store was given for the presented session, unless there is doubt.
     pub text: Option<Bytes>,
 }
@@ -93,7 +94,7 @@ impl Saved {
     }
 }
 
-fn owner(plan: &Plan, base: Option<(Handle, Option<&Record>)>) -> Option<(Handle, String)> {
+fn owner(plan: &Plan, base: Option<(Handle, Option<&Record>)>) -> Option<Box<(Handle, String)>> {
     let (own, record) = base.map_or((None, None), |(handle, record)| (Some(handle), record));
     let (handle, record) = match &plan.store {
         Step::Create(ticket, write) | Step::Recreate(_, ticket, write) => {
@@ -102,7 +103,7 @@ fn owner(plan: &Plan, base: Option<(Handle, Option<&Record>)>) -> Option<(Handle
         Step::Change(write) => (own, write.stored.live().or(record)),
         Step::Keep => (own, record),
     };
-    handle.zip(record.and_then(|record| record.subject.clone()))
+    handle.zip(record.and_then(|record| record.subject.clone())).map(Box::new)
 }
 
 /// Why nothing was saved.
@@ -130,17 +131,17 @@ impl From<StoreError> for CommitError {
 ///
 /// # Errors
 /// [`CommitError`]: then all of the change or nothing is stored, and no cookie is to be set.
-pub async fn commit<S: Live>(
-    store: &Store,
-    lanes: &Lanes,
-    presented: &Presented<S>,
-    request: &Request<'_>,
-) -> Result<Saved, CommitError> {
+pub fn commit<'a, S: Live>(
+    store: &'a Store,
+    lanes: &'a Lanes,
+    presented: &'a Presented<S>,
+    request: &'a Request<'a>,
+) -> impl Future<Output = Result<Saved, CommitError>> + use<'a, S> {
     match presented {
         Presented::Loaded(session) if request.change.intent() != Intent::Nothing => {
-            commit_loaded(store, lanes, session, request).await
+            Either::Left(commit_loaded(store, lanes, session, request))
         }
-        _ => Box::pin(commit_other(store, presented, request)).await,
+        _ => Either::Right(Box::pin(commit_other(store, presented, request))),
     }
 }
 
@@ -187,16 +188,15 @@ pub async fn commit_held(
     Save { store, handle, request, fresh: mint(), decide }.run(lanes, None).await
 }
 
-async fn commit_loaded<S: Live>(
-    store: &Store,
-    lanes: &Lanes,
-    session: &S,
-    request: &Request<'_>,
-) -> Result<Saved, CommitError> {
+fn commit_loaded<'a, S: Live>(
+    store: &'a Store,
+    lanes: &'a Lanes,
+    session: &'a S,
+    request: &'a Request<'a>,
+) -> impl Future<Output = Result<Saved, CommitError>> + use<'a, S> {
     let decide =
         |stored: Option<Content<'_>>, context: &Context<'_>| settle(&before(session, stored), request.change, context);
-    let save = Save { store, handle: session.handle(), request, fresh: mint(), decide };
-    save.run(lanes, Some(session.record())).await
+    Save { store, handle: session.handle(), request, fresh: mint(), decide }.run(lanes, Some(session.record()))
 }
 
 fn before<'a, S: Live>(session: &'a S, stored: Option<Content<'a>>) -> Before<'a> {
@@ -225,7 +225,7 @@ struct Save<'a, D> {
 /// Futures that hold others are moved with them: here are few layers, and what is seldom waited for is boxed.
 impl<D: Fn(Option<Content<'_>>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> {
     /// Waits for the session's turn and saves. Begins with what the last writer left, or else with what was `given`.
-    async fn run(&self, lanes: &Lanes, given: Option<&Record>) -> Result<Saved, CommitError> {
+    async fn run(self, lanes: &Lanes, given: Option<&Record>) -> Result<Saved, CommitError> {
         let (lane, left) = lanes.enter(self.handle).await?;
         let mut current = left.map_or(Current::Given(given), Current::Seen);
         let result = self.save(&mut current).await;

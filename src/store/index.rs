@@ -70,7 +70,7 @@ pub(super) async fn enter(
     handle: &Handle,
     base: Option<&Record>,
     next: &Stored,
-) -> Result<Option<Entered>, StoreError> {
+) -> Result<Option<Box<Entered>>, StoreError> {
     let Stored::Live(next) = next else { return Ok(None) };
     let Some(subject) = &next.subject else { return Ok(None) };
     if base.is_some_and(|base| base.subject == next.subject && base.deadline == next.deadline) {
@@ -78,13 +78,13 @@ pub(super) async fn enter(
     }
     // Boxed, as everything that is seldom needed: whoever saves carries no room for it.
     let (labels, epochs) = Box::pin(store.enter_index(subject, handle, next.deadline)).await?;
-    Ok(Some(Entered { subject: subject.clone(), labels, epochs }))
+    Ok(Some(Box::new(Entered { subject: subject.clone(), labels, epochs })))
 }
 
 impl Entered {
     /// Whether the session that was just written may stay. If its subject was revoked meanwhile it is taken out again,
     /// also if somebody else has changed it by now.
-    pub(super) async fn confirm(self, store: &Store, handle: &Handle, written: &Stored) -> Result<bool, StoreError> {
+    pub(super) async fn confirm(&self, store: &Store, handle: &Handle, written: &Stored) -> Result<bool, StoreError> {
         let now = store.epochs(&self.labels).await;
         if now.as_ref().is_ok_and(|now| !self.epochs.were_raised(now)) {
             return Ok(true);

@@ -212,7 +212,7 @@ impl Redis {
                 word(out, [b"TIME"]);
             }
         };
-        let mut replies = self.put(questions, count, now + self.server.timeout).await?.replies;
+        let mut replies = self.put(&questions, count, now + self.server.timeout).await?.replies;
         if asks_time {
             let time = value_of(replies.pop().ok_or(StoreError::Nonsense)?)?;
             self.clock.set(time_of(time).ok_or(StoreError::Nonsense)?);
@@ -260,7 +260,7 @@ impl Redis {
             [&script.front, handle.as_bytes(), END].iter().for_each(|part| out.extend_from_slice(part));
             arguments.iter().for_each(|argument| word(out, [argument]));
         };
-        let answer = self.put(known, 1, deadline).await?;
+        let answer = self.put(&known, 1, deadline).await?;
         if !answer.is_error("NOSCRIPT") {
             return answer.unless_refused();
         }
@@ -280,7 +280,7 @@ impl Redis {
             keys.iter().for_each(|key| word(out, [key.as_bytes()]));
             arguments.iter().for_each(|argument| word(out, [argument]));
         };
-        let answer = self.put(|out: &mut Vec<u8>| write(out, "EVALSHA", &program.digest), 1, deadline).await?;
+        let answer = self.put(&|out: &mut Vec<u8>| write(out, "EVALSHA", &program.digest), 1, deadline).await?;
         if !answer.is_error("NOSCRIPT") {
             return answer.unless_refused();
         }
@@ -290,7 +290,7 @@ impl Redis {
     /// Sends a script's text, since the server has answered that it does not know it (any more).
     async fn tell(&self, answer: Answer, told: impl Fn(&mut Vec<u8>), deadline: Instant) -> Result<Answer, StoreError> {
         self.tally.again.count(Again::Script);
-        let mut told = self.put(told, 1, deadline).await?;
+        let mut told = self.put(&told, 1, deadline).await?;
         // A server that has forgotten its scripts may still have carried out what was sent before.
         told.repeated |= answer.repeated;
         told.unless_refused()
@@ -298,14 +298,14 @@ impl Redis {
 
     /// One round trip for some commands that are asked seldom.
     async fn ask(&self, commands: &[Cmd], deadline: Instant) -> Result<Answer, StoreError> {
-        self.put(|out: &mut Vec<u8>| write(commands, out), commands.len(), deadline).await
+        self.put(&|out: &mut Vec<u8>| write(commands, out), commands.len(), deadline).await
     }
 
     /// One round trip. A connection that turns out to be broken is replaced and the `count` commands are sent again, all
     /// before `deadline`; after a timeout nothing is repeated.
     async fn put(
         &self,
-        commands: impl Fn(&mut Vec<u8>),
+        commands: &impl Fn(&mut Vec<u8>),
         count: usize,
         deadline: Instant,
     ) -> Result<Answer, StoreError> {
@@ -319,7 +319,7 @@ impl Redis {
                 Some(connection) => connection,
                 None => Box::pin(self.link.connection(deadline - self.server.timeout / LAST_PART)).await?,
             };
-            let error = match connection.wire.ask(&commands, expected).await {
+            let error = match connection.wire.ask(commands, expected).await {
                 Ok(replies) => {
                     self.look_at(&replies, &connection);
                     return Ok(Answer { replies, repeated });

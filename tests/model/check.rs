@@ -9,7 +9,7 @@ use std::{
 
 use cloakroom::{
     session::{
-        Handle,
+        Handle, Ticket,
         record::{Record, Stored},
         settle::{CookieStep, Plan, Step},
         ticket::SecretHash,
@@ -81,7 +81,7 @@ impl World {
         let issued = matches!(&plan.cookie, CookieStep::Issue(issued, _) if issued == ticket);
         assert!(record.version == 1 && issued && record.secret == secret_of(ticket), "{context}");
         let state = State::Live { record: Box::new(Record::clone(record)), retired: Vec::new() };
-        self.know(handle, Known { state, tickets: vec![ticket.clone()] });
+        self.know(handle, Known { state, tickets: vec![Ticket::clone(ticket)] });
         if let Step::Create(..) = &plan.store {
             let (who, deed) = done.asked().expect("a response");
             assert_eq!(State::Gone.expect(who, deed), Expected::Create(Body::of(record)), "{context}");

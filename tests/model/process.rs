@@ -63,8 +63,8 @@ impl Process {
     /// Saves what a response asks for, as the line does.
     pub(crate) async fn save(&self, presented: &Presented, change: &Change) -> Result<Saved, CommitError> {
         let saved = commit(&self.store, &self.lanes, presented, &self.request(change)).await?;
-        if let (true, Some((handle, subject))) = (change.control.revoke_others, &saved.owner) {
-            revoke(&self.store, subject, Some(handle)).await?;
+        if let (true, Some(owner)) = (change.control.revoke_others, &saved.owner) {
+            revoke(&self.store, &owner.1, Some(&owner.0)).await?;
         }
         Ok(saved)
     }

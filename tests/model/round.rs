@@ -76,10 +76,8 @@ impl Done {
     pub(crate) fn revoked(&self) -> Option<(&str, Option<Handle>)> {
         match (&self.act, self.saved()) {
             (Act::Revoke { subject, .. }, _) => Some((subject, None)),
-            (Act::Respond { deed, .. }, Some(Ok(Saved { owner: Some((handle, subject)), .. })))
-                if deed.revoke_others =>
-            {
-                Some((subject, Some(*handle)))
+            (Act::Respond { deed, .. }, Some(Ok(Saved { owner: Some(owner), .. }))) if deed.revoke_others => {
+                Some((&owner.1, Some(owner.0)))
             }
             _ => None,
         }

@@ -112,7 +112,7 @@ impl World {
         let jar = match cookie {
             CookieStep::Keep => return,
             CookieStep::Delete => None,
-            CookieStep::Issue(ticket, _) => Some(ticket.clone()),
+            CookieStep::Issue(ticket, _) => Some(Ticket::clone(ticket)),
         };
         if let Some(ticket) = &jar {
             let known = self.sessions.get_mut(&ticket.locator.handle()).expect("a ticket of a session that was made");

@@ -327,7 +327,7 @@ pub(crate) fn stamp_of(presented: &Presented) -> Stamp {
 
 pub(crate) fn issued(plan: &Plan) -> Ticket {
     match &plan.cookie {
-        CookieStep::Issue(ticket, _) => ticket.clone(),
+        CookieStep::Issue(ticket, _) => Ticket::clone(ticket),
         other => panic!("no ticket was issued: {other:?}"),
     }
 }

@@ -13,17 +13,18 @@ pub struct Write {
     pub ttl: Duration,
 }
 
-/// What the store must do, each an atomic step on one key.
+/// What the store must do, each an atomic step on one key. Tickets are boxed, here and below: plans are moved about, and
+/// few have one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Nothing.
     Keep,
     /// Make a session whose key must not exist.
-    Create(Ticket, Write),
+    Create(Box<Ticket>, Write),
     /// Compare and set the presented session.
     Change(Write),
     /// End the presented session, then make another.
-    Recreate(Box<Write>, Ticket, Write),
+    Recreate(Box<Write>, Box<Ticket>, Write),
 }
 
 /// What the browser must learn.
@@ -32,7 +33,7 @@ pub enum CookieStep {
     /// Nothing.
     Keep,
     /// This ticket; with `Max-Age` in seconds if the session is persistent.
-    Issue(Ticket, Option<u64>),
+    Issue(Box<Ticket>, Option<u64>),
     /// That there is no session any more.
     Delete,
 }
