@@ -1,6 +1,6 @@
 //! Guarantee 2, second half: a write that the store carried out but whose acknowledgement was lost is not applied twice.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use cloakroom::{
     session::{
@@ -12,6 +12,7 @@ use cloakroom::{
         commit::{CommitError, Presented},
     },
 };
+use futures_util::FutureExt as _;
 
 use crate::{
     bench::{LONG, Process, handle, handle_of, issued, live},
@@ -165,6 +166,24 @@ async fn nor_does_it_bring_back_a_session_that_was_destroyed_meanwhile() {
         scene.append_while(async || scene.beside.save(&scene.visitor, "", "destroy").await.expect("destroyed")).await;
     assert_eq!(plan.cookie, CookieStep::Delete);
     assert!(matches!(scene.beside.stored(&handle_of(&scene.visitor)).await, Some(Stored::Tombstone(_))));
+}
+
+/// With what the write itself stored, the second would find nothing to change.
+#[tokio::test]
+async fn whoever_waits_for_such_a_write_begins_with_what_is_stored_by_now() {
+    let scene = Scene::new().await;
+    let (mut hold, held) = hold();
+    scene.once(Deed::LoseAnswerLater(held));
+    let saved = tokio::join!(scene.behind.save(&scene.visitor, r#"{"a":1}"#, ""), async {
+        hold.reached().await;
+        let mut waiting = pin!(scene.behind.save(&scene.visitor, r#"{"a":1}"#, ""));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        scene.beside.save(&scene.visitor, r#"{"a":2}"#, "").await.unwrap();
+        hold.release();
+        waiting.await
+    });
+    assert_eq!((saved.0.unwrap().outcome, saved.1.unwrap().outcome), (Outcome::Updated, Outcome::Updated));
+    assert_eq!(scene.data().await, r#"{"l":[],"a":1}"#);
 }
 
 #[tokio::test]
