@@ -225,17 +225,22 @@ struct Save<'a, D> {
 /// Futures that hold others are moved with them: here are few layers, and what is seldom waited for is boxed.
 impl<D: Fn(Option<Content<'_>>, &Context<'_>) -> Result<Plan, Refusal>> Save<'_, D> {
     /// Waits for the session's turn and saves. Begins with what the last writer left, or else with what was `given`.
-    async fn run(self, lanes: &Lanes, given: Option<&Record>) -> Result<Saved, CommitError> {
-        let (lane, left) = lanes.enter(self.handle).await?;
-        let mut current = left.map_or(Current::Given(given), Current::Seen);
-        let result = self.save(&mut current).await;
-        match (&result, &current) {
-            (Err(CommitError::Store(error)), _) => lane.leave_failure(error),
-            (Ok(saved), Current::Decided) => lane.leave_stored(saved.plan.store.written().map(|write| &write.stored)),
-            (_, Current::Seen(stored)) => lane.leave_stored(stored.as_ref()),
-            (_, Current::Given(_) | Current::Decided) => {}
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` has room for its arguments twice")]
+    fn run(self, lanes: &Lanes, given: Option<&Record>) -> impl Future<Output = Result<Saved, CommitError>> {
+        async move {
+            let (lane, left) = lanes.enter(self.handle).await?;
+            let mut current = left.map_or(Current::Given(given), Current::Seen);
+            let result = self.save(&mut current).await;
+            match (&result, &current) {
+                (Err(CommitError::Store(error)), _) => lane.leave_failure(error),
+                (Ok(saved), Current::Decided) => {
+                    lane.leave_stored(saved.plan.store.written().map(|write| &write.stored))
+                }
+                (_, Current::Seen(stored)) => lane.leave_stored(stored.as_ref()),
+                (_, Current::Given(_) | Current::Decided) => {}
+            }
+            result
         }
-        result
     }
 
     /// Compares and sets until it stands, and keeps the subject's index true.
