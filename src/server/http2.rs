@@ -139,7 +139,7 @@ impl Requests {
             let refusal = requests.refusal(&request, &generation.terms.limits);
             let under_way = requests.pace.begin();
             let answer = match refusal {
-                None => Ok(generation.shard.serve(request, &mut requests.caller(), under_way)),
+                None => Ok(generation.shard.serve(request, None, &mut requests.caller(), under_way)),
                 Some(rejection) => Err((generation.shard.refuse(rejection, Some(&request)), under_way)),
             };
             async move {
