@@ -51,7 +51,7 @@ pub(super) struct Direct {
     /// How much of it was looked at, and is not a whole head.
     looked: usize,
     /// Kept from one exchange to the next, so that not every request sets a timer.
-    alarm: Option<Alarm>,
+    alarm: Alarm,
     /// What a head may measure.
     most: usize,
 }
@@ -84,7 +84,7 @@ impl Direct {
             is_flushed: true,
             inbox: BytesMut::new(),
             looked: 0,
-            alarm: None,
+            alarm: Alarm::default(),
             most,
         }
     }
@@ -155,8 +155,7 @@ impl Direct {
             };
             return Poll::Ready(Err(Failure::Broken(closed, Course::Closed)));
         }
-        let alarm = self.alarm.get_or_insert_with(|| Alarm::new(deadline));
-        alarm.poll(cx, deadline).map(|()| Err(Failure::Late))
+        self.alarm.poll(cx, deadline).map(|()| Err(Failure::Late))
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -31,7 +31,7 @@ use super::{
     farewell::{self, FAREWELL, GLANCE},
     place::Place,
 };
-use crate::{clock, headers::HeadBounds};
+use crate::{clock::turns::Turns, headers::HeadBounds};
 use body::Feed;
 use exchange::Sequel;
 use outlet::Outlet;
@@ -79,8 +79,8 @@ where
     };
     async move {
         let sequel = {
-            let mut run = pin!(connection.run());
-            ending.beside(pin!(poll_fn(|cx| clock::turn(|| run.as_mut().poll(cx))))).await
+            let (mut run, mut turns) = (pin!(connection.run()), Turns::default());
+            ending.beside(pin!(poll_fn(|cx| turns.poll(cx, |cx| run.as_mut().poll(cx))))).await
         };
         // Boxed, so that a connection at work does not keep the room for it.
         Box::pin(connection.part(sequel)).await;
