@@ -6,6 +6,8 @@
 //! waits in a task shares one alarm; [`alarm`] is for whoever waits, there or elsewhere.
 
 pub mod alarm;
+#[cfg(test)]
+pub mod testing;
 pub mod turns;
 
 use std::{

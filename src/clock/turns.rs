@@ -65,46 +65,27 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        future::poll_fn,
-        sync::{
-            Arc,
-            atomic::{AtomicUsize, Ordering::SeqCst},
-        },
-        task::Wake,
-    };
+    use std::{future::poll_fn, sync::Arc};
 
     use futures_util::{FutureExt as _, StreamExt as _, future::join, stream::FuturesUnordered};
     use tokio::{
-        task::{coop, yield_now},
+        task::yield_now,
         time::{advance, timeout},
     };
 
-    use super::{super::alarm::Alarm, *};
+    use super::{
+        super::{
+            alarm::Alarm,
+            testing::{Bell, spent},
+        },
+        *,
+    };
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A task that is polled by hand.
-    #[derive(Default)]
-    struct Bell(AtomicUsize);
-
-    impl Wake for Bell {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, SeqCst);
-        }
-    }
-
-    impl Bell {
-        /// How often it has rung since it was last asked.
-        fn rung(&self) -> usize {
-            self.0.swap(0, SeqCst)
-        }
-    }
-
     /// One turn in which somebody waits until then.
     fn wait(turns: &mut Turns, bell: &Arc<Bell>, until: Instant) -> Poll<()> {
-        let waker = Arc::clone(bell).into();
-        turns.poll(&mut Context::from_waker(&waker), |cx| Alarm::default().poll(cx, until))
+        bell.poll(|cx| turns.poll(cx, |cx| Alarm::default().poll(cx, until)))
     }
 
     /// Lets time pass, and timers go off.
@@ -153,9 +134,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_wait_that_leaves_the_turns_of_its_task_has_its_deadline_elsewhere() {
         let mut waiting = Box::pin(sleep(SECOND));
-        let (mut turns, waker) = (Turns::default(), Arc::new(Bell::default()).into());
-        let mut cx = Context::from_waker(&waker);
-        assert!(turns.poll(&mut cx, |cx| waiting.as_mut().poll(cx)).is_pending());
+        let (mut turns, bell) = (Turns::default(), Arc::<Bell>::default());
+        assert!(bell.poll(|cx| turns.poll(cx, |cx| waiting.as_mut().poll(cx))).is_pending());
         let begun = Instant::now();
         tokio::spawn(waiting).await.unwrap();
         assert_eq!(begun.elapsed(), SECOND);
@@ -204,8 +184,7 @@ mod tests {
         assert!(wait(&mut turns, &bell, begun + SECOND).is_pending());
         pass(2 * SECOND).await;
         assert_eq!(bell.rung(), 1);
-        let waker = Arc::clone(&bell).into();
-        assert!(turns.poll(&mut Context::from_waker(&waker), |_| Poll::<()>::Pending).is_pending());
+        assert!(bell.poll(|cx| turns.poll(cx, |_| Poll::<()>::Pending)).is_pending());
         assert!(wait(&mut turns, &bell, begun + 3 * SECOND).is_pending());
         pass(SECOND).await;
         assert_eq!(bell.rung(), 1);
@@ -214,15 +193,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_task_that_has_used_up_its_turn_is_called_all_the_same() {
         let (mut turns, bell, begun) = (Turns::default(), Arc::default(), Instant::now());
-        poll_fn(|cx| {
-            while let Poll::Ready(step) = coop::poll_proceed(cx) {
-                step.made_progress();
-            }
-            assert!(wait(&mut turns, &bell, begun + SECOND).is_pending());
-            Poll::Ready(())
-        })
-        .await;
-        yield_now().await;
+        assert!(spent(|| wait(&mut turns, &bell, begun + SECOND)).await.is_pending());
         assert_eq!(bell.rung(), 0);
         assert!(wait(&mut turns, &bell, begun + SECOND).is_pending());
         pass(SECOND).await;
@@ -234,7 +205,7 @@ mod tests {
         let (mut turns, bell, begun) = (Turns::default(), Arc::<Bell>::default(), Instant::now());
         for until in [begun + SECOND, begun] {
             pass(2 * SECOND).await;
-            turns.call(&mut Context::from_waker(&Arc::clone(&bell).into()), until);
+            bell.poll(|cx| turns.call(cx, until));
             assert!(bell.rung() > 0, "it was called at once");
         }
         assert!(wait(&mut turns, &bell, begun + SECOND).is_ready());

@@ -34,7 +34,10 @@ pub(super) use head::{Apart, Asked, Said};
 use head::Found;
 
 use super::{Payload, dial::Stream, error::Breakdown, exchange::Course};
-use crate::{clock::alarm::Alarm, socket::scratch};
+use crate::{
+    clock::alarm::Alarm,
+    socket::{Quiet, scratch},
+};
 
 /// The end of a head may begin so far before what comes.
 const END: usize = 3;
@@ -103,6 +106,9 @@ impl Direct {
     /// no system call as long as nothing has come. It answers whatever the task has left of its turn: a stream that is not
     /// looked at seems idle.
     pub(super) fn is_idle(&mut self) -> bool {
+        if self.stream.is_quiet() {
+            return true;
+        }
         let (mut byte, stream) = ([0], &mut self.stream);
         let look =
             pin!(unconstrained(poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut ReadBuf::new(&mut byte)))));
@@ -218,7 +224,7 @@ impl Direct {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{join, sink};
+    use tokio::io::{Join, Sink, join, sink};
 
     use super::*;
 
@@ -234,6 +240,8 @@ mod tests {
             Poll::Ready(Ok(()))
         }
     }
+
+    impl Quiet for Join<Busy, Sink> {}
 
     async fn late(server: Busy) -> bool {
         let mut direct = Direct::new(Stream::of(join(server, sink())), 8192);

@@ -31,7 +31,7 @@ use super::{
     farewell::{self, FAREWELL, GLANCE},
     place::Place,
 };
-use crate::{clock::turns::Turns, headers::HeadBounds};
+use crate::{clock::turns::Turns, headers::HeadBounds, socket::Quiet};
 use body::Feed;
 use exchange::Sequel;
 use outlet::Outlet;
@@ -64,7 +64,7 @@ pub(super) fn serve<S>(
     (place, accepted): (Place, Instant),
 ) -> impl Future<Output = ()> + Send + use<S>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Quiet + Unpin + Send + 'static,
 {
     let ending = client.ending.clone();
     let mut connection = Connection {
@@ -87,7 +87,7 @@ where
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Quiet + Unpin + Send + 'static> Connection<S> {
     /// Serves one request after the other; what comes after the last.
     async fn run(&mut self) -> Sequel {
         loop {
