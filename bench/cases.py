@@ -12,8 +12,11 @@ class Case:
     session: str | None = None
     store: str = "memory"
     tls: bool = False
+    # Whether the certificate is one that is dear to sign with.
+    rsa: bool = False
     http: int = 1
-    # "kept": connections are kept alive; "new": one for each request; "steady": kept, at a fixed rate.
+    # "kept": connections are kept alive; "new": one for each request, TLS sessions resumed; "strange": one for each request,
+    # of somebody who was never here; "steady": kept, at a fixed rate.
     connections: str = "kept"
     peers: tuple = field(default=("nginx", "haproxy", "cloakroom"))
     # The bound of the ratio to nginx, and of what it is.
@@ -38,6 +41,7 @@ CASES = [
     Case("new", "new connections, plain route", connections="new"),
     Case("tls", "TLS, plain route", tls=True),
     Case("tls-new", "TLS, new connections", tls=True, connections="new"),
+    Case("tls-strange", "TLS, connections of strangers, RSA 4096", tls=True, rsa=True, connections="strange"),
     Case("tls-redis", "TLS, live session, Redis", session="live", store="redis", tls=True),
     Case("h2", "HTTP/2 over TLS, plain route", http=2, tls=True),
     Case("h2-memory", "HTTP/2 over TLS, live session, memory", session="live", http=2, tls=True),

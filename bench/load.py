@@ -1,5 +1,5 @@
-"""Load: wrk for HTTP/1.1, h2load for HTTP/2 and for a steady rate. Any answer but a 2xx, and any broken connection, is a
-failure of the run."""
+"""Load: wrk for HTTP/1.1, h2load for HTTP/2 and for a steady rate, ab for TLS sessions that are never resumed. Any answer but
+a 2xx, and any broken connection, is a failure of the run."""
 
 import json
 import re
@@ -54,3 +54,16 @@ def h2load(core, url, cookie, log, *, seconds=None, requests=None, clients=16, s
     return {"requests": good, "seconds": float(finished[1]) * unit if requests else float(seconds),
             "bytes": int(traffic[1]) if traffic else 0,
             "p50": spans[len(spans) // 2], "p99": spans[len(spans) * 99 // 100], "errors": 0}
+
+
+def ab(core, url, log, seconds, connections):
+    """A new connection for each request, and for each a whole TLS handshake (wrk and h2load resume their sessions)."""
+    out = pinned(core, ["ab", "-q", "-t", seconds, "-n", 10_000_000, "-c", connections, "-g", log, url])
+    found = dict(re.findall(r"^([A-Z][^:]+):\s+([\d.]+)", out, re.M))
+    if found.get("Failed requests") != "0" or "Non-2xx responses" in found or found.get("Complete requests", "0") == "0":
+        raise Failed(f"ab {url}:\n{out}")
+    spans = sorted(int(line.split("\t")[4]) for line in log.read_text().splitlines()[1:])
+    log.unlink()
+    return {"requests": int(found["Complete requests"]), "seconds": float(found["Time taken for tests"]),
+            "bytes": int(found["Total transferred"]), "errors": 0,
+            "p50": spans[len(spans) // 2] * 1000, "p99": spans[len(spans) * 99 // 100] * 1000}

@@ -61,13 +61,15 @@ class Run:
         }
 
     def drive(self, stage, seconds):
-        case, log = stage.case, self.folder / "h2load.log"
+        case, log = stage.case, self.folder / "load.log"
         if case.connections == "steady":
             rate = self.steady_rate(case) // 32
             return load.h2load(stage.load_core, stage.url, stage.cookies[0], log,
                                requests=rate * 32 * seconds, clients=32, rate=rate, http=1)
         if case.http == 2:
             return load.h2load(stage.load_core, stage.url, stage.cookies[0], log, seconds=seconds, clients=16, streams=4)
+        if case.connections == "strange":
+            return load.ab(stage.load_core, stage.url, log, seconds, self.connections)
         fields = ["Connection: close"] if case.connections == "new" else []
         return load.wrk(stage.load_core, stage.url, stage.cookie_file, seconds, self.connections, fields)
 

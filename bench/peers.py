@@ -22,14 +22,17 @@ def write(path, text):
 
 
 def certificate(folder, run):
-    """A self-signed certificate for localhost."""
-    cert, key, both = folder / "cert.pem", folder / "key.pem", folder / "both.pem"
-    if not both.exists():
-        run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-             "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-             "-keyout", str(key), "-out", str(cert)])
-        both.write_text(cert.read_text() + key.read_text())
-    return cert, key, both
+    """Self-signed certificates for localhost: one that is quick to sign with, and one (`rsa-`) that is not."""
+    for kind, key in ("", ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]), ("rsa-", ["rsa:4096"]):
+        cert, key_file, both = (folder / f"{kind}{name}.pem" for name in ("cert", "key", "both"))
+        run(["openssl", "req", "-x509", "-newkey", *key, "-nodes", "-days", "2", "-subj", "/CN=localhost",
+             "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key_file), "-out", str(cert)])
+        both.write_text(cert.read_text() + key_file.read_text())
+
+
+def kind(case):
+    """What the names of the certificate of this case begin with."""
+    return "rsa-" if case.rsa else ""
 
 
 def backend(folder, plain, checked, data=DATA):
@@ -95,7 +98,7 @@ def nginx(folder, port, upstream, case):
       access_log off; keepalive_timeout 600s; keepalive_requests 1000000000;
       client_body_temp_path {folder}/n1; proxy_temp_path {folder}/n2; fastcgi_temp_path {folder}/n3;
       uwsgi_temp_path {folder}/n4; scgi_temp_path {folder}/n5; proxy_max_temp_file_size 0;
-      ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem; ssl_protocols TLSv1.3;
+      ssl_certificate {folder}/{kind(case)}cert.pem; ssl_certificate_key {folder}/{kind(case)}key.pem; ssl_protocols TLSv1.3;
       upstream app {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 1000000000; keepalive_timeout 600s; }}
       server {{
         listen 127.0.0.1:{port}{tls}{h2} backlog=4096;
@@ -110,7 +113,7 @@ def nginx(folder, port, upstream, case):
 
 
 def haproxy(folder, port, upstream, case):
-    tls = f" ssl crt {folder}/both.pem ssl-min-ver TLSv1.3 alpn h2,http/1.1" if case.tls else ""
+    tls = f" ssl crt {folder}/{kind(case)}both.pem ssl-min-ver TLSv1.3 alpn h2,http/1.1" if case.tls else ""
     h2 = " proto h2" if case.http == 2 and not case.tls else ""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     write(folder / "haproxy.cfg", f"""
@@ -140,7 +143,7 @@ def apache(folder, port, upstream, case):
     tls = ""
     if case.tls:
         modules |= {"ssl", "socache_shmcb"}
-        tls = f"SSLEngine on\nSSLCertificateFile {folder}/cert.pem\nSSLCertificateKeyFile {folder}/key.pem\nSSLProtocol TLSv1.3"
+        tls = f"SSLEngine on\nSSLCertificateFile {folder}/{kind(case)}cert.pem\nSSLCertificateKeyFile {folder}/{kind(case)}key.pem\nSSLProtocol TLSv1.3"
     if case.http == 2:
         modules.add("http2")
         tls += "\nProtocols h2 h2c http/1.1"
@@ -184,7 +187,7 @@ def cloakroom(folder, port, upstream, case, binary, redis_port):
     stores = {"memory": "memory:", "file": f"file:{folder}/sessions.db", "redis": f"redis://127.0.0.1:{redis_port}/0"}
     (folder / "root").write_bytes(ROOT)
     (folder / "token").write_bytes(TOKEN_KEY)
-    tls = 'tls = { certificate = "cert.pem", key = "key.pem" }' if case.tls else ""
+    tls = f'tls = {{ certificate = "{kind(case)}cert.pem", key = "{kind(case)}key.pem" }}' if case.tls else ""
     session = "true" if case.session else "false"
     vault = 'vault = { cookies = ["PHPSESSID"] }' if case.session == "vault" else ""
     write(folder / "cloakroom.toml", f"""

@@ -16,6 +16,7 @@ VERSIONS = {
     "redis": ["redis-server", "--version"],
     "wrk": ["wrk", "-v"],
     "h2load": ["h2load", "--version"],
+    "ab": ["ab", "-V"],
 }
 BEGIN, END = "<!-- bench/run writes from here -->", "<!-- to here -->"
 NAMES = {"nginx": "nginx", "haproxy": "HAProxy", "apache": "Apache mod_session", "cloakroom": "Cloakroom"}

@@ -60,7 +60,7 @@ class Stage:
     def connection(self):
         if not self.case.tls:
             return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        context = ssl.create_default_context(cafile=self.folder / "cert.pem")
+        context = ssl.create_default_context(cafile=self.folder / f"{peers.kind(self.case)}cert.pem")
         return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=20, context=context)
 
     def ask(self, connection, path, cookie=""):

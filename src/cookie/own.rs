@@ -19,22 +19,36 @@ pub enum Own {
 }
 
 impl Own {
-    /// Takes every cookie of that name out, as [`strip`] does.
-    pub fn take(headers: &mut HeaderMap, name: &str) -> Self {
-        let Entry::Occupied(lines) = headers.entry(COOKIE) else { return Self::Nothing };
-        if lines.iter().nth(1).is_some() || memchr(b';', lines.get().as_bytes()).is_some() {
-            let own = Self::look(headers);
-            strip(headers, name);
-            return own;
+    /// Takes every cookie of that name out, as [`strip`] does. `only`: the only line, if it is not among the headers; what
+    /// is left of it is put there.
+    pub fn take(headers: &mut HeaderMap, only: Option<HeaderValue>, name: &str) -> Self {
+        match only {
+            Some(line) if is_own(&line, name) == Some(true) => return Self::Line(line),
+            Some(line) => drop(headers.insert(COOKIE, line)),
+            None => {}
         }
-        match value_of(lines.get().as_bytes(), name) {
-            Some(_) => Self::Line(lines.remove()),
-            None => Self::Nothing,
+        let Entry::Occupied(lines) = headers.entry(COOKIE) else { return Self::Nothing };
+        let only = lines.iter().nth(1).is_none().then(|| lines.get());
+        match only.and_then(|line| is_own(line, name)) {
+            Some(true) => Self::Line(lines.remove()),
+            Some(false) => Self::Nothing,
+            None => {
+                let own = Self::among(headers);
+                strip(headers, name);
+                own
+            }
         }
     }
 
-    /// Leaves all where they are.
-    pub fn look(headers: &HeaderMap) -> Self {
+    /// Leaves all where they are; `only` is put there.
+    pub fn look(headers: &mut HeaderMap, only: Option<HeaderValue>) -> Self {
+        if let Some(line) = only {
+            headers.insert(COOKIE, line);
+        }
+        Self::among(headers)
+    }
+
+    fn among(headers: &HeaderMap) -> Self {
         Self::Among(headers.get_all(COOKIE).into_iter().cloned().collect())
     }
 
@@ -48,6 +62,12 @@ impl Own {
         let pieces = among.iter().flat_map(|line| pieces(line.as_bytes()));
         line.into_iter().chain(pieces.filter_map(move |piece| value_of(piece, name)))
     }
+}
+
+/// Whether the only cookie of a line has that name; `None`: it may have several.
+fn is_own(line: &HeaderValue, name: &str) -> Option<bool> {
+    let line = line.as_bytes();
+    memchr(b';', line).is_none().then(|| value_of(line, name).is_some())
 }
 
 #[cfg(test)]
@@ -69,13 +89,22 @@ mod tests {
                 sent
             });
             let (mut taken, mut stripped) = (sent.clone(), sent.clone());
-            let own = Own::take(&mut taken, "s");
+            let own = Own::take(&mut taken, None, "s");
             strip(&mut stripped, "s");
             assert_eq!(taken, stripped, "{line:?} {more:?}");
             let wanted: Vec<&[u8]> = super::super::tickets(&sent, "s").collect();
             assert_eq!(own.values("s").collect::<Vec<_>>(), wanted, "{line:?} {more:?}");
-            assert_eq!(Own::look(&sent).values("s").collect::<Vec<_>>(), wanted);
+            let mut looked = sent.clone();
+            assert_eq!(Own::look(&mut looked, None).values("s").collect::<Vec<_>>(), wanted);
+            assert_eq!(looked, sent);
+            if more.is_none() {
+                let (mut taken, mut looked) = (HeaderMap::new(), HeaderMap::new());
+                let own = Own::take(&mut taken, sent.get(COOKIE).cloned(), "s");
+                assert_eq!((own.values("s").collect::<Vec<_>>(), taken), (wanted.clone(), stripped), "{line:?} alone");
+                let own = Own::look(&mut looked, sent.get(COOKIE).cloned());
+                assert_eq!((own.values("s").collect::<Vec<_>>(), looked), (wanted, sent.clone()), "{line:?} alone");
+            }
         }
-        assert_eq!(Own::take(&mut HeaderMap::new(), "s").values("s").count(), 0);
+        assert_eq!(Own::take(&mut HeaderMap::new(), None, "s").values("s").count(), 0);
     }
 }

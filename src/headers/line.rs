@@ -6,8 +6,12 @@ use httparse::{EMPTY_HEADER, Status};
 
 /// A line's name and value, which are part of these bytes: the value is not copied. `None`: it is none (RFC 9110 §5).
 pub fn field(head: &Bytes, name: &str, value: &[u8]) -> Option<(HeaderName, HeaderValue)> {
-    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-    Some((name, HeaderValue::from_maybe_shared(head.slice_ref(value)).ok()?))
+    Some((HeaderName::from_bytes(name.as_bytes()).ok()?, self::value(head, value)?))
+}
+
+/// A line's value, which is part of these bytes and not copied. `None`: it is none.
+pub fn value(head: &Bytes, value: &[u8]) -> Option<HeaderValue> {
+    HeaderValue::from_maybe_shared(head.slice_ref(value)).ok()
 }
 
 /// The trailers that these bytes begin with, of so many lines at most, and their length; `None`: they are not whole.

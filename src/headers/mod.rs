@@ -40,7 +40,7 @@ pub use forwarded::{Inbound, Peer, Trust, introduce, rewrite_forwarding, strip_c
 pub use head::{Announced, Framing, HeadBounds, HeadFault, HeadScan, announced_by};
 pub use hop::{frame_unknown_length, strip_request_hop_by_hop, strip_response_hop_by_hop};
 pub use host::{Authority, HostFault, authority_of};
-pub use line::{field, lists, trailers};
+pub use line::{field, lists, trailers, value};
 pub use max_forwards::{Reach, count_forward};
 pub use names::is_claim;
 pub use navigation::is_navigation;

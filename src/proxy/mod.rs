@@ -135,6 +135,8 @@ struct Call {
     request: Box<Request<upload::Upload>>,
     /// What its head had when it came.
     seen: Seen,
+    /// Its only `Cookie` line, if that is not in the head.
+    cookie: Option<HeaderValue>,
     admitted: Admitted,
     wishes: Option<Box<upload::Wishes>>,
 }
@@ -184,19 +186,23 @@ impl Shard {
     }
 
     /// Answers one request. If the returned future is dropped after the first poll, the request goes on in the
-    /// background: what was sent to the application is waited for, and its change saved. `held` comes back with the
-    /// answer, and is kept for as long as the request goes on.
+    /// background: what was sent to the application is waited for, and its change saved. `cookie`: its only `Cookie` line,
+    /// if that is not among its headers. `held` comes back with the answer, and is kept for as long as the request goes on.
     pub fn serve<H: Send + 'static>(
         self: &Arc<Self>,
         request: Request<Inflow>,
+        cookie: Option<HeaderValue>,
         caller: &Caller,
         held: H,
     ) -> impl Future<Output = (Answer, H)> + Send + use<H> {
         let mut entry = self.begin(request.method().clone(), request.uri().path());
-        let seen = Seen::of(request.headers(), &self.line.guarded);
+        let mut seen = Seen::of(request.headers(), &self.line.guarded);
+        if cookie.is_some() {
+            seen.note(Mark::Cookie);
+        }
         let form = if seen.has(Mark::Accept) { Form::wanted(request.headers()) } else { Form::Problem };
         // What needs no waiting is done before there is a future that would have to carry it.
-        let call = self.receive(request, seen, caller, &mut entry);
+        let call = self.receive(request, (seen, cookie), caller, &mut entry);
         let (shard, tasks) = (Arc::clone(self), self.tasks.clone());
         let answer = async move {
             let mut vary = false;
@@ -245,7 +251,7 @@ impl Shard {
     fn receive(
         &self,
         request: Request<Inflow>,
-        seen: Seen,
+        (seen, cookie): (Seen, Option<HeaderValue>),
         caller: &Caller,
         entry: &mut Entry,
     ) -> Result<Call, Rejection> {
@@ -256,13 +262,13 @@ impl Shard {
         let (upload, wishes) = upload::accept(&mut head, seen, inflow, &self.line)?;
         let mut request = Box::new(Request::from_parts(head, upload));
         request.body_mut().introduce(entry.id.clone(), admitted.preface.take(), passive);
-        Ok(Call { request, seen, admitted, wishes })
+        Ok(Call { request, seen, cookie, admitted, wishes })
     }
 
     /// (admit →) find route → take ticket → load → seal token → send upstream → open update → settle → save → put ticket
     /// → release response.
     async fn run(&self, call: Call, entry: &mut Entry, vary: &mut bool) -> Result<Answer, Rejection> {
-        let Call { mut request, seen, admitted, mut wishes } = call;
+        let Call { mut request, seen, cookie, admitted, mut wishes } = call;
         let route = self.find_route(request.uri(), &admitted)?;
         entry.route = Arc::clone(&self.routes[route.index]);
         *vary = route.session != SessionUse::Off;
@@ -273,7 +279,7 @@ impl Shard {
         let application = &self.line.applications[route.upstream];
         // What is in a block is over before the next wait, and takes no room then.
         let visitor = {
-            let tickets = self.take_tickets(request.headers_mut(), seen, route);
+            let tickets = self.take_tickets(request.headers_mut(), (seen, cookie), route);
             match route.session {
                 SessionUse::Off => None,
                 SessionUse::On(on_failure) => {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use tracing::warn;
 
 use super::{
@@ -48,12 +48,20 @@ pub(super) struct Visitor {
 impl Shard {
     /// Takes our cookies out of the head. The authentic tickets of this realm, in order, each once; none on a route without
     /// sessions. Needs no store.
-    pub(super) fn take_tickets(&self, headers: &mut HeaderMap, seen: Seen, route: &Route) -> Comers {
+    pub(super) fn take_tickets(
+        &self,
+        headers: &mut HeaderMap,
+        (seen, cookie): (Seen, Option<HeaderValue>),
+        route: &Route,
+    ) -> Comers {
         let (mut comers, settings) = (Comers::default(), &self.line.cookie);
         if !seen.has(Mark::Cookie) {
             return comers;
         }
-        let own = if settings.strip() { Own::take(headers, settings.name()) } else { Own::look(headers) };
+        let own = match settings.strip() {
+            true => Own::take(headers, cookie, settings.name()),
+            false => Own::look(headers, cookie),
+        };
         if route.session == SessionUse::Off {
             return comers;
         }

@@ -128,7 +128,7 @@ impl Requests {
             let refusal = requests.refusal(&request, &generation.terms.limits);
             let under_way = requests.pace.begin();
             let answer = match refusal {
-                None => Ok(generation.shard.serve(request, &requests.client.caller, under_way)),
+                None => Ok(generation.shard.serve(request, None, &requests.client.caller, under_way)),
                 Some(rejection) => Err((generation.shard.refuse(rejection, Some(&request)), under_way)),
             };
             async move {

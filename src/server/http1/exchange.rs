@@ -88,7 +88,8 @@ impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
         let (inflow, switch) = self.open(&head, announced);
         let generation = self.client.current.load();
         self.time.bound_by(&generation.terms.limits);
-        let answer = generation.shard.serve(head.into_request(inflow), &self.client.caller, self.place.take());
+        let (request, cookie) = head.into_request(inflow);
+        let answer = generation.shard.serve(request, cookie, &self.client.caller, self.place.take());
         Ok(UnderWay { answer, asked, switch })
     }
 

@@ -7,12 +7,12 @@ use std::{fmt, mem::MaybeUninit};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Method, Request, Uri, Version,
-    header::{CONNECTION, TE},
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
+    header::{CONNECTION, COOKIE, TE},
 };
 
 use crate::{
-    headers::{Expectation, HeadFault, expectation_of, field, lists},
+    headers::{Expectation, HeadFault, expectation_of, field, lists, value},
     proxy::{Inflow, Rejection},
 };
 
@@ -30,6 +30,15 @@ pub(super) struct Head {
     pub(super) uri: Uri,
     pub(super) version: Version,
     pub(super) fields: HeaderMap,
+    /// The `Cookie` line, if there is just one: it is not among the fields.
+    cookie: Option<HeaderValue>,
+    said: Said,
+}
+
+/// What its field lines are.
+struct Fields {
+    fields: HeaderMap,
+    cookie: Option<HeaderValue>,
     said: Said,
 }
 
@@ -125,12 +134,13 @@ impl Head {
             return Err(Fault::TargetTooLong);
         }
         let target = bytes.slice_ref(target.as_bytes());
-        let (fields, said) = fields(bytes, request.headers)?;
+        let Fields { fields, cookie, said } = Fields::read(bytes, request.headers)?;
         Ok(Self {
             method: Method::from_bytes(method.as_bytes()).map_err(|_| Fault::Method)?,
             uri: Uri::from_maybe_shared(target).map_err(|_| Fault::Target)?,
             version: if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 },
             fields,
+            cookie,
             said,
         })
     }
@@ -150,14 +160,14 @@ impl Head {
         expectation_of(&self.fields, self.version) == Expectation::Continue
     }
 
-    /// The request, with what comes behind its head.
-    pub(super) fn into_request(self, inflow: Inflow) -> Request<Inflow> {
+    /// The request, with what comes behind its head; and its `Cookie` line, if there is just one.
+    pub(super) fn into_request(self, inflow: Inflow) -> (Request<Inflow>, Option<HeaderValue>) {
         let mut request = Request::new(inflow);
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
         *request.version_mut() = self.version;
         *request.headers_mut() = self.fields;
-        request
+        (request, self.cookie)
     }
 
     fn stays(&self) -> bool {
@@ -165,19 +175,43 @@ impl Head {
     }
 }
 
-fn fields(bytes: &Bytes, lines: &[httparse::Header<'_>]) -> Result<(HeaderMap, Said), Fault> {
-    let (mut fields, mut said) = (HeaderMap::with_capacity(lines.len() + ADDED), Said::default());
-    for line in lines {
-        let (name, value) = field(bytes, line.name, line.value).ok_or(Fault::Field)?;
-        if name == CONNECTION {
-            said.close |= lists(value.as_bytes(), b"close");
-            said.keep_alive |= lists(value.as_bytes(), b"keep-alive");
-        } else if name == TE {
-            said.trailers |= lists(value.as_bytes(), b"trailers");
+impl Fields {
+    fn read(bytes: &Bytes, lines: &[httparse::Header<'_>]) -> Result<Self, Fault> {
+        let fields = HeaderMap::with_capacity(lines.len() + ADDED);
+        let mut read = Self { fields, cookie: None, said: Said::default() };
+        for line in lines {
+            if line.name.eq_ignore_ascii_case(COOKIE.as_str()) {
+                read.note_cookie(value(bytes, line.value).ok_or(Fault::Field)?)?;
+                continue;
+            }
+            let (name, value) = field(bytes, line.name, line.value).ok_or(Fault::Field)?;
+            if name == CONNECTION {
+                read.said.close |= lists(value.as_bytes(), b"close");
+                read.said.keep_alive |= lists(value.as_bytes(), b"keep-alive");
+            } else if name == TE {
+                read.said.trailers |= lists(value.as_bytes(), b"trailers");
+            }
+            read.append(name, value)?;
         }
-        fields.try_append(name, value).map_err(|_| Fault::TooManyFields)?;
+        Ok(read)
     }
-    Ok((fields, said))
+
+    /// Lays the first aside; as soon as there are more, all are fields like others.
+    fn note_cookie(&mut self, line: HeaderValue) -> Result<(), Fault> {
+        match self.cookie.take() {
+            Some(first) => self.append(COOKIE, first)?,
+            None if !self.fields.contains_key(COOKIE) => {
+                self.cookie = Some(line);
+                return Ok(());
+            }
+            None => {}
+        }
+        self.append(COOKIE, line)
+    }
+
+    fn append(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Fault> {
+        self.fields.try_append(name, value).map(drop).map_err(|_| Fault::TooManyFields)
+    }
 }
 
 #[cfg(test)]
@@ -198,6 +232,30 @@ mod tests {
         assert_eq!(lines, [("host", &b"x"[..]), ("x-own", b"one"), ("x-own", b""), ("accept", b"*/*")]);
         let many = format!("GET / HTTP/1.0\r\n{}\r\n", "A: b\r\n".repeat(300));
         assert_eq!(read(&many).unwrap().fields.len(), 300);
+    }
+
+    #[test]
+    fn the_only_cookie_line_is_laid_aside_and_several_are_fields_in_order() {
+        for (lines, cookie, fields) in [
+            ("", None, &[][..]),
+            ("Cookie: a=1; b=2 \r\n", Some("a=1; b=2"), &[]),
+            ("cOOKIE:\r\nAccept: b\r\n", Some(""), &[("accept", "b")]),
+            ("Cookies: a\r\nX-Cookie: b\r\n", None, &[("cookies", "a"), ("x-cookie", "b")]),
+            ("Cookie: a=1\r\nCookie: b=2\r\n", None, &[("cookie", "a=1"), ("cookie", "b=2")]),
+            (
+                "Cookie: a\r\nA: b\r\nCookie: b\r\ncookie: c\r\n",
+                None,
+                &[("a", "b"), ("cookie", "a"), ("cookie", "b"), ("cookie", "c")],
+            ),
+        ] {
+            let (request, laid) =
+                read(&format!("GET / HTTP/1.1\r\n{lines}\r\n")).unwrap().into_request(Inflow::Nothing);
+            assert_eq!(laid.as_ref().map(HeaderValue::as_bytes), cookie.map(str::as_bytes), "{lines:?}");
+            let mut read: Vec<_> =
+                request.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+            read.sort_by_key(|(name, _)| *name);
+            assert_eq!(read, fields, "{lines:?}");
+        }
     }
 
     #[test]
