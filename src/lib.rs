@@ -68,8 +68,8 @@
 //! and a test in `tests/end_to_end/errors.rs`.
 //!
 //! **A number to watch.** A counter in the tally of the room that knows it (`proxy/tally.rs`, `store/tally.rs`,
-//! `server/tally.rs`), told in its `tell`; a label is an enum. Then its row in `docs/operations.md` and a line in
-//! `tests/end_to_end/metrics.rs`.
+//! `server/tally.rs`), told in its `tell`; a label is an enum, and of each counter one thread is the writer. Then its row in
+//! `docs/operations.md` and a line in `tests/end_to_end/metrics.rs`.
 //!
 //! **A configuration key.** A field of the room's `Settings`; a line in the file of its section below `src/config`; the
 //! default in `config.example.toml`; a row in `docs/reference.md`. Tests compare the example with the defaults, and the

@@ -8,15 +8,47 @@ use http::{Method, StatusCode};
 use tokio::time::Instant;
 use tracing::{Level, enabled, info};
 
-use super::tally::{Facts, Incomplete, Outcome, RouteTally};
-use crate::{clock, headers::RequestId, session::Handle, telemetry::meter::Label};
+use super::{
+    line::Line,
+    tally::{Facts, Incomplete, Outcome, RouteTally, Tally},
+};
+use crate::{
+    clock,
+    headers::{Guarded, RequestId},
+    session::Handle,
+    telemetry::meter::Label,
+};
+
+/// Where the requests of one shard with one configuration are entered. An entry may outlive the shard, and keeps no more of
+/// it than this.
+pub(super) struct Book {
+    /// The first is of requests without a route, the others are in the order of the routes.
+    pages: Vec<Page>,
+}
+
+/// One route's place in a book.
+struct Page {
+    tally: Arc<RouteTally>,
+    /// Trailers of these names are for no browser.
+    hidden: Arc<Guarded>,
+}
+
+impl Book {
+    pub(super) fn new(line: &Line, tally: &Tally) -> Self {
+        let nowhere = Page { tally: tally.route(""), hidden: Arc::clone(&line.ours) };
+        let routes = line.routes.iter();
+        let routes = routes.map(|route| Page { tally: tally.route(&route.name), hidden: Arc::clone(&route.hidden) });
+        Self { pages: [nowhere].into_iter().chain(routes).collect() }
+    }
+}
 
 /// One request's entry.
 pub(super) struct Entry {
     pub(super) id: RequestId,
     pub(super) method: Method,
     pub(super) path: String,
-    pub(super) route: Arc<RouteTally>,
+    book: Arc<Book>,
+    page: usize,
     pub(super) status: StatusCode,
     pub(super) outcome: Outcome,
     pub(super) session: Option<Handle>,
@@ -34,13 +66,14 @@ fn is_logged() -> bool {
 }
 
 impl Entry {
-    /// `route`: for as long as there is no other.
-    pub(super) fn begin(id: RequestId, method: Method, path: &str, route: Arc<RouteTally>) -> Box<Self> {
+    /// It has no route at first.
+    pub(super) fn begin(id: RequestId, method: Method, path: &str, book: Arc<Book>) -> Box<Self> {
         Box::new(Self {
             id,
             method,
             path: if is_logged() { path.to_owned() } else { String::new() },
-            route,
+            book,
+            page: 0,
             status: StatusCode::OK,
             outcome: Outcome::None,
             session: None,
@@ -50,6 +83,20 @@ impl Entry {
             begun: clock::now(),
             bytes: 0,
         })
+    }
+
+    /// It goes to the route with this index.
+    pub(super) fn goes_to(&mut self, route: usize) {
+        self.page = route + 1;
+    }
+
+    /// Trailers of these names are not for its browser.
+    pub(super) fn hidden(&self) -> &Guarded {
+        &self.book.pages[self.page].hidden
+    }
+
+    fn tally(&self) -> &RouteTally {
+        &self.book.pages[self.page].tally
     }
 
     pub(super) fn count(&mut self, bytes: usize) {
@@ -82,7 +129,7 @@ impl Drop for Entry {
             store: self.store,
             upstream: self.upstream,
         };
-        self.route.count(&facts);
+        self.tally().count(&facts);
         let ms = |span: Duration| (span.as_secs_f64() * 1e5).round() / 100.0;
         info!(
             target: "cloakroom::access",
@@ -93,7 +140,7 @@ impl Drop for Entry {
             total_ms = ms(facts.total),
             store_ms = ms(facts.store.unwrap_or_default()),
             upstream_ms = ms(facts.upstream.unwrap_or_default()),
-            route = self.route.name,
+            route = self.tally().name,
             outcome = self.outcome.text(),
             session = self.session.as_ref().map(Handle::as_str),
             request_id = self.id.as_str(),

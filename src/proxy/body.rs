@@ -5,7 +5,6 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -23,8 +22,8 @@ use crate::{
 enum Source {
     Nothing,
     Text(Bytes),
-    /// What an application sends; trailers of these names are for nobody.
-    Application(ResponseBody<Upload>, Arc<Guarded>),
+    /// What an application sends.
+    Application(ResponseBody<Upload>),
 }
 
 /// A response's body on its way to the browser.
@@ -74,13 +73,8 @@ impl Download {
     }
 
     /// `unread`: gives a request's body up that nobody has read, when this one is over.
-    pub(super) fn from_application(
-        body: ResponseBody<Upload>,
-        hidden: &Arc<Guarded>,
-        unread: Option<DropGuard>,
-    ) -> Self {
-        let source = Source::Application(body, Arc::clone(hidden));
-        Self { source, entry: None, varies: false, _unread: unread }
+    pub(super) fn from_application(body: ResponseBody<Upload>, unread: Option<DropGuard>) -> Self {
+        Self { source: Source::Application(body), entry: None, varies: false, _unread: unread }
     }
 
     /// The request's entry ends with it.
@@ -100,7 +94,7 @@ impl Download {
     pub fn beside(&self) -> Beside<'_> {
         let aside = match &self.source {
             Source::Nothing | Source::Text(_) => Aside::default(),
-            Source::Application(body, _) => body.aside(),
+            Source::Application(body) => body.aside(),
         };
         Beside { aside, id: self.entry.as_ref().map(|entry| &entry.id), varies: self.varies }
     }
@@ -109,7 +103,7 @@ impl Download {
     fn is_over(&self) -> bool {
         match &self.source {
             Source::Nothing | Source::Text(_) => true,
-            Source::Application(body, _) => body.is_end_stream(),
+            Source::Application(body) => body.is_end_stream(),
         }
     }
 }
@@ -123,9 +117,9 @@ impl Body for Download {
         let frame = match &mut this.source {
             Source::Nothing => None,
             Source::Text(text) => Some(Ok(Frame::data(std::mem::take(text)))),
-            Source::Application(body, hidden) => {
-                let frame = ready!(Pin::new(body).poll_frame(cx));
-                frame.map(|frame| frame.map(|frame| clean(frame, hidden)))
+            Source::Application(body) => {
+                let (frame, entry) = (ready!(Pin::new(body).poll_frame(cx)), this.entry.as_ref());
+                frame.map(|frame| frame.map(|frame| clean(frame, entry.map(|entry| entry.hidden()))))
             }
         };
         if let Source::Text(_) = this.source {
@@ -151,7 +145,7 @@ impl Body for Download {
         match &self.source {
             Source::Nothing => true,
             Source::Text(text) => text.is_empty(),
-            Source::Application(body, _) => body.is_end_stream(),
+            Source::Application(body) => body.is_end_stream(),
         }
     }
 
@@ -159,14 +153,18 @@ impl Body for Download {
         match &self.source {
             Source::Nothing => SizeHint::with_exact(0),
             Source::Text(text) => SizeHint::with_exact(text.len() as u64),
-            Source::Application(body, _) => body.size_hint(),
+            Source::Application(body) => body.size_hint(),
         }
     }
 }
 
-pub(super) fn clean(mut frame: Frame<Bytes>, guarded: &Guarded) -> Frame<Bytes> {
+/// Trailers pass but for these; none, if nobody knows which.
+pub(super) fn clean(mut frame: Frame<Bytes>, guarded: Option<&Guarded>) -> Frame<Bytes> {
     if let Some(trailers) = frame.trailers_mut() {
-        strip_trailers(trailers, guarded);
+        match guarded {
+            Some(guarded) => strip_trailers(trailers, guarded),
+            None => trailers.clear(),
+        }
     }
     frame
 }

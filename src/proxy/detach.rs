@@ -40,11 +40,8 @@ impl<F: Future<Output: Send> + Send + 'static> Future for Detachable<F> {
 
 impl<F: Future<Output: Send> + Send + 'static> Drop for Detachable<F> {
     fn drop(&mut self) {
-        let (true, Some(future), Ok(runtime)) =
-            (self.started, self.future.take(), tokio::runtime::Handle::try_current())
-        else {
-            return;
-        };
+        let Some(future) = self.future.take().filter(|_| self.started) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let unclaimed = self.unclaimed;
         self.tasks.spawn_on(async move { unclaimed(future.await) }, &runtime);
     }

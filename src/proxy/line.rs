@@ -47,7 +47,7 @@ pub struct Line {
     pub(super) sealer: envelope::Sealer,
     pub(super) keyring: Keyring,
     /// What no application may send to a browser.
-    pub(super) ours: Guarded,
+    pub(super) ours: Arc<Guarded>,
     /// What no client may send to an application: our names, and those that any route injects.
     pub(super) guarded: Guarded,
     /// Lines of answers that mean nothing to us: neither our names nor what any route captures.
@@ -87,7 +87,7 @@ impl Line {
             envelope: envelope.clone(),
             sealer: sealer.ok_or("there is no token key")?,
             keyring: Keyring::new(root, &older),
-            ours: Guarded::new(ours.into_iter().cloned()),
+            ours: Arc::new(Guarded::new(ours.into_iter().cloned())),
             guarded: Guarded::new(ours.into_iter().chain(injected).cloned()),
             passive: Passive::but_for(&Guarded::new(ours.into_iter().chain(captured).cloned())),
             to_us: ToUs::new([&envelope.update_header, &envelope.control_header]),
@@ -190,7 +190,7 @@ fn applications(settings: &Settings) -> Vec<Application> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{
         headers::{Scheme, is_loopback_host},
@@ -200,7 +200,7 @@ mod tests {
     };
 
     /// A line with one route, for this host pattern, and this `[cookie]`.
-    fn line(cookie: cookie::Parts, pattern: Option<&str>) -> Line {
+    pub(in crate::proxy) fn line(cookie: cookie::Parts, pattern: Option<&str>) -> Line {
         let envelope = envelope::Settings {
             header: "x-session".parse().unwrap(),
             update_header: "x-session-update".parse().unwrap(),

@@ -33,7 +33,7 @@ use http::{
 use tokio_util::{sync::DropGuard, task::TaskTracker};
 use tracing::{debug, error, warn};
 
-use access::Entry;
+use access::{Book, Entry};
 pub use body::{Beside, Download};
 pub use caller::Caller;
 pub use inflow::{Incoming, Inflow, OnSwitch, Switch, Wire, switch};
@@ -44,7 +44,7 @@ pub use line::{Application, Line};
 pub use rejection::{Form, Rejection};
 pub use settings::{OnStoreFailure, RouteSettings, SessionUse, Settings, UpstreamSettings};
 use steps::{Admitted, Switching};
-use tally::{Outcome, RouteTally};
+use tally::Outcome;
 pub use tally::{Tallies, Tally, Unsaved};
 pub use tokens::{Tokens, unix_now};
 pub use upload::UploadLimits;
@@ -52,7 +52,7 @@ use visit::{Comers, Visitor};
 
 use crate::{
     clock::{self, alarm::Alarms},
-    headers::{self, Mark, Passive, Seen},
+    headers::{self, Mark, Passive, Scheme, Seen},
     session::{
         Handle,
         change::Change,
@@ -125,9 +125,7 @@ pub struct Shard {
     tokens: Tokens,
     tasks: TaskTracker,
     tally: Arc<Tally>,
-    /// In the order of the routes.
-    routes: Vec<Arc<RouteTally>>,
-    nowhere: Arc<RouteTally>,
+    book: Arc<Book>,
 }
 
 /// A request that was let in; boxed, for it is handed on many times.
@@ -137,7 +135,8 @@ struct Call {
     seen: Seen,
     /// Its only `Cookie` line, if that is not in the head.
     cookie: Option<HeaderValue>,
-    admitted: Admitted,
+    scheme: Scheme,
+    upgrade: Option<Box<HeaderValue>>,
     wishes: Option<Box<upload::Wishes>>,
 }
 
@@ -174,8 +173,7 @@ impl Shard {
             known: Known::new(),
             tokens: Tokens::new(settings.upstreams.len(), Arc::clone(&tally)),
             tasks: common.tasks.clone(),
-            routes: common.line.routes.iter().map(|route| tally.route(&route.name)).collect(),
-            nowhere: tally.route(""),
+            book: Arc::new(Book::new(&common.line, &tally)),
             tally,
         }
     }
@@ -192,7 +190,7 @@ impl Shard {
         self: &Arc<Self>,
         request: Request<Inflow>,
         cookie: Option<HeaderValue>,
-        caller: &Caller,
+        caller: &mut Caller,
         held: H,
     ) -> impl Future<Output = (Answer, H)> + Send + use<H> {
         let mut entry = self.begin(request.method().clone(), request.uri().path());
@@ -228,7 +226,7 @@ impl Shard {
 
     fn begin(&self, method: Method, path: &str) -> Box<Entry> {
         self.tally.begun.count();
-        Entry::begin(steps::fresh_request_id(), method, path, Arc::clone(&self.nowhere))
+        Entry::begin(steps::fresh_request_id(), method, path, Arc::clone(&self.book))
     }
 
     /// For a request of which nothing can be told.
@@ -252,25 +250,25 @@ impl Shard {
         &self,
         request: Request<Inflow>,
         (seen, cookie): (Seen, Option<HeaderValue>),
-        caller: &Caller,
+        caller: &mut Caller,
         entry: &mut Entry,
     ) -> Result<Call, Rejection> {
         let (mut head, inflow) = request.into_parts();
         // Of HTTP/2 somebody else writes the heads, and from their maps alone.
         let passive = if head.version == Version::HTTP_2 { Passive::default() } else { self.line.passive };
-        let mut admitted = self.admit(&mut head, seen, caller, entry)?;
-        let (upload, wishes) = upload::accept(&mut head, seen, inflow, &self.line)?;
+        let Admitted { named, scheme, upgrade, introduction } = self.admit(&mut head, seen, caller, entry)?;
+        let (upload, wishes) = upload::accept(&mut head, seen, inflow, named)?;
         let mut request = Box::new(Request::from_parts(head, upload));
-        request.body_mut().introduce(entry.id.clone(), admitted.preface.take(), passive);
-        Ok(Call { request, seen, cookie, admitted, wishes })
+        request.body_mut().introduce(entry.id.clone(), introduction, passive);
+        Ok(Call { request, seen, cookie, scheme, upgrade, wishes })
     }
 
     /// (admit →) find route → take ticket → load → seal token → send upstream → open update → settle → save → put ticket
     /// → release response.
     async fn run(&self, call: Call, entry: &mut Entry, vary: &mut bool) -> Result<Answer, Rejection> {
-        let Call { mut request, seen, cookie, admitted, mut wishes } = call;
-        let route = self.find_route(request.uri(), &admitted)?;
-        entry.route = Arc::clone(&self.routes[route.index]);
+        let Call { mut request, seen, cookie, scheme, upgrade, mut wishes } = call;
+        let route = self.find_route(&request)?;
+        entry.goes_to(route.index);
         *vary = route.session != SessionUse::Off;
         let is_options = *request.method() == Method::OPTIONS;
         if is_options && headers::count_forward(request.headers_mut()) == headers::Reach::Here {
@@ -283,7 +281,7 @@ impl Shard {
             match route.session {
                 SessionUse::Off => None,
                 SessionUse::On(on_failure) => {
-                    let reach = admitted.reach(&self.line, route);
+                    let reach = self.reach(route, request.body().named(), scheme);
                     Some(self.meet(&mut request, tickets, (route, on_failure, reach), application, entry).await?)
                 }
             }
@@ -291,7 +289,7 @@ impl Shard {
         self.exchange_cookies(&mut request, route, application, visitor.as_ref());
         let noted = route.legacy.note(&request);
         let switch = wishes.as_mut().and_then(|wishes| wishes.switch.take());
-        let upgrade = admitted.address(&mut request, switch);
+        let upgrade = steps::address(&mut request, upgrade, switch);
         let ties = visitor.as_ref().and_then(|visitor| visitor.ties(application));
         let begun = clock::now();
         let fate = request.body().fate();
@@ -373,7 +371,7 @@ impl Shard {
             return self.join(response, switching, entry.session);
         }
         *response.version_mut() = Version::HTTP_11;
-        Box::new(response.map(|body| Download::from_application(body, &route.hidden, unread)))
+        Box::new(response.map(|body| Download::from_application(body, unread)))
     }
 
     /// Answers an `OPTIONS` that may go no further.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{CONNECTION, HOST, SET_COOKIE, UPGRADE},
     request::Parts,
     uri::PathAndQuery,
@@ -15,8 +15,9 @@ use super::{
     OnSwitch, Rejection, Shard,
     access::Entry,
     caller::{Caller, Named},
-    line::{Application, Line, Route},
+    line::{Application, Route},
     tokens::unix_now,
+    upload::Upload,
     visit::{Presented, Visitor},
 };
 use crate::{
@@ -28,7 +29,7 @@ use crate::{
         policy::Create,
         settle::{CookieStep, Plan, Reach},
     },
-    upstream::{Postscript, Preface},
+    upstream::Postscript,
 };
 
 /// A request that came through us this often goes round in circles.
@@ -36,11 +37,19 @@ const LOOP: usize = 8;
 
 /// A request that was let in.
 pub(super) struct Admitted {
-    named: Arc<Named>,
-    scheme: Scheme,
-    upgrade: Option<Box<HeaderValue>>,
-    /// Header lines that introduce it, if they are not in its head.
-    pub(super) preface: Option<Arc<Preface>>,
+    pub(super) named: Arc<Named>,
+    pub(super) scheme: Scheme,
+    pub(super) upgrade: Option<Box<HeaderValue>>,
+    pub(super) introduction: Introduction,
+}
+
+/// Where the header lines are that introduce a request to the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Introduction {
+    /// With the host that it names.
+    Beside,
+    /// In its head.
+    Inside,
 }
 
 impl Shard {
@@ -50,7 +59,7 @@ impl Shard {
         &self,
         head: &mut Parts,
         seen: Seen,
-        caller: &Caller,
+        caller: &mut Caller,
         entry: &mut Entry,
     ) -> Result<Admitted, Rejection> {
         let line = &self.line;
@@ -69,7 +78,7 @@ impl Shard {
             return Err(Rejection::BadRequest("only OPTIONS may ask for *".to_owned()));
         }
         let own_scheme = (!trusted).then(|| headers::unclaimed_scheme(caller.peer(), line.scheme));
-        let named = caller.named(head, own_scheme).map_err(|fault| Rejection::BadRequest(fault.to_string()))?;
+        let named = caller.named(line, head, own_scheme).map_err(|fault| Rejection::BadRequest(fault.to_string()))?;
         if head.version == Version::HTTP_2 {
             cookie::join_crumbs(&mut head.headers);
         }
@@ -88,39 +97,38 @@ impl Shard {
         if seen.has(Mark::RequestId) {
             headers::strip_request_id(&mut head.headers);
         }
-        let (scheme, preface) = self.introduce(head, seen, caller, &named);
-        Ok(Admitted { named, scheme, upgrade, preface })
+        let (scheme, introduction) = self.introduce(head, seen, caller, &named);
+        Ok(Admitted { named, scheme, upgrade, introduction })
     }
 
     /// Tells the application where the request came from: in lines that go out with it, or in its head.
-    fn introduce(
-        &self,
-        head: &mut Parts,
-        seen: Seen,
-        caller: &Caller,
-        named: &Named,
-    ) -> (Scheme, Option<Arc<Preface>>) {
+    fn introduce(&self, head: &mut Parts, seen: Seen, caller: &Caller, named: &Named) -> (Scheme, Introduction) {
         let (line, headers) = (&self.line, &mut head.headers);
-        let introduction = named.introduction();
-        if introduction.is_some() && seen.has(Mark::Claim) {
+        let own = named.introduction();
+        if own.is_some() && seen.has(Mark::Claim) {
             headers::strip_claims(headers);
         }
-        if let Some((scheme, preface)) = introduction.filter(|_| !seen.has(Mark::Via)) {
-            return (scheme, Some(Arc::clone(preface)));
+        if let Some((scheme, _)) = own.filter(|_| !seen.has(Mark::Via)) {
+            return (scheme, Introduction::Beside);
         }
         let inbound =
             Inbound { peer: caller.peer(), trust: &line.trust, policy: line.scheme, host: named.authority.header() };
         let scheme = headers::rewrite_forwarding(headers, inbound);
         headers::append_via(headers, head.version);
-        (scheme, None)
+        (scheme, Introduction::Inside)
     }
 
-    pub(super) fn find_route(&self, target: &Uri, admitted: &Admitted) -> Result<&Route, Rejection> {
-        match self.line.routes.find(admitted.host(), target.path()) {
+    pub(super) fn find_route(&self, request: &Request<Upload>) -> Result<&Route, Rejection> {
+        match self.line.routes.find(request.body().named().authority.host(), request.uri().path()) {
             Ok(Some(route)) => Ok(route),
             Ok(None) => Err(Rejection::NoRoute),
             Err(ambiguous) => Err(Rejection::BadRequest(ambiguous.to_string())),
         }
+    }
+
+    /// Whether a cookie set on this route would be kept by the browser.
+    pub(super) fn reach(&self, route: &Route, named: &Named, scheme: Scheme) -> Reach {
+        self.line.reach(route, named.authority.host(), named.is_loopback || scheme == Scheme::Https)
     }
 
     pub(super) fn seal_token(
@@ -184,37 +192,31 @@ impl Shard {
     }
 }
 
-impl Admitted {
-    pub(super) fn host(&self) -> &str {
-        self.named.authority.host()
+/// Addresses the request to the application: origin form, the browser's `Host` (the upstream may put its own there),
+/// and the upgrade that it asks for, if its connection can switch.
+pub(super) fn address(
+    request: &mut Request<Upload>,
+    upgrade: Option<Box<HeaderValue>>,
+    switch: Option<OnSwitch>,
+) -> Option<OnSwitch> {
+    let host = request.body().named().authority.header();
+    if request.uri().authority().is_some() || host.is_empty() {
+        let host = host.clone();
+        request.headers_mut().insert(HOST, host);
     }
-
-    /// Whether a cookie set on this route would be kept by the browser.
-    pub(super) fn reach(&self, line: &Line, route: &Route) -> Reach {
-        line.reach(route, self.host(), self.named.is_loopback || self.scheme == Scheme::Https)
+    if request.uri().scheme().is_some() || request.uri().authority().is_some() {
+        let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        *request.uri_mut() = Uri::from(path);
     }
-
-    /// Addresses the request to the application: origin form, the browser's `Host` (the upstream may put its own there),
-    /// and the upgrade that it asks for, if its connection can switch.
-    pub(super) fn address<B>(self, request: &mut http::Request<B>, switch: Option<OnSwitch>) -> Option<OnSwitch> {
-        let host = self.named.authority.header();
-        if request.uri().authority().is_some() || host.is_empty() {
-            request.headers_mut().insert(HOST, host.clone());
-        }
-        if request.uri().scheme().is_some() || request.uri().authority().is_some() {
-            let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-            *request.uri_mut() = Uri::from(path);
-        }
-        if request.uri().path().is_empty() {
-            // Of `http://host#fragment` there was a path, and nothing in it.
-            *request.uri_mut() = Uri::from_static("/");
-        }
-        *request.version_mut() = Version::HTTP_11;
-        let (protocol, browser) = self.upgrade.zip(switch)?;
-        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        request.headers_mut().insert(UPGRADE, *protocol);
-        Some(browser)
+    if request.uri().path().is_empty() {
+        // Of `http://host#fragment` there was a path, and nothing in it.
+        *request.uri_mut() = Uri::from_static("/");
     }
+    *request.version_mut() = Version::HTTP_11;
+    let (protocol, browser) = upgrade.zip(switch)?;
+    request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    request.headers_mut().insert(UPGRADE, *protocol);
+    Some(browser)
 }
 
 /// Browser and application, and the protocol that they go on with.

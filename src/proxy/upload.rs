@@ -23,7 +23,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Incoming, Inflow, OnSwitch, Rejection, body::clean, line::Line};
+use super::{Incoming, Inflow, OnSwitch, Rejection, body::clean, caller::Named, steps::Introduction};
 use crate::{
     headers::{self, Expectation, Mark, Passive, RequestId, Seen, ToUs},
     upstream::{Payload, Postscript, Preface, Progress, SendError},
@@ -103,7 +103,7 @@ pub(super) fn accept(
     head: &mut Parts,
     seen: Seen,
     inflow: Inflow,
-    line: &Arc<Line>,
+    named: Arc<Named>,
 ) -> Result<(Upload, Option<Box<Wishes>>), Rejection> {
     let expects = seen.has(Mark::Expect);
     let expectation = if expects { headers::expectation_of(&head.headers, head.version) } else { Expectation::Nothing };
@@ -116,10 +116,10 @@ pub(super) fn accept(
         Inflow::Switch(switch) => (None, Some(switch)),
     };
     let announced = body.as_ref().map_or(0, |body| body.size_hint().lower());
-    if line.uploads.bytes.is_some_and(|limit| announced > limit) {
+    if named.line.uploads.bytes.is_some_and(|limit| announced > limit) {
         return Err(Rejection::BodyTooLarge);
     }
-    let upload = Upload::new(body, Arc::clone(line));
+    let upload = Upload::new(body, named);
     if !upload.is_end_stream() {
         // On HTTP/2 nothing may be announced and something come: the application must not take it for whole before.
         if head.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0") {
@@ -191,7 +191,7 @@ impl Starter {
 pub(super) struct Upload {
     /// `None`: there is none.
     incoming: Option<Incoming>,
-    line: Arc<Line>,
+    named: Arc<Named>,
     progress: Progress,
     fate: Fate,
     /// How many bytes may still come, if there is a limit.
@@ -201,24 +201,30 @@ pub(super) struct Upload {
     is_waiting: bool,
     start: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
     id: Option<RequestId>,
-    preface: Option<Arc<Preface>>,
+    introduction: Introduction,
     token: Option<Postscript>,
     passive: Passive,
 }
 
 impl Upload {
-    fn new(incoming: Option<Incoming>, line: Arc<Line>) -> Self {
+    fn new(incoming: Option<Incoming>, named: Arc<Named>) -> Self {
         let fate = Fate(incoming.as_ref().map(|_| Arc::default()));
         let progress = if incoming.is_some() { Progress::default() } else { Progress::of_nothing() };
-        let left = line.uploads.bytes;
-        let (idle, start, id, preface, token, passive) = (None, None, None, None, None, Passive::default());
-        Self { incoming, line, progress, fate, left, idle, is_waiting: false, start, id, preface, token, passive }
+        let left = named.line.uploads.bytes;
+        let (introduction, passive) = (Introduction::Inside, Passive::default());
+        let (idle, start, id, token) = (None, None, None, None);
+        Self { incoming, named, progress, fate, left, idle, is_waiting: false, start, id, introduction, token, passive }
+    }
+
+    /// The host that its request names.
+    pub(super) fn named(&self) -> &Named {
+        &self.named
     }
 
     /// The id and the header lines that go out with it, and lines of its answer that may be laid aside: whoever writes the
     /// answer's head takes them from there.
-    pub(super) fn introduce(&mut self, id: RequestId, preface: Option<Arc<Preface>>, passive: Passive) {
-        (self.id, self.preface, self.passive) = (Some(id), preface, passive);
+    pub(super) fn introduce(&mut self, id: RequestId, introduction: Introduction, passive: Passive) {
+        (self.id, self.introduction, self.passive) = (Some(id), introduction, passive);
     }
 
     /// The line of its token goes out with it.
@@ -228,6 +234,14 @@ impl Upload {
 
     pub(super) fn fate(&self) -> Fate {
         self.fate.clone()
+    }
+
+    /// Lines that go out with it, if its head has none of them.
+    fn preface(&self) -> Option<&Preface> {
+        match self.introduction {
+            Introduction::Beside => self.named.introduction().map(|(_, preface)| preface),
+            Introduction::Inside => None,
+        }
     }
 
     fn fail(&self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
@@ -240,7 +254,7 @@ impl Upload {
 
     /// Whether the browser has used up its time.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let limit = self.line.uploads.idle_timeout;
+        let limit = self.named.line.uploads.idle_timeout;
         let idle = self.idle.get_or_insert_with(|| Box::pin(sleep(limit)));
         if !self.is_waiting {
             self.is_waiting = true;
@@ -270,11 +284,11 @@ impl Payload for Upload {
     }
 
     fn again(&self) -> Option<Self> {
-        let (line, progress) = (Arc::clone(&self.line), self.progress.clone());
+        let (named, progress) = (Arc::clone(&self.named), self.progress.clone());
         let (incoming, fate, left, idle, start) = (None, Fate(None), None, None, None);
         let empty = Self {
             incoming,
-            line,
+            named,
             progress,
             fate,
             left,
@@ -282,7 +296,7 @@ impl Payload for Upload {
             is_waiting: false,
             start,
             id: self.id.clone(),
-            preface: self.preface.clone(),
+            introduction: self.introduction,
             token: self.token.clone(),
             passive: self.passive,
         };
@@ -290,7 +304,7 @@ impl Payload for Upload {
     }
 
     fn write_lines(&self, out: &mut Vec<u8>) {
-        if let Some(preface) = &self.preface {
+        if let Some(preface) = self.preface() {
             preface.write(out);
         }
         if let Some(id) = &self.id {
@@ -302,9 +316,10 @@ impl Payload for Upload {
     }
 
     fn put_lines(&mut self, headers: &mut HeaderMap) {
-        if let Some(preface) = self.preface.take() {
+        if let Some(preface) = self.preface() {
             preface.put_into(headers);
         }
+        self.introduction = Introduction::Inside;
         if let Some(id) = self.id.take() {
             id.put_into(headers);
         }
@@ -318,7 +333,7 @@ impl Payload for Upload {
     }
 
     fn to_us(&self) -> Option<&ToUs> {
-        (!self.passive.is_none()).then_some(&self.line.to_us)
+        (!self.passive.is_none()).then_some(&self.named.line.to_us)
     }
 }
 
@@ -348,7 +363,7 @@ impl Body for Upload {
         let passed = match frame {
             None => None,
             Some(Err(_)) => return this.fail(Fault::Broken),
-            Some(Ok(frame)) if this.counts(&frame) => Some(Ok(clean(frame, &this.line.guarded))),
+            Some(Ok(frame)) if this.counts(&frame) => Some(Ok(clean(frame, Some(&this.named.line.guarded)))),
             Some(Ok(_)) => return this.fail(Fault::TooLarge),
         };
         match passed.is_none() || this.is_end_stream() {

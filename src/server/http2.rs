@@ -3,10 +3,11 @@
 use std::{
     convert::Infallible,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::{
@@ -24,12 +25,13 @@ use tracing::debug;
 use super::{
     Limits,
     connection::{Client, LINGER},
-    ending::Stage,
+    ending::{Ending, Stage},
+    generation::Generation,
     pace::Pace,
     paced::PacedBody,
     place::Place,
 };
-use crate::proxy::{Inflow, Rejection};
+use crate::proxy::{Caller, Inflow, Rejection};
 
 /// What of a request's body may be under way to us at once, on one stream and on all of a connection.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -47,7 +49,10 @@ type Connection<S, V> = http2::Connection<TokioIo<S>, V, TokioExecutor>;
 
 /// A connection's requests.
 struct Requests {
-    client: Client,
+    /// Of requests that come at once, each names its host while it begins.
+    caller: Mutex<Caller>,
+    current: Arc<ArcSwap<Generation>>,
+    ending: Ending,
     pace: Arc<Pace>,
 }
 
@@ -56,7 +61,9 @@ pub(super) async fn serve<S>(stream: S, client: Client, limits: &Limits, (place,
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let requests = Arc::new(Requests { client, pace: Pace::new(place, accepted) });
+    let Client { caller, current, ending } = client;
+    let (caller, pace) = (Mutex::new(caller), Pace::new(place, accepted));
+    let requests = Arc::new(Requests { caller, current, ending, pace });
     let mut connection = pin!(builder(limits).serve_connection(TokioIo::new(stream), requests.service()));
     let patience = || requests.patience();
     tokio::select! {
@@ -93,11 +100,15 @@ fn ended(result: Result<(), hyper::Error>) {
 }
 
 impl Requests {
+    fn caller(&self) -> MutexGuard<'_, Caller> {
+        self.caller.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Resolves when this connection should take no more requests than it has.
     async fn end(&self) {
-        self.client.ending.reached(Stage::Near).await;
+        self.ending.reached(Stage::Near).await;
         let quiet = async {
-            self.client.ending.reached(Stage::Here).await;
+            self.ending.reached(Stage::Here).await;
             self.pace.quiet(LINGER).await;
         };
         tokio::select! {
@@ -108,7 +119,7 @@ impl Requests {
 
     /// How long a client may take for a head, and be idle.
     fn patience(&self) -> (Duration, Duration) {
-        let generation = self.client.current.load();
+        let generation = self.current.load();
         (generation.terms.limits.head_timeout, generation.terms.limits.idle_timeout)
     }
 
@@ -123,12 +134,12 @@ impl Requests {
     > + use<> {
         let requests = Arc::clone(self);
         service_fn(move |request: Request<Incoming>| {
-            let generation = requests.client.current.load();
+            let generation = requests.current.load();
             let request = request.map(inflow);
             let refusal = requests.refusal(&request, &generation.terms.limits);
             let under_way = requests.pace.begin();
             let answer = match refusal {
-                None => Ok(generation.shard.serve(request, None, &requests.client.caller, under_way)),
+                None => Ok(generation.shard.serve(request, None, &mut requests.caller(), under_way)),
                 Some(rejection) => Err((generation.shard.refuse(rejection, Some(&request)), under_way)),
             };
             async move {

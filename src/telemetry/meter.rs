@@ -1,13 +1,21 @@
 //! Counters and histograms: arrays of atomics, made before anything is counted.
 //!
 //! A label is an enum (`labels!`), so that what a client sends can never become one, and counting under it is an index.
-//! Each shard has its own meters; they are added up when somebody asks. Relaxed order is enough: every number is right by
-//! itself, and numbers that belong together are read moments apart anyhow.
+//! Each shard has its own meters, and so has the thread at the front desk (the door, the listeners for operators and
+//! applications): of each meter one thread is the writer. So to count is to read and to write, and nothing that makes the
+//! processor wait for others; a build with debug assertions panics where a second thread counts. Everybody may read: meters
+//! are added up when somebody asks. Relaxed order is enough: every number is right by itself, and numbers that belong
+//! together are read moments apart anyhow.
 
 use std::{
     marker::PhantomData,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
+};
+#[cfg(debug_assertions)]
+use std::{
+    sync::OnceLock,
+    thread::{self, ThreadId},
 };
 
 /// A label whose values were known when the program was built.
@@ -44,9 +52,14 @@ macro_rules! labels {
 }
 pub(crate) use labels;
 
-/// A number that only grows.
+/// A number that only grows. Only one thread ever counts with it: of two, one's count could be lost. Any may read.
 #[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
+pub struct Counter {
+    total: AtomicU64,
+    /// The thread that counts, once it has.
+    #[cfg(debug_assertions)]
+    writer: OnceLock<ThreadId>,
+}
 
 impl Counter {
     /// One more.
@@ -56,12 +69,21 @@ impl Counter {
 
     /// So many more.
     pub fn add(&self, more: u64) {
-        self.0.fetch_add(more, Relaxed);
+        #[cfg(debug_assertions)]
+        self.check_writer();
+        // A locked instruction would cost ten times as much, and keep later reads from beginning.
+        self.total.store(self.total.load(Relaxed).wrapping_add(more), Relaxed);
+    }
+
+    #[cfg(debug_assertions)]
+    fn check_writer(&self) {
+        let this = thread::current().id();
+        assert_eq!(*self.writer.get_or_init(|| this), this, "a meter has one writer");
     }
 
     /// How many there were.
     pub fn total(&self) -> u64 {
-        self.0.load(Relaxed)
+        self.total.load(Relaxed)
     }
 }
 
@@ -176,6 +198,8 @@ impl Sum {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     labels! {
@@ -195,6 +219,29 @@ mod tests {
         counters.of(Way::Bad).add(2);
         assert_eq!(Way::ALL.iter().map(|way| counters.of(*way).total()).collect::<Vec<_>>(), [0, 3]);
         assert!(Way::ALL.iter().enumerate().all(|(index, way)| way.index() == index && !way.text().is_empty()));
+    }
+
+    #[test]
+    fn what_one_thread_counts_every_thread_can_read() {
+        let (counter, histogram) = (Counter::default(), Histogram::of_bytes());
+        for length in 0..1000 {
+            counter.count();
+            histogram.observe_bytes(length);
+        }
+        let read = || (counter.total(), Sum::of([&histogram]).unwrap());
+        let (total, sum) = thread::scope(|scope| scope.spawn(read).join().unwrap());
+        assert_eq!((total, sum.count, sum.sum), (1000, 1000, 499_500.0));
+    }
+
+    /// So every test of the whole program is one of who counts with what.
+    #[test]
+    #[cfg(debug_assertions)]
+    fn a_second_thread_that_counts_is_found() {
+        let counters = Counters::default();
+        counters.count(Way::Good);
+        let count = |way: Way| thread::scope(|scope| scope.spawn(|| counters.count(way)).join().is_ok());
+        assert_eq!([Way::Good, Way::Bad].map(count), [false, true], "of one it is not the first");
+        assert_eq!(Way::ALL.iter().map(|way| counters.of(*way).total()).collect::<Vec<_>>(), [1, 1]);
     }
 
     #[test]
