@@ -1,8 +1,9 @@
-//! Alarms for deadlines that nearly nobody reaches: kept from one wait to the next, so that not every wait sets a timer.
+//! Alarms for deadlines that nearly nobody reaches.
 //!
-//! A kept alarm stands where an earlier wait has set it. It goes off too early at most once, and only then is it set to
-//! the deadline of whoever waits: never does it go off later than that, nor is a wait over before. What does not wait has
-//! none. Until it goes off, a kept alarm may wake a task that waits for something else by now.
+//! Where a task has turns ([`turns`](super::turns)) it is the task's. Elsewhere an alarm is kept from one wait to the next,
+//! so that not every wait sets a timer: it stands where an earlier wait has set it, goes off too early at most once, and
+//! only then is it set to the deadline of whoever waits. Until it goes off, it may wake a task that waits for something
+//! else by now. What does not wait has none. Either way a wait is never over before its deadline, nor later than at it.
 
 use std::{
     future::poll_fn,
@@ -14,32 +15,47 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::wait_in_turn;
+
 /// How many are kept at most: there are as many as waits at once, and after a storm of them they only take room.
 const KEPT: usize = 64;
 
 /// One alarm.
-pub struct Alarm(Pin<Box<Sleep>>);
+#[derive(Default)]
+pub struct Alarm {
+    /// `None` as long as nobody has waited but in a turn.
+    own: Option<Own>,
+}
+
+/// An alarm outside of turns.
+struct Own(Pin<Box<Sleep>>);
 
 /// Those that nobody waits with.
 #[derive(Default)]
 pub struct Alarms {
-    spare: Mutex<Vec<Alarm>>,
+    spare: Mutex<Vec<Own>>,
 }
 
 /// One of them while somebody waits with it; given back when dropped.
 struct Lent<'a> {
     alarms: &'a Alarms,
-    alarm: Option<Alarm>,
+    alarm: Option<Own>,
 }
 
 impl Alarm {
-    /// Set to this deadline.
-    pub fn new(deadline: Instant) -> Self {
+    /// Ready at `deadline`, whatever it was asked for before. Whoever waits must ask in each turn of its task.
+    pub fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        wait_in_turn(cx, deadline)
+            .unwrap_or_else(|| self.own.get_or_insert_with(|| Own::new(deadline)).poll(cx, deadline))
+    }
+}
+
+impl Own {
+    fn new(deadline: Instant) -> Self {
         Self(Box::pin(sleep_until(deadline)))
     }
 
-    /// Ready at `deadline`, whatever it was set to.
-    pub fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         if self.0.deadline() > deadline {
             self.0.as_mut().reset(deadline);
         }
@@ -64,15 +80,17 @@ impl Alarms {
         .await
     }
 
-    fn spare(&self) -> MutexGuard<'_, Vec<Alarm>> {
+    fn spare(&self) -> MutexGuard<'_, Vec<Own>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Lent<'_> {
     fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        let spare = || self.alarms.spare().pop().unwrap_or_else(|| Alarm::new(deadline));
-        self.alarm.get_or_insert_with(spare).poll(cx, deadline)
+        wait_in_turn(cx, deadline).unwrap_or_else(|| {
+            let spare = || self.alarms.spare().pop().unwrap_or_else(|| Own::new(deadline));
+            self.alarm.get_or_insert_with(spare).poll(cx, deadline)
+        })
     }
 }
 
@@ -99,7 +117,7 @@ mod tests {
     use futures_util::{FutureExt as _, future::join_all};
     use tokio::time::sleep;
 
-    use super::*;
+    use super::{super::turns::Turns, *};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -117,9 +135,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_does_not_wait_needs_no_alarm() {
+    async fn who_does_not_wait_or_has_turns_needs_no_alarm() {
         let alarms = Alarms::default();
         assert_eq!(alarms.within(Instant::now(), pin!(ready(7))).await, Some(7));
+        let (begun, mut turns) = (Instant::now(), Turns::default());
+        let mut never = pin!(pending::<()>());
+        let mut late = pin!(alarms.within(begun + 3 * SECOND, never.as_mut()));
+        assert_eq!(poll_fn(|cx| turns.poll(cx, |cx| late.as_mut().poll(cx))).await, None);
+        assert_eq!(begun.elapsed(), 3 * SECOND);
         assert!(alarms.spare().is_empty());
     }
 

@@ -27,7 +27,10 @@ use super::{
     Preamble,
     preamble::{self, Named},
 };
-use crate::{headers::Peer, socket::Socket};
+use crate::{
+    headers::Peer,
+    socket::{Quiet, Socket},
+};
 
 /// The first bytes of HTTP/2 (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -56,6 +59,9 @@ pub(super) enum Stream {
     Plain(Socket),
     Tls(Box<TlsStream<Early>>),
 }
+
+/// What is decrypted may wait in it.
+impl Quiet for Box<TlsStream<Early>> {}
 
 /// A socket before HTTP: it gives back what was read ahead of its reader, and knows whether anything came at all.
 pub(super) struct Early {

@@ -11,7 +11,7 @@ mod stream;
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
 pub use listener::{Access, BindError, Listener};
-pub use stream::{Accepted, Socket};
+pub use stream::{Accepted, Quiet, Socket};
 
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

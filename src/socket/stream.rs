@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
@@ -52,6 +52,36 @@ impl Accepted {
                 Ok(Socket::Tcp(stream))
             }
             Self::Unix(stream) => UnixStream::from_std(stream).map(Socket::Unix),
+        }
+    }
+}
+
+/// A stream that may know without a read that there is nothing to read.
+pub trait Quiet {
+    /// Whether the runtime has heard nothing of it since a read had to wait. Then whoever waited is still the one who will
+    /// be woken. `false` where only a read can tell.
+    fn is_quiet(&self) -> bool {
+        false
+    }
+}
+
+impl Quiet for TcpStream {
+    fn is_quiet(&self) -> bool {
+        self.try_io(Interest::READABLE, || Ok(())).is_err()
+    }
+}
+
+impl Quiet for UnixStream {
+    fn is_quiet(&self) -> bool {
+        self.try_io(Interest::READABLE, || Ok(())).is_err()
+    }
+}
+
+impl Quiet for Socket {
+    fn is_quiet(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_quiet(),
+            Self::Unix(stream) => stream.is_quiet(),
         }
     }
 }

@@ -22,17 +22,21 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{Protocol, Server, Settings};
+use crate::socket::Quiet;
 
 /// A server that has gone without a word is noticed after a minute and a half, also in a tunnel where nothing moves.
 const QUIET: Duration = Duration::from_secs(60);
 const PROBES: Duration = Duration::from_secs(10);
 
 /// Bytes both ways.
-trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+trait Duplex: AsyncRead + AsyncWrite + Quiet + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Quiet + Send + Unpin> Duplex for T {}
+
+/// What is decrypted may wait in it.
+impl Quiet for TlsStream<TcpStream> {}
 
 /// A connection to a server, and its place among `max_connections`: also when it has become a tunnel.
 pub(super) struct Stream {
@@ -173,12 +177,18 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 
 impl Stream {
     #[cfg(test)]
-    pub(super) fn of(bytes: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+    pub(super) fn of(bytes: impl AsyncRead + AsyncWrite + Quiet + Send + Unpin + 'static) -> Self {
         Self { bytes: Box::new(bytes), outbox: Outbox::default(), _slot: None }
     }
 
     pub(super) fn outbox(&self) -> Outbox {
         self.outbox.clone()
+    }
+}
+
+impl Quiet for Stream {
+    fn is_quiet(&self) -> bool {
+        self.bytes.is_quiet()
     }
 }
 

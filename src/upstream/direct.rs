@@ -34,7 +34,10 @@ pub(super) use head::{Apart, Asked, Said};
 use head::Found;
 
 use super::{Payload, dial::Stream, error::Breakdown, exchange::Course};
-use crate::{clock::alarm::Alarm, socket::scratch};
+use crate::{
+    clock::alarm::Alarm,
+    socket::{Quiet, scratch},
+};
 
 /// The end of a head may begin so far before what comes.
 const END: usize = 3;
@@ -51,7 +54,7 @@ pub(super) struct Direct {
     /// How much of it was looked at, and is not a whole head.
     looked: usize,
     /// Kept from one exchange to the next, so that not every request sets a timer.
-    alarm: Option<Alarm>,
+    alarm: Alarm,
     /// What a head may measure.
     most: usize,
 }
@@ -84,7 +87,7 @@ impl Direct {
             is_flushed: true,
             inbox: BytesMut::new(),
             looked: 0,
-            alarm: None,
+            alarm: Alarm::default(),
             most,
         }
     }
@@ -103,6 +106,9 @@ impl Direct {
     /// no system call as long as nothing has come. It answers whatever the task has left of its turn: a stream that is not
     /// looked at seems idle.
     pub(super) fn is_idle(&mut self) -> bool {
+        if self.stream.is_quiet() {
+            return true;
+        }
         let (mut byte, stream) = ([0], &mut self.stream);
         let look =
             pin!(unconstrained(poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut ReadBuf::new(&mut byte)))));
@@ -155,8 +161,7 @@ impl Direct {
             };
             return Poll::Ready(Err(Failure::Broken(closed, Course::Closed)));
         }
-        let alarm = self.alarm.get_or_insert_with(|| Alarm::new(deadline));
-        alarm.poll(cx, deadline).map(|()| Err(Failure::Late))
+        self.alarm.poll(cx, deadline).map(|()| Err(Failure::Late))
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -219,7 +224,7 @@ impl Direct {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{join, sink};
+    use tokio::io::{Join, Sink, join, sink};
 
     use super::*;
 
@@ -235,6 +240,8 @@ mod tests {
             Poll::Ready(Ok(()))
         }
     }
+
+    impl Quiet for Join<Busy, Sink> {}
 
     async fn late(server: Busy) -> bool {
         let mut direct = Direct::new(Stream::of(join(server, sink())), 8192);

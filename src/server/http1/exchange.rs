@@ -32,6 +32,7 @@ use crate::{
     headers::{self, Announced, Chunks},
     proxy::{Answer, Inflow, Rejection, Switch, switch},
     server::{ending::Stage, place::Place},
+    socket::Quiet,
 };
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -72,7 +73,7 @@ pub(super) struct UnderWay<F> {
     switch: Option<Switch>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
     /// Has a request answered whose head is this, if it can be read.
     pub(super) fn ask(
         &mut self,

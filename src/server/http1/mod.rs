@@ -31,7 +31,7 @@ use super::{
     farewell::{self, FAREWELL, GLANCE},
     place::Place,
 };
-use crate::{clock, headers::HeadBounds};
+use crate::{clock::turns::Turns, headers::HeadBounds, socket::Quiet};
 use body::Feed;
 use exchange::Sequel;
 use outlet::Outlet;
@@ -64,7 +64,7 @@ pub(super) fn serve<S>(
     (place, accepted): (Place, Instant),
 ) -> impl Future<Output = ()> + Send + use<S>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Quiet + Unpin + Send + 'static,
 {
     let ending = client.ending.clone();
     let mut connection = Connection {
@@ -79,15 +79,15 @@ where
     };
     async move {
         let sequel = {
-            let mut run = pin!(connection.run());
-            ending.beside(pin!(poll_fn(|cx| clock::turn(|| run.as_mut().poll(cx))))).await
+            let (mut run, mut turns) = (pin!(connection.run()), Turns::default());
+            ending.beside(pin!(poll_fn(|cx| turns.poll(cx, |cx| run.as_mut().poll(cx))))).await
         };
         // Boxed, so that a connection at work does not keep the room for it.
         Box::pin(connection.part(sequel)).await;
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Quiet + Unpin + Send + 'static> Connection<S> {
     /// Serves one request after the other; what comes after the last.
     async fn run(&mut self) -> Sequel {
         loop {

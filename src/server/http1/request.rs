@@ -11,7 +11,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
 use super::{Connection, head::Asked, source::split_off, time::Verdict};
-use crate::headers::{Announced, HeadBounds, HeadFault, HeadScan, announced_by};
+use crate::{
+    headers::{Announced, HeadBounds, HeadFault, HeadScan, announced_by},
+    socket::Quiet,
+};
 
 /// Empty lines that may come before a request (RFC 9112 §2.2).
 const EMPTY_LINES: usize = 4;
@@ -66,7 +69,7 @@ impl Scan {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
     pub(super) async fn next_request(&mut self) -> Next {
         if !self.source.read.is_empty() {
             self.time.heard();

@@ -1,24 +1,25 @@
-//! How slow a client may be over HTTP/1.1: one alarm for a connection, which is not set anew with every request.
+//! How slow a client may be over HTTP/1.1.
 //!
 //! A new connection must come to the end of its first head within `limits.head_timeout`, whatever stands before it; a
 //! kept-alive one may be idle for `limits.idle_timeout`, and from the first byte of a head to its end it has the time of a
-//! head again. The alarm never stands further off than a while: waits that end in time cost no more than a look at it.
+//! head again. Once in a while the limits are looked at anew.
 
 use std::{
-    pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use crate::{
-    clock,
+    clock::{self, alarm::Alarm},
     server::{Limits, connection::LINGER, ending::Stage},
 };
 
 /// A kept-alive connection that was idle for so long is likely to stay so.
 const REST: Duration = Duration::from_secs(2);
+/// How long limits may be out of date.
+const WHILE: Duration = Duration::from_secs(2);
 
 /// What time says about a connection that waits for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +44,13 @@ enum Phase {
 
 /// What a connection is waiting for, and since when.
 pub(super) struct Time {
-    alarm: Pin<Box<Sleep>>,
+    alarm: Alarm,
     phase: Phase,
     /// `None`: whoever looks next begins it.
     since: Option<Instant>,
     rests: bool,
+    /// When to look at the limits.
+    look: Instant,
     head: Duration,
     idle: Duration,
 }
@@ -55,9 +58,9 @@ pub(super) struct Time {
 impl Time {
     /// A new connection owes us a request.
     pub(super) fn new(accepted: Instant, limits: &Limits) -> Self {
-        let alarm = Box::pin(sleep_until(Instant::now() + REST));
         let (head, idle) = (limits.head_timeout, limits.idle_timeout);
-        Self { alarm, phase: Phase::Fresh, since: Some(accepted), rests: false, head, idle }
+        let (alarm, phase, look) = (Alarm::default(), Phase::Fresh, Instant::now() + WHILE);
+        Self { alarm, phase, since: Some(accepted), rests: false, look, head, idle }
     }
 
     /// These are the limits from now on.
@@ -109,8 +112,11 @@ impl Time {
             }
             until = until.min(since + REST);
         }
-        ready!(self.poll_alarm(cx, now, until));
-        Poll::Ready(Verdict::Look)
+        if self.look <= now {
+            self.look = now + WHILE;
+            return Poll::Ready(Verdict::Look);
+        }
+        self.alarm.poll(cx, until.min(self.look)).map(|()| Verdict::Look)
     }
 
     /// Ready when nothing has moved for this long since then; whoever asks first begins it.
@@ -120,23 +126,7 @@ impl Time {
         stands: &mut Option<Instant>,
         patience: Duration,
     ) -> Poll<()> {
-        loop {
-            let now = Instant::now();
-            let until = *stands.get_or_insert(now) + patience;
-            if until <= now {
-                return Poll::Ready(());
-            }
-            ready!(self.poll_alarm(cx, now, until));
-        }
-    }
-
-    /// Ready at `until` or a while from now, whichever comes first; it may go off before.
-    fn poll_alarm(&mut self, cx: &mut Context<'_>, now: Instant, until: Instant) -> Poll<()> {
-        let set = self.alarm.deadline();
-        if set > until || set <= now {
-            self.alarm.as_mut().reset(until.min(now + REST));
-        }
-        self.alarm.as_mut().poll(cx)
+        self.alarm.poll(cx, *stands.get_or_insert_with(clock::now) + patience)
     }
 }
 
@@ -147,6 +137,7 @@ mod tests {
     use tokio::time::{advance, timeout};
 
     use super::*;
+    use crate::clock::turns::Turns;
 
     const HEAD: Duration = Duration::from_secs(10);
     const IDLE: Duration = Duration::from_secs(60);
@@ -160,9 +151,9 @@ mod tests {
 
     /// What is said next, and after how long, if nothing happens any more.
     async fn said(time: &mut Time, stage: Stage) -> (Verdict, Duration) {
-        let begun = Instant::now();
+        let (begun, mut turns) = (Instant::now(), Turns::default());
         loop {
-            match poll_fn(|cx| time.poll(cx, stage)).await {
+            match poll_fn(|cx| turns.poll(cx, |cx| time.poll(cx, stage))).await {
                 Verdict::Look => {}
                 verdict => return (verdict, begun.elapsed()),
             }
@@ -231,22 +222,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_takes_nothing_is_given_up_when_that_is_long() {
-        let (mut time, mut stands, begun) = (time(), None, Instant::now());
-        poll_fn(|cx| time.poll_patience(cx, &mut stands, IDLE)).await;
+        let (mut time, mut turns, mut stands, begun) = (time(), Turns::default(), None, Instant::now());
+        poll_fn(|cx| turns.poll(cx, |cx| time.poll_patience(cx, &mut stands, IDLE))).await;
         assert_about((Verdict::Over, begun.elapsed()), Verdict::Over, IDLE);
         stands = None;
         assert!(timeout(IDLE - SECOND, poll_fn(|cx| time.poll_patience(cx, &mut stands, IDLE))).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_alarm_is_not_set_anew_with_every_request() {
-        let mut time = time();
-        let set = time.alarm.deadline();
-        for _ in 0..10 {
-            time.answered();
-            pass(&mut time, REST / 20).await;
-            time.heard();
+    async fn the_limits_are_looked_at_once_in_a_while() {
+        let (mut time, mut turns, begun) = (time(), Turns::default(), Instant::now());
+        for looks in 1..=4 {
+            assert_eq!(poll_fn(|cx| turns.poll(cx, |cx| time.poll(cx, Stage::Far))).await, Verdict::Look);
+            assert_eq!(begun.elapsed(), looks * WHILE);
         }
-        assert_eq!(time.alarm.deadline(), set);
     }
 }
