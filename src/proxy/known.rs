@@ -217,14 +217,6 @@ impl Bearer {
 }
 
 impl Guest {
-    pub(super) fn handle(&self) -> &Handle {
-        &self.bearer.handle
-    }
-
-    pub(super) fn record(&self) -> &Record {
-        &self.record
-    }
-
     /// The tokens that say this.
     pub(super) fn tokens(&self) -> &Signed {
         &self.tokens
@@ -241,7 +233,7 @@ impl Guest {
     }
 }
 
-impl Live for Arc<Guest> {
+impl Live for Guest {
     fn ticket(&self) -> &Ticket {
         &self.bearer.ticket
     }

@@ -27,7 +27,7 @@ use crate::{
     },
     store::{
         StoreError,
-        commit::{Request, Saved, commit},
+        commit::{Live, Request, Saved, commit},
         index::revoke,
     },
     upstream::ServedBy,

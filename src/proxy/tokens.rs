@@ -16,7 +16,7 @@ use super::{
     known::Guest,
     tally::{Signing, Tally},
 };
-use crate::{clock, envelope::Claims, upstream::Postscript};
+use crate::{clock, envelope::Claims, store::commit::Live, upstream::Postscript};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -21,7 +21,10 @@ use crate::{
         record::{Record, Standing},
         settle::{Outcome, Reach},
     },
-    store::{Reading, StoreError, commit},
+    store::{
+        Reading, StoreError,
+        commit::{self, Live},
+    },
     upstream::Ties,
 };
 

@@ -22,7 +22,7 @@ use crate::session::{
 
 /// What a request presented, owned.
 #[derive(Debug, Clone)]
-pub enum Presented<S = Session> {
+pub enum Presented<S> {
     /// No ticket, or none that the store knows.
     Nobody,
     /// A ticket that a rotation retired, recognised for this much longer.
@@ -47,19 +47,6 @@ pub trait Live {
     fn secret(&self) -> &SecretHash;
     /// What the application was given.
     fn record(&self) -> &Record;
-}
-
-/// A live session that was just read.
-#[derive(Debug, Clone)]
-pub struct Session {
-    /// What the browser presented.
-    pub ticket: Arc<Ticket>,
-    /// Its public name.
-    pub handle: Handle,
-    /// The hash of its secret.
-    pub secret: SecretHash,
-    /// What the application was given.
-    pub record: Arc<Record>,
 }
 
 /// What a response asks for and under which circumstances.
@@ -364,21 +351,21 @@ fn mint() -> Fresh {
     })
 }
 
-impl Live for Session {
+impl<L: Live> Live for Arc<L> {
     fn ticket(&self) -> &Ticket {
-        &self.ticket
+        L::ticket(self)
     }
 
     fn handle(&self) -> &Handle {
-        &self.handle
+        L::handle(self)
     }
 
     fn secret(&self) -> &SecretHash {
-        &self.secret
+        L::secret(self)
     }
 
     fn record(&self) -> &Record {
-        &self.record
+        L::record(self)
     }
 }
 

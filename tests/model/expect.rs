@@ -3,11 +3,14 @@
 
 use cloakroom::{
     session::{record::Record, settle::Refusal, ticket::SecretHash},
-    store::commit::Presented,
+    store::commit::Live as _,
 };
 use serde_json::Value;
 
-use crate::deed::{Deed, Kind};
+use crate::{
+    deed::{Deed, Kind},
+    visitor::Presented,
+};
 
 /// How many retired secrets are recognised.
 const RETIRED: usize = 4;
@@ -105,7 +108,7 @@ impl Who {
             Presented::Nobody | Presented::Several | Presented::Unavailable => Self::Nobody,
             Presented::Retired(_) => Self::Retired,
             Presented::Destroyed(_) => Self::Destroyed,
-            Presented::Loaded(session) => Self::Holder(session.ticket.secret.hash()),
+            Presented::Loaded(session) => Self::Holder(session.ticket().secret.hash()),
         }
     }
 }

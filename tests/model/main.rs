@@ -14,6 +14,8 @@ mod process;
 mod round;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/visitor.rs"]
+mod visitor;
 mod world;
 
 use cloakroom::store::{Depot, Kind, Settings, redis::Target, seal::Roots};

@@ -8,13 +8,13 @@ use cloakroom::{
         record::{Stamp, Stored},
         settle::{CookieStep, Refusal, Step},
     },
-    store::commit::{CommitError, Presented},
+    store::commit::CommitError,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::{deed::Deed, process::Process, support::PATIENCE};
+use crate::{deed::Deed, process::Process, support::PATIENCE, visitor::Presented};
 
 /// About so many operations is one nap.
 pub(crate) const OPERATIONS: u64 = 6;

@@ -3,17 +3,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use crate::visitor::{Presented, opened_by};
 use cloakroom::{
-    session::{
-        Handle, Policy, Ticket,
-        change::Change,
-        policy::Create,
-        record::{Standing, Stored},
-        settle::Reach,
-    },
+    session::{Handle, Policy, Ticket, change::Change, policy::Create, record::Stored, settle::Reach},
     store::{
         Store,
-        commit::{CommitError, Presented, Request, Saved, Session, commit, commit_held},
+        commit::{CommitError, Request, Saved, commit, commit_held},
         index::revoke,
         lane::Lanes,
     },
@@ -48,16 +43,8 @@ impl Process {
     pub(crate) async fn present(&self, ticket: Option<&Ticket>) -> Presented {
         let Some(ticket) = ticket else { return Presented::Nobody };
         let handle = ticket.locator.handle();
-        let Some(stored) = self.stored(&[handle]).await.pop().flatten() else { return Presented::Nobody };
-        let secret = ticket.secret.hash();
-        match (stored.standing(&secret, self.store.now()), stored) {
-            (Standing::Live, Stored::Live(record)) => {
-                Presented::Loaded(Session { ticket: ticket.clone().into(), handle, secret, record })
-            }
-            (Standing::Retired(left), _) => Presented::Retired(left),
-            (Standing::Destroyed(left), _) => Presented::Destroyed(left),
-            (Standing::Live | Standing::Unknown, _) => Presented::Nobody,
-        }
+        let stored = self.stored(&[handle]).await.pop().flatten();
+        opened_by(ticket, stored, self.store.now())
     }
 
     /// Saves what a response asks for, as the line does.

@@ -9,7 +9,7 @@ use cloakroom::{
         ticket::SecretHash,
     },
     store::{
-        commit::{CommitError, Presented, Saved},
+        commit::{CommitError, Live as _, Saved},
         index::revoke,
     },
 };
@@ -19,6 +19,7 @@ use crate::{
     deed::{Deed, pick},
     expect::{State, Who},
     process::Process,
+    visitor::Presented,
     world::World,
 };
 
@@ -224,7 +225,7 @@ impl World {
 pub(crate) fn fits(presented: &Presented, expected: Who, state: &State) -> bool {
     match (presented, expected, state) {
         (Presented::Loaded(session), Who::Holder(secret), State::Live { record, .. }) => {
-            *session.record == **record && session.ticket.secret.hash() == secret
+            *session.record == **record && session.ticket().secret.hash() == secret
         }
         (Presented::Nobody, Who::Nobody, _) => true,
         (Presented::Retired(_), Who::Retired, _) | (Presented::Destroyed(_), Who::Destroyed, _) => true,

@@ -7,10 +7,7 @@ use cloakroom::{
         record::{Stored, WRITES},
         settle::{CookieStep, Outcome},
     },
-    store::{
-        StoreError,
-        commit::{CommitError, Presented},
-    },
+    store::{StoreError, commit::CommitError},
 };
 use futures_util::FutureExt as _;
 
@@ -18,6 +15,7 @@ use crate::{
     bench::{LONG, Process, handle, handle_of, issued, live},
     double::{Deed, Double, hold},
     support::{Command, Redis},
+    visitor::Presented,
 };
 
 const PATIENT: Duration = Duration::from_secs(20);

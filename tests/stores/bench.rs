@@ -12,13 +12,13 @@ use cloakroom::{
         control::Control,
         patch::Patch,
         policy::Create,
-        record::{Nonce, Record, Retired, Stamp, Standing, Stored, Tombstone},
+        record::{Nonce, Record, Retired, Stamp, Stored, Tombstone},
         settle::{CookieStep, Plan, Reach, Refusal},
         ticket::{Locator, Secret},
     },
     store::{
         Depot, Kind, Settings, Store, StoreError, Swap,
-        commit::{CommitError, Presented, Request, Session, commit},
+        commit::{CommitError, Live as _, Request, commit},
         lane::Lanes,
         redis::Target,
         seal::Roots,
@@ -27,7 +27,10 @@ use cloakroom::{
 
 use tempfile::TempDir;
 
-use crate::support::{PATIENCE, Redis};
+use crate::{
+    support::{PATIENCE, Redis},
+    visitor::{Presented, Session, opened_by},
+};
 
 pub(crate) const PREFIX: &str = "wardrobe:";
 /// A life that outlasts every test.
@@ -250,17 +253,7 @@ impl Process {
 
     /// What the ticket opens, as a proxy finds it.
     pub(crate) async fn present(&self, ticket: &Ticket) -> Presented {
-        let handle = ticket.locator.handle();
-        let Some(stored) = self.stored(&handle).await else { return Presented::Nobody };
-        let secret = ticket.secret.hash();
-        match (stored.standing(&secret, self.store.now()), stored) {
-            (Standing::Live, Stored::Live(record)) => {
-                Presented::Loaded(Session { ticket: ticket.clone().into(), handle, secret, record })
-            }
-            (Standing::Retired(left), _) => Presented::Retired(left),
-            (Standing::Destroyed(left), _) => Presented::Destroyed(left),
-            (Standing::Live | Standing::Unknown, _) => Presented::Nobody,
-        }
+        opened_by(ticket, self.stored(&ticket.locator.handle()).await, self.store.now())
     }
 
     /// Makes a session and loads it.
@@ -274,10 +267,7 @@ impl Process {
         let handle = ticket.locator.handle();
         let stored = self.store.load(&[handle]).await.map_err(CommitError::Store)?.pop().flatten();
         match stored.and_then(|entry| entry.decode(&handle)) {
-            Some(Stored::Live(record)) => {
-                let secret = ticket.secret.hash();
-                Ok(Presented::Loaded(Session { ticket: ticket.into(), handle, secret, record }))
-            }
+            Some(Stored::Live(record)) => Ok(Presented::Loaded(Session::new(&ticket, record))),
             Some(Stored::Tombstone(_)) | None => Ok(Presented::Nobody),
         }
     }
@@ -312,7 +302,7 @@ impl Process {
 
 pub(crate) fn handle_of(presented: &Presented) -> Handle {
     match presented {
-        Presented::Loaded(session) => session.handle,
+        Presented::Loaded(session) => *session.handle(),
         other => panic!("no session was loaded: {other:?}"),
     }
 }

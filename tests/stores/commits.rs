@@ -2,10 +2,13 @@
 
 use cloakroom::{
     session::settle::{CookieStep, Outcome, Plan, Refusal, Step},
-    store::commit::{CommitError, Presented},
+    store::commit::CommitError,
 };
 
-use crate::bench::{Process, every_store, handle_of, issued};
+use crate::{
+    bench::{Process, every_store, handle_of, issued},
+    visitor::Presented,
+};
 
 fn refusal(saved: Result<Plan, CommitError>) -> Refusal {
     match saved {

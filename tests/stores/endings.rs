@@ -7,10 +7,13 @@ use cloakroom::{
         record::{Nonce, Record, Stored},
         settle::{CookieStep, Outcome, Plan},
     },
-    store::commit::Presented,
+    store::commit::Live as _,
 };
 
-use crate::bench::{LONG, Process, every_store, handle_of, is_ended, issued, stamp_of};
+use crate::{
+    bench::{LONG, Process, every_store, handle_of, is_ended, issued, stamp_of},
+    visitor::Presented,
+};
 
 const WRITES: [(&str, &str); 6] = [
     (r#"{"b":1}"#, ""),
@@ -96,7 +99,7 @@ every_store! {
         assert_eq!(bench.process.data(&handle_of(&slow)).await, r#"{"a":1,"user":"ada"}"#);
         assert!(matches!(bench.process.present(&issued(&plan)).await, Presented::Loaded(_)));
         let Presented::Loaded(session) = &slow else { unreachable!() };
-        assert!(matches!(bench.process.present(&session.ticket).await, Presented::Retired(_)));
+        assert!(matches!(bench.process.present(session.ticket()).await, Presented::Retired(_)));
     }
 
     async fn a_log_out_that_a_rotation_overtook_still_logs_out(bench) {

@@ -12,12 +12,13 @@ use std::{
 
 use cloakroom::{
     session::Handle,
-    store::{Swap, commit::Presented, index},
+    store::{Swap, commit::Live as _, index},
 };
 
 use crate::{
     bench::{Bench, LONG, PREFIX, Process, handle, handle_of, issued, live, tombstone},
     support::Redis,
+    visitor::Presented,
 };
 
 fn server(bench: &Bench) -> &Redis {
@@ -88,10 +89,10 @@ async fn a_key_that_lost_its_expiry_gets_one_with_the_next_touch() {
     let bench = Bench::redis();
     let visitor = bench.process.visit(r#"{"a":1}"#).await;
     let Presented::Loaded(session) = &visitor else { panic!("{visitor:?}") };
-    let _: i64 = server(&bench).command(&["PERSIST", &key(&session.handle)]);
-    let left = bench.process.left(&session.handle).await.expect("it is still there");
+    let _: i64 = server(&bench).command(&["PERSIST", &key(session.handle())]);
+    let left = bench.process.left(session.handle()).await.expect("it is still there");
     let ttl = session.record.touch(left, bench.process.store.now(), &bench.process.policy).expect("a touch is due");
-    bench.process.store.touch(&session.handle, &session.record.stamp(), ttl).await.unwrap();
+    bench.process.store.touch(session.handle(), &session.record.stamp(), ttl).await.unwrap();
     audited(server(&bench));
 }
 
@@ -153,7 +154,7 @@ async fn lives(process: Process, subject: String) {
         let Ok(plan) = plan else { continue }; // revoked by a neighbour of the same subject
         let visitor = process.present(&issued(&plan)).await;
         let Presented::Loaded(session) = &visitor else { continue };
-        let _ = process.store.touch(&session.handle, &session.record.stamp(), 2 * LONG).await;
+        let _ = process.store.touch(session.handle(), &session.record.stamp(), 2 * LONG).await;
         let _ = process.save(&visitor, r#"{"c":3}"#, "lifetime=500").await;
         match turn % 3 {
             0 => drop(process.save(&visitor, "", "destroy").await),

@@ -23,4 +23,6 @@ mod seals;
 mod support;
 mod swaps;
 mod touches;
+#[path = "../support/visitor.rs"]
+mod visitor;
 mod ways;

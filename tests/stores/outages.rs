@@ -6,14 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cloakroom::store::{
-    StoreError,
-    commit::{CommitError, Presented},
-};
+use cloakroom::store::{StoreError, commit::CommitError};
 
 use crate::{
     bench::{PREFIX, Process, SLACK, ask_everything, eventually, handle_of, within},
     support::{Redis, Relay},
+    visitor::Presented,
 };
 
 const TIMEOUT: Duration = Duration::from_millis(300);

@@ -3,11 +3,7 @@
 
 use cloakroom::{
     session::{Handle, record::SEALED},
-    store::{
-        StoreError, Swap,
-        commit::{CommitError, Presented},
-        index::revoke,
-    },
+    store::{StoreError, Swap, commit::CommitError, index::revoke},
 };
 use tokio::task::spawn_blocking;
 
@@ -15,6 +11,7 @@ use crate::{
     bench::{Bench, LONG, PREFIX, Process, handle, handle_of, is_ended, issued, listing, live, sealing, tombstone},
     double::{Deed, Double},
     support::{Gate, Redis, Stop, Turnstile},
+    visitor::Presented,
 };
 
 fn server(bench: &Bench) -> &Redis {

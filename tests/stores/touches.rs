@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use cloakroom::store::{Swap, commit::Presented};
+use cloakroom::store::{Swap, commit::Live as _};
 
-use crate::bench::{LONG, every_store, handle, live, tombstone};
+use crate::{
+    bench::{LONG, every_store, handle, live, tombstone},
+    visitor::Presented,
+};
 
 every_store! {
     async fn a_touch_extends(bench) {
@@ -57,10 +60,10 @@ every_store! {
         let Presented::Loaded(slow) = &visitor else { panic!("{visitor:?}") };
         let due = slow.record.touch(Duration::ZERO, bench.process.store.now(), &bench.process.policy);
         bench.another_process().save(&visitor, "", "idle=60").await.unwrap();
-        let stored = bench.process.stored(&slow.handle).await;
-        bench.process.store.touch(&slow.handle, &slow.record.stamp(), due.expect("a touch is due")).await.unwrap();
-        let left = bench.process.left(&slow.handle).await.unwrap();
+        let stored = bench.process.stored(slow.handle()).await;
+        bench.process.store.touch(slow.handle(), &slow.record.stamp(), due.expect("a touch is due")).await.unwrap();
+        let left = bench.process.left(slow.handle()).await.unwrap();
         assert!(left <= Duration::from_secs(66), "{left:?}"); // idle and one touch step
-        assert_eq!(bench.process.stored(&slow.handle).await, stored);
+        assert_eq!(bench.process.stored(slow.handle()).await, stored);
     }
 }
