@@ -147,7 +147,7 @@ impl Shard {
         let Saved { plan, owner, text } = saved?;
         self.tally.carried_out(&plan);
         let settled = self.settled(&visitor.presented, plan, text);
-        if let (true, Some(owner)) = (change.control.revoke_others && !everywhere, owner) {
+        if let Some(owner) = owner.filter(|_| !everywhere) {
             Box::pin(self.revoke(&owner.1, Some(&owner.0))).await?;
         }
         Ok(settled)
