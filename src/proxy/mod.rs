@@ -47,12 +47,13 @@ use steps::{Admitted, Switching};
 use tally::Outcome;
 pub use tally::{Tallies, Tally, Unsaved};
 pub use tokens::{Tokens, unix_now};
+use upload::Laying;
 pub use upload::UploadLimits;
 use visit::{Presented, Visitor};
 
 use crate::{
     clock::{self, alarm::Alarms},
-    headers::{self, Mark, Passive, Scheme, Seen},
+    headers::{self, Mark, Scheme, Seen},
     session::{
         Handle,
         change::Change,
@@ -255,11 +256,11 @@ impl Shard {
     ) -> Result<Call, Rejection> {
         let (mut head, inflow) = request.into_parts();
         // Of HTTP/2 somebody else writes the heads, and from their maps alone.
-        let passive = if head.version == Version::HTTP_2 { Passive::default() } else { self.line.passive };
+        let laying = if head.version == Version::HTTP_2 { Laying::Nothing } else { Laying::Aside };
         let Admitted { named, scheme, upgrade, introduction } = self.admit(&mut head, seen, caller, entry)?;
         let (upload, wishes) = upload::accept(&mut head, seen, inflow, named)?;
         let mut request = Box::new(Request::from_parts(head, upload));
-        request.body_mut().introduce(entry.id.clone(), introduction, passive);
+        request.body_mut().introduce(entry.id.clone(), introduction, laying);
         Ok(Call { request, seen, cookie, scheme, upgrade, wishes })
     }
 

@@ -23,7 +23,9 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Incoming, Inflow, OnSwitch, Rejection, body::clean, caller::Named, steps::Introduction};
+use super::{
+    Incoming, Inflow, OnSwitch, Rejection, body::clean, caller::Named, line::Line, steps::Introduction,
+};
 use crate::{
     headers::{self, Expectation, Mark, Passive, RequestId, Seen, ToUs},
     upstream::{Payload, Postscript, Preface, Progress, SendError},
@@ -156,7 +158,9 @@ pub(super) struct Starter {
 impl Starter {
     /// Holds the request's body back; the application's own `100 Continue` starts it.
     pub(super) fn hold(&self, request: &mut Request<Upload>) {
-        request.body_mut().start = Some(Box::pin(self.clone().started()));
+        if let Some(flow) = &mut request.body_mut().flow {
+            flow.start = Some(Box::pin(self.clone().started()));
+        }
         let wanted = self.wanted.clone();
         hyper::ext::on_informational(request, move |response| {
             if response.status() == StatusCode::CONTINUE {
@@ -187,11 +191,29 @@ impl Starter {
     }
 }
 
-/// The body.
+/// The body, and what goes out with its request.
 pub(super) struct Upload {
-    /// `None`: there is none.
-    incoming: Option<Incoming>,
     named: Arc<Named>,
+    /// `None`: there is no body. Boxed, for so it is nearly always.
+    flow: Option<Box<Flow>>,
+    token: Option<Postscript>,
+    id: Option<RequestId>,
+    introduction: Introduction,
+    laying: Laying,
+}
+
+/// Whether lines of the answer may be laid aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Laying {
+    /// Those that mean nothing to the line.
+    Aside,
+    /// None.
+    Nothing,
+}
+
+/// A body that flows.
+struct Flow {
+    incoming: Incoming,
     progress: Progress,
     fate: Fate,
     /// How many bytes may still come, if there is a limit.
@@ -200,20 +222,14 @@ pub(super) struct Upload {
     idle: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
     start: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
-    id: Option<RequestId>,
-    introduction: Introduction,
-    token: Option<Postscript>,
-    passive: Passive,
 }
 
 impl Upload {
     fn new(incoming: Option<Incoming>, named: Arc<Named>) -> Self {
-        let fate = Fate(incoming.as_ref().map(|_| Arc::default()));
-        let progress = if incoming.is_some() { Progress::default() } else { Progress::of_nothing() };
         let left = named.line.uploads.bytes;
-        let (introduction, passive) = (Introduction::Inside, Passive::default());
-        let (idle, start, id, token) = (None, None, None, None);
-        Self { incoming, named, progress, fate, left, idle, is_waiting: false, start, id, introduction, token, passive }
+        let flow = incoming.map(|incoming| Box::new(Flow::new(incoming, left)));
+        let (introduction, laying) = (Introduction::Inside, Laying::Nothing);
+        Self { named, flow, token: None, id: None, introduction, laying }
     }
 
     /// The host that its request names.
@@ -221,10 +237,10 @@ impl Upload {
         &self.named
     }
 
-    /// The id and the header lines that go out with it, and lines of its answer that may be laid aside: whoever writes the
+    /// The id and the header lines that go out with it, and whether lines of its answer may be laid aside: whoever writes the
     /// answer's head takes them from there.
-    pub(super) fn introduce(&mut self, id: RequestId, introduction: Introduction, passive: Passive) {
-        (self.id, self.introduction, self.passive) = (Some(id), introduction, passive);
+    pub(super) fn introduce(&mut self, id: RequestId, introduction: Introduction, laying: Laying) {
+        (self.id, self.introduction, self.laying) = (Some(id), introduction, laying);
     }
 
     /// The line of its token goes out with it.
@@ -233,7 +249,7 @@ impl Upload {
     }
 
     pub(super) fn fate(&self) -> Fate {
-        self.fate.clone()
+        self.flow.as_ref().map(|flow| flow.fate.clone()).unwrap_or_default()
     }
 
     /// Lines that go out with it, if its head has none of them.
@@ -242,6 +258,13 @@ impl Upload {
             Introduction::Beside => self.named.introduction().map(|(_, preface)| preface),
             Introduction::Inside => None,
         }
+    }
+}
+
+impl Flow {
+    fn new(incoming: Incoming, left: Option<u64>) -> Self {
+        let (progress, fate) = (Progress::default(), Fate(Some(Arc::default())));
+        Self { incoming, progress, fate, left, idle: None, is_waiting: false, start: None }
     }
 
     fn fail(&self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
@@ -253,8 +276,7 @@ impl Upload {
     }
 
     /// Whether the browser has used up its time.
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let limit = self.named.line.uploads.idle_timeout;
+    fn poll_idle(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
         let idle = self.idle.get_or_insert_with(|| Box::pin(sleep(limit)));
         if !self.is_waiting {
             self.is_waiting = true;
@@ -270,37 +292,57 @@ impl Upload {
         *left = fits.unwrap_or(0);
         fits.is_some()
     }
+
+    /// The next frame, by these rules.
+    fn poll_frame(&mut self, cx: &mut Context<'_>, line: &Line) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        if let Some(start) = &mut self.start {
+            self.progress.awaits();
+            if !ready!(start.as_mut().poll(cx)) {
+                return self.fail(Fault::Unwanted);
+            }
+            self.start = None;
+        }
+        let frame = match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                self.progress.awaits();
+                ready!(self.poll_idle(cx, line.uploads.idle_timeout));
+                return self.fail(Fault::TooSlow);
+            }
+        };
+        self.is_waiting = false;
+        let passed = match frame {
+            None => None,
+            Some(Err(_)) => return self.fail(Fault::Broken),
+            Some(Ok(frame)) if self.counts(&frame) => Some(Ok(clean(frame, Some(&line.guarded)))),
+            Some(Ok(_)) => return self.fail(Fault::TooLarge),
+        };
+        match passed.is_none() || self.incoming.is_end_stream() {
+            true => self.progress.done(),
+            false => self.progress.step(),
+        }
+        Poll::Ready(passed)
+    }
 }
 
-impl Drop for Upload {
+impl Drop for Flow {
     fn drop(&mut self) {
         self.progress.left();
     }
 }
 
+/// How far a body came that is none.
+static NOTHING: Progress = Progress::of_nothing();
+
 impl Payload for Upload {
     fn progress(&self) -> &Progress {
-        &self.progress
+        self.flow.as_ref().map_or(&NOTHING, |flow| &flow.progress)
     }
 
     fn again(&self) -> Option<Self> {
-        let (named, progress) = (Arc::clone(&self.named), self.progress.clone());
-        let (incoming, fate, left, idle, start) = (None, Fate(None), None, None, None);
-        let empty = Self {
-            incoming,
-            named,
-            progress,
-            fate,
-            left,
-            idle,
-            is_waiting: false,
-            start,
-            id: self.id.clone(),
-            introduction: self.introduction,
-            token: self.token.clone(),
-            passive: self.passive,
-        };
-        self.incoming.is_none().then_some(empty)
+        let (named, token, id) = (Arc::clone(&self.named), self.token.clone(), self.id.clone());
+        let empty = Self { named, flow: None, token, id, introduction: self.introduction, laying: self.laying };
+        self.flow.is_none().then_some(empty)
     }
 
     fn write_lines(&self, out: &mut Vec<u8>) {
@@ -329,11 +371,14 @@ impl Payload for Upload {
     }
 
     fn passive(&self) -> Passive {
-        self.passive
+        match self.laying {
+            Laying::Aside => self.named.line.passive,
+            Laying::Nothing => Passive::default(),
+        }
     }
 
     fn to_us(&self) -> Option<&ToUs> {
-        (!self.passive.is_none()).then_some(&self.named.line.to_us)
+        (!self.passive().is_none()).then_some(&self.named.line.to_us)
     }
 }
 
@@ -342,42 +387,18 @@ impl Body for Upload {
     type Error = Fault;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let this = &mut *self;
-        if let Some(start) = &mut this.start {
-            this.progress.awaits();
-            if !ready!(start.as_mut().poll(cx)) {
-                return this.fail(Fault::Unwanted);
-            }
-            this.start = None;
+        let Self { named, flow, .. } = &mut *self;
+        match flow {
+            Some(flow) => flow.poll_frame(cx, &named.line),
+            None => Poll::Ready(None),
         }
-        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
-        let frame = match Pin::new(incoming).poll_frame(cx) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => {
-                this.progress.awaits();
-                ready!(this.poll_idle(cx));
-                return this.fail(Fault::TooSlow);
-            }
-        };
-        this.is_waiting = false;
-        let passed = match frame {
-            None => None,
-            Some(Err(_)) => return this.fail(Fault::Broken),
-            Some(Ok(frame)) if this.counts(&frame) => Some(Ok(clean(frame, Some(&this.named.line.guarded)))),
-            Some(Ok(_)) => return this.fail(Fault::TooLarge),
-        };
-        match passed.is_none() || this.is_end_stream() {
-            true => this.progress.done(),
-            false => this.progress.step(),
-        }
-        Poll::Ready(passed)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        self.flow.as_ref().is_none_or(|flow| flow.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.flow.as_ref().map_or_else(|| SizeHint::with_exact(0), |flow| flow.incoming.size_hint())
     }
 }
