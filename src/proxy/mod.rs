@@ -194,7 +194,7 @@ impl Shard {
         caller: &mut Caller,
         held: H,
     ) -> impl Future<Output = (Answer, H)> + Send + use<H> {
-        let mut entry = self.begin(request.method().clone(), request.uri().path());
+        let mut entry = self.begin(request.method(), request.uri().path());
         let mut seen = Seen::of(request.headers(), &self.line.guarded);
         if cookie.is_some() {
             seen.note(Mark::Cookie);
@@ -218,21 +218,21 @@ impl Shard {
     /// Answers a request that does not come to the line; of one whose head is not sound nothing is known.
     pub fn refuse(&self, why: impl Into<Rejection>, request: Option<&Request<Inflow>>) -> Answer {
         let mut entry = match request {
-            Some(request) => self.begin(request.method().clone(), request.uri().path()),
+            Some(request) => self.begin(request.method(), request.uri().path()),
             None => self.begin_for_nobody(),
         };
         let response = self.reject(&why.into(), Form::Problem, &mut entry);
         self.enter(response, entry, false)
     }
 
-    fn begin(&self, method: Method, path: &str) -> Box<Entry> {
+    fn begin(&self, method: &Method, path: &str) -> Box<Entry> {
         self.tally.begun.count();
         Entry::begin(steps::fresh_request_id(), method, path, Arc::clone(&self.book))
     }
 
     /// For a request of which nothing can be told.
     fn begin_for_nobody(&self) -> Box<Entry> {
-        self.begin(Method::from_bytes(b"-").unwrap_or_default(), "-")
+        self.begin(&Method::from_bytes(b"-").unwrap_or_default(), "-")
     }
 
     /// Gives the answer its entry to keep until it is over, and with it the request's id; and says what it depends on.
@@ -317,7 +317,10 @@ impl Shard {
                     // Boxed, so that answers which change nothing do not carry the room for a change.
                     Box::pin(self.keep(change, visitor, received, route, entry))
                 }
-                _ => return Ok(self.release(received, None, route, entry)),
+                visitor => {
+                    let session = || visitor.as_ref().and_then(Visitor::handle);
+                    return Ok(self.release(received, None, route, session));
+                }
             }
         };
         keeping.await
@@ -334,7 +337,7 @@ impl Shard {
     ) -> Result<Visitor, Rejection> {
         let visitor = Visitor::new(presented, reach, request.method());
         entry.outcome = visitor.outcome().into();
-        entry.session = visitor.handle();
+        entry.is_of(|| visitor.handle());
         let data = self.read_data(route, &visitor);
         self.check_gate(request, route, &visitor, data.as_ref())?;
         let token = self.seal_token(route.upstream, application, &visitor)?;
@@ -357,19 +360,27 @@ impl Shard {
             let saved = self.save(&visitor, &change, received.response.status(), entry).await;
             let settled = saved.inspect_err(|rejection| self.note_loss(rejection))?;
             entry.outcome = settled.outcome.into();
-            entry.session = settled.made.or(entry.session);
-            Ok(self.release(received, Some(&settled.cookie), route, entry))
+            entry.is_of(|| settled.made);
+            let session = || settled.made.or_else(|| visitor.handle());
+            Ok(self.release(received, Some(&settled.cookie), route, session))
         }
     }
 
-    fn release(&self, received: Received, cookie: Option<&CookieStep>, route: &Route, entry: &Entry) -> Answer {
+    /// `session`: what a tunnel ends with.
+    fn release(
+        &self,
+        received: Received,
+        cookie: Option<&CookieStep>,
+        route: &Route,
+        session: impl FnOnce() -> Option<Handle>,
+    ) -> Answer {
         let Received { mut response, said, switching, unread } = received;
         self.clean(&mut response, said, route);
         if let Some(cookie) = cookie {
             self.put_ticket(response.headers_mut(), cookie, route);
         }
         if let Some(switching) = switching {
-            return self.join(response, switching, entry.session);
+            return self.join(response, switching, session());
         }
         *response.version_mut() = Version::HTTP_11;
         Box::new(response.map(|body| Download::from_application(body, unread)))

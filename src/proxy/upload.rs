@@ -23,9 +23,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{
-    Incoming, Inflow, OnSwitch, Rejection, body::clean, caller::Named, line::Line, steps::Introduction,
-};
+use super::{Incoming, Inflow, OnSwitch, Rejection, body::clean, caller::Named, line::Line, steps::Introduction};
 use crate::{
     headers::{self, Expectation, Mark, Passive, RequestId, Seen, ToUs},
     upstream::{Payload, Postscript, Preface, Progress, SendError},
