@@ -26,6 +26,7 @@ mod watch;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{ALLOW, CONNECTION, UPGRADE, VARY},
@@ -135,7 +136,7 @@ struct Call {
     /// What its head had when it came.
     seen: Seen,
     /// Its only `Cookie` line, if that is not in the head.
-    cookie: Option<HeaderValue>,
+    cookie: Option<Bytes>,
     scheme: Scheme,
     upgrade: Option<Box<HeaderValue>>,
     wishes: Option<Box<upload::Wishes>>,
@@ -190,7 +191,7 @@ impl Shard {
     pub fn serve<H: Send + 'static>(
         self: &Arc<Self>,
         request: Request<Inflow>,
-        cookie: Option<HeaderValue>,
+        cookie: Option<Bytes>,
         caller: &mut Caller,
         held: H,
     ) -> impl Future<Output = (Answer, H)> + Send + use<H> {
@@ -250,7 +251,7 @@ impl Shard {
     fn receive(
         &self,
         request: Request<Inflow>,
-        (seen, cookie): (Seen, Option<HeaderValue>),
+        (seen, cookie): (Seen, Option<Bytes>),
         caller: &mut Caller,
         entry: &mut Entry,
     ) -> Result<Call, Rejection> {

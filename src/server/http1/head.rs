@@ -3,9 +3,9 @@
 //! `httparse` reads the lines; values are slices of the head's own bytes. What it refuses is refused in words of our own:
 //! nothing of the client's bytes is in them.
 
-use std::{fmt, mem::MaybeUninit};
+use std::{fmt, mem::MaybeUninit, ops::Range};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
     header::{CONNECTION, COOKIE, TE},
@@ -30,16 +30,25 @@ pub(super) struct Head {
     pub(super) uri: Uri,
     pub(super) version: Version,
     pub(super) fields: HeaderMap,
-    /// The `Cookie` line, if there is just one: it is not among the fields.
-    cookie: Option<HeaderValue>,
+    cookie: Cookie,
     said: Said,
 }
 
 /// What its field lines are.
 struct Fields {
     fields: HeaderMap,
-    cookie: Option<HeaderValue>,
+    cookie: Cookie,
     said: Said,
+}
+
+/// The `Cookie` lines of a head.
+#[derive(Debug)]
+enum Cookie {
+    Nothing,
+    /// The only one, which is not among the fields: where its value stands.
+    Only(Range<usize>),
+    /// All are fields.
+    Several,
 }
 
 /// What its fields say about the connection.
@@ -160,14 +169,19 @@ impl Head {
         expectation_of(&self.fields, self.version) == Expectation::Continue
     }
 
-    /// The request, with what comes behind its head; and its `Cookie` line, if there is just one.
-    pub(super) fn into_request(self, inflow: Inflow) -> (Request<Inflow>, Option<HeaderValue>) {
+    /// The request, with what comes behind its head, which was read from these bytes; and its `Cookie` line, if there is
+    /// just one.
+    pub(super) fn into_request(self, bytes: Bytes, inflow: Inflow) -> (Request<Inflow>, Option<Bytes>) {
         let mut request = Request::new(inflow);
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
         *request.version_mut() = self.version;
         *request.headers_mut() = self.fields;
-        (request, self.cookie)
+        let cookie = match self.cookie {
+            Cookie::Only(value) => Some(part(bytes, value)),
+            Cookie::Nothing | Cookie::Several => None,
+        };
+        (request, cookie)
     }
 
     fn stays(&self) -> bool {
@@ -178,10 +192,10 @@ impl Head {
 impl Fields {
     fn read(bytes: &Bytes, lines: &[httparse::Header<'_>]) -> Result<Self, Fault> {
         let fields = HeaderMap::with_capacity(lines.len() + ADDED);
-        let mut read = Self { fields, cookie: None, said: Said::default() };
+        let mut read = Self { fields, cookie: Cookie::Nothing, said: Said::default() };
         for line in lines {
             if line.name.eq_ignore_ascii_case(COOKIE.as_str()) {
-                read.note_cookie(value(bytes, line.value).ok_or(Fault::Field)?)?;
+                read.note_cookie(bytes, line.value)?;
                 continue;
             }
             let (name, value) = field(bytes, line.name, line.value).ok_or(Fault::Field)?;
@@ -197,21 +211,29 @@ impl Fields {
     }
 
     /// Lays the first aside; as soon as there are more, all are fields like others.
-    fn note_cookie(&mut self, line: HeaderValue) -> Result<(), Fault> {
-        match self.cookie.take() {
-            Some(first) => self.append(COOKIE, first)?,
-            None if !self.fields.contains_key(COOKIE) => {
-                self.cookie = Some(line);
+    fn note_cookie(&mut self, bytes: &Bytes, line: &[u8]) -> Result<(), Fault> {
+        match std::mem::replace(&mut self.cookie, Cookie::Several) {
+            Cookie::Nothing => {
+                let at = line.as_ptr().addr() - bytes.as_ptr().addr();
+                self.cookie = Cookie::Only(at..at + line.len());
                 return Ok(());
             }
-            None => {}
+            Cookie::Only(first) => self.append(COOKIE, value(bytes, &bytes[first]).ok_or(Fault::Field)?)?,
+            Cookie::Several => {}
         }
-        self.append(COOKIE, line)
+        self.append(COOKIE, value(bytes, line).ok_or(Fault::Field)?)
     }
 
     fn append(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Fault> {
         self.fields.try_append(name, value).map(drop).map_err(|_| Fault::TooManyFields)
     }
+}
+
+/// These of the bytes, without another owner of them.
+fn part(mut bytes: Bytes, place: Range<usize>) -> Bytes {
+    bytes.truncate(place.end);
+    bytes.advance(place.start);
+    bytes
 }
 
 #[cfg(test)]
@@ -248,13 +270,23 @@ mod tests {
                 &[("a", "b"), ("cookie", "a"), ("cookie", "b"), ("cookie", "c")],
             ),
         ] {
-            let (request, laid) =
-                read(&format!("GET / HTTP/1.1\r\n{lines}\r\n")).unwrap().into_request(Inflow::Nothing);
-            assert_eq!(laid.as_ref().map(HeaderValue::as_bytes), cookie.map(str::as_bytes), "{lines:?}");
+            let text = Bytes::from(format!("GET / HTTP/1.1\r\n{lines}\r\n"));
+            let (request, laid) = Head::read(&text, 9).unwrap().into_request(text, Inflow::Nothing);
+            assert_eq!(laid.as_deref(), cookie.map(str::as_bytes), "{lines:?}");
             let mut read: Vec<_> =
                 request.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
             read.sort_by_key(|(name, _)| *name);
             assert_eq!(read, fields, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_line_that_is_laid_aside_is_one_that_may_be_a_field() {
+        for byte in 0..=u8::MAX {
+            let line = [b"a=", &[byte][..], b"b"].concat();
+            let text = [b"GET / HTTP/1.1\r\nCookie: ", &line[..], b"\r\n\r\n"].concat();
+            let is_read = byte != b'\n' && Head::read(&text.into(), 2).is_ok();
+            assert_eq!(is_read, HeaderValue::from_bytes(&line).is_ok(), "{byte}");
         }
     }
 
