@@ -272,7 +272,7 @@ mod tests {
             }
         }
         let histogram = Histogram::of_seconds();
-        [0, 500, 60_000_001].map(|micros| histogram.observe(Duration::from_micros(micros)));
+        [0, 500, 60_000_001].into_iter().for_each(|micros| histogram.observe(Duration::from_micros(micros)));
         let sum = Sum::of([&histogram]).unwrap();
         assert!((sum.sum - 60.000_501).abs() < 1e-9, "{}", sum.sum);
     }
