@@ -240,13 +240,15 @@ pub(super) type Switching = (OnSwitch, OnUpgrade, HeaderValue);
 pub(super) fn take_upgrade<B>(
     response: &mut Response<B>,
     browser: Option<OnSwitch>,
-) -> Result<Option<Switching>, Rejection> {
+) -> Result<Option<Box<Switching>>, Rejection> {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(None);
     }
     let application = response.extensions_mut().remove::<OnUpgrade>();
     match (browser, application, response.headers().get(UPGRADE)) {
-        (Some(browser), Some(application), Some(protocol)) => Ok(Some((browser, application, protocol.clone()))),
+        (Some(browser), Some(application), Some(protocol)) => {
+            Ok(Some(Box::new((browser, application, protocol.clone()))))
+        }
         _ => Err(Rejection::UpstreamFailed("the application switches protocols unasked".to_owned())),
     }
 }

@@ -77,13 +77,13 @@ pub(super) enum HostOf {
 
 impl<B: Payload> Line<B> {
     /// Sends the request and waits for the head of its response.
-    pub(super) async fn exchange(
+    pub(super) async fn exchange<D: From<ResponseBody<B>>>(
         self,
         mut request: Box<Request<B>>,
         this: Try,
         terms: Terms,
         (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
-    ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
+    ) -> Result<Box<Response<D>>, Setback<B>> {
         match self {
             Self::Single(Single::Direct(connection)) => {
                 answer_directly(connection, request, this, terms, (shelf, load)).await
@@ -115,14 +115,14 @@ fn put_host<B>(request: &mut Request<B>, host: HostOf, member: &Member) {
     }
 }
 
-/// Sends a request without a body on a connection of our own making.
-pub(super) async fn answer_directly<B: Payload>(
+/// Sends a request without a body on a connection of our own making. The answer is boxed as what it is handed on as.
+pub(super) async fn answer_directly<B: Payload, D: From<ResponseBody<B>>>(
     mut connection: Box<Direct>,
     mut request: Box<Request<B>>,
     this: Try,
     terms: Terms,
     (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
-) -> Result<Response<ResponseBody<B>>, Setback<B>> {
+) -> Result<Box<Response<D>>, Setback<B>> {
     let other = |error| Setback { error, again: None, course: Course::Other };
     put_host(&mut request, terms.host, &shelf.member);
     connection.prepare(&request);
@@ -150,16 +150,17 @@ pub(super) async fn answer_directly<B: Payload>(
             Framing::of(request.method(), &answer, connection.most()).map_err(unfit)?
         }
     };
-    Ok(answer.map(|()| ResponseBody::direct(connection, (read, length, apart), framing, lasts, (shelf, load))))
+    let body = ResponseBody::direct(connection, (read, length, apart), framing, lasts, (shelf, load));
+    Ok(Box::new(answer.map(|()| body.into())))
 }
 
-async fn send_by_hyper<B: Payload>(
+async fn send_by_hyper<B: Payload, D: From<ResponseBody<B>>>(
     mut connection: Driven<B>,
     request: Box<Request<B>>,
     repeat: Repeat,
     patience: Duration,
     (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
-) -> Result<Response<ResponseBody<B>>, Setback<B>> {
+) -> Result<Box<Response<D>>, Setback<B>> {
     let (progress, spare) = (request.body().progress().clone(), spare(&request, Protocol::Http1, repeat));
     let answer = within(patience, &progress, connection.sender.try_send_request(*request)).await;
     let (connection, shelf) = (Some(connection), Arc::clone(shelf));
@@ -167,14 +168,14 @@ async fn send_by_hyper<B: Payload>(
     received(answer, hold, spare, &progress)
 }
 
-async fn send_by_stream<B: Payload>(
+async fn send_by_stream<B: Payload, D: From<ResponseBody<B>>>(
     mut shared: Shared<B>,
     place: Place,
     mut request: Box<Request<B>>,
     repeat: Repeat,
     terms: Terms,
     (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
-) -> Result<Response<ResponseBody<B>>, Setback<B>> {
+) -> Result<Box<Response<D>>, Setback<B>> {
     let (progress, spare) = (request.body().progress().clone(), spare(&request, Protocol::Http2, repeat));
     shape(&mut request, &shelf.member, terms.host);
     let answer = within(terms.patience, &progress, shared.sender.try_send_request(*request)).await;
@@ -189,12 +190,12 @@ async fn send_by_stream<B: Payload>(
 
 type Answer<B> = Option<Result<Response<Incoming>, TrySendError<Request<B>>>>;
 
-fn received<B: Payload>(
+fn received<B: Payload, D: From<ResponseBody<B>>>(
     answer: Answer<B>,
     hold: Hold<B>,
     spare: Option<Box<Request<B>>>,
     progress: &Progress,
-) -> Result<Response<ResponseBody<B>>, Setback<B>> {
+) -> Result<Box<Response<D>>, Setback<B>> {
     let other = |error| Setback { error, again: None, course: Course::Other };
     let mut response = match answer {
         Some(Ok(response)) => response,
@@ -202,10 +203,11 @@ fn received<B: Payload>(
         None => return Err(other(SendError::Timeout)),
     };
     framing::check(&mut response).map_err(|problem| other(SendError::Unfit(problem)))?;
-    Ok(match response.status() {
-        StatusCode::SWITCHING_PROTOCOLS => response.map(|incoming| ResponseBody::of_tunnel(incoming, hold)),
-        _ => response.map(|incoming| ResponseBody::new(incoming, hold)),
-    })
+    let body = match response.status() {
+        StatusCode::SWITCHING_PROTOCOLS => ResponseBody::of_tunnel,
+        _ => ResponseBody::new,
+    };
+    Ok(Box::new(response.map(|incoming| body(incoming, hold).into())))
 }
 
 fn setback<B>(mut unsent: TrySendError<Request<B>>, spare: Option<Box<Request<B>>>, progress: &Progress) -> Setback<B> {

@@ -60,15 +60,15 @@ impl<B: Payload> Pool<B> {
     }
 
     /// Sends a request in origin form and waits for the head of its response. Where the upstream has affinity, `ties`
-    /// find the server, and the response has [`ServedBy`].
+    /// find the server, and the response has [`ServedBy`]. `D`: what its body is handed on as.
     ///
     /// # Errors
     /// [`SendError`]
-    pub async fn send(
+    pub async fn send<D: From<ResponseBody<B>>>(
         &self,
         request: Box<Request<B>>,
         ties: Option<Ties<'_>>,
-    ) -> Result<Response<ResponseBody<B>>, SendError> {
+    ) -> Result<Box<Response<D>>, SendError> {
         let settings = &self.fleet.settings;
         let terms = Terms { host: host_of(&request, settings.preserve_host), patience: settings.response_timeout };
         let ties = ties.filter(|_| settings.affinity);
@@ -94,7 +94,7 @@ impl<B: Payload> Pool<B> {
     }
 
     /// A response that says who has answered, where that matters.
-    fn signed(&self, mut response: Response<ResponseBody<B>>, at: usize) -> Response<ResponseBody<B>> {
+    fn signed<D>(&self, mut response: Box<Response<D>>, at: usize) -> Box<Response<D>> {
         if self.fleet.settings.affinity {
             response.extensions_mut().insert(ServedBy(Arc::clone(&self.shelves[at].member.name)));
         }
@@ -110,12 +110,12 @@ impl<B: Payload> Pool<B> {
     }
 
     /// Asks one server after the other, the first with this request or after this setback.
-    async fn go_on(
+    async fn go_on<D: From<ResponseBody<B>>>(
         &self,
         mut at: usize,
         mut begun: Begun<B>,
         mut tour: Tour<'_>,
-    ) -> Result<Response<ResponseBody<B>>, SendError> {
+    ) -> Result<Box<Response<D>>, SendError> {
         loop {
             match self.ask(&self.shelves[at], begun, tour.terms, &mut tour.repeats).await {
                 Ok(response) => return Ok(self.signed(response, at)),
@@ -134,13 +134,13 @@ impl<B: Payload> Pool<B> {
     }
 
     /// Asks one server, on a fresh connection too if used ones turn out to be closed.
-    async fn ask(
+    async fn ask<D: From<ResponseBody<B>>>(
         &self,
         shelf: &Arc<Shelf<B>>,
         begun: Begun<B>,
         terms: Terms,
         repeats: &mut usize,
-    ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
+    ) -> Result<Box<Response<D>>, Setback<B>> {
         let (fleet, member) = (&self.fleet, &shelf.member);
         let (mut request, mut taste) = match begun {
             Ok(request) => (request, Taste::Any),
@@ -411,7 +411,7 @@ mod tests {
                 stream
             };
             let browser = async {
-                let mut body = self.pool.send(Box::new(request), None).await.unwrap().into_body();
+                let mut body = self.pool.send::<ResponseBody<_>>(Box::new(request), None).await.unwrap().into_body();
                 let mut read = Vec::new();
                 while let Some(frame) = body.frame().await {
                     match frame {
@@ -524,7 +524,7 @@ mod tests {
         let browser = async {
             for bytes in [0, 3, 0] {
                 let (request, _) = post(bytes, true);
-                drop(world.pool.send(Box::new(request), None).await.unwrap());
+                drop(world.pool.send::<ResponseBody<_>>(Box::new(request), None).await.unwrap());
                 yield_now().await;
             }
         };
@@ -548,7 +548,7 @@ mod tests {
             stream.write_all(ANSWER).await.unwrap();
             stream
         };
-        let (response, _stream) = tokio::join!(pool.send(Box::new(request), None), application);
+        let (response, _stream) = tokio::join!(pool.send::<ResponseBody<_>>(Box::new(request), None), application);
         drop(response.unwrap());
         pool.shelves[0].has_some()
     }
