@@ -115,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
     /// What comes behind a head.
     fn open(&mut self, head: &Head, announced: Announced) -> (Inflow, Option<Switch>) {
         let coding = match announced.body {
-            headers::Framing::Nothing if announced.upgrade && head.version == Version::HTTP_11 => {
+            headers::Framing::Nothing if announced.upgrade && head.version() == Version::HTTP_11 => {
                 let (giver, taker) = switch();
                 return (Inflow::Switch(taker), Some(giver));
             }

@@ -13,7 +13,7 @@ use http::{
 
 use crate::{
     headers::{Expectation, HeadFault, expectation_of, field, lists, value},
-    proxy::{Inflow, Rejection},
+    proxy::{Inflow, Rejection, Upload},
 };
 
 /// So many fields are read without a place for them on the heap.
@@ -24,19 +24,16 @@ const ADDED: usize = 2;
 const LONGEST_TARGET: usize = 65_534;
 
 /// A head that is sound.
-#[derive(Debug)]
 pub(super) struct Head {
-    pub(super) method: Method,
-    pub(super) uri: Uri,
-    pub(super) version: Version,
-    pub(super) fields: HeaderMap,
+    /// Nothing of what comes behind it. Boxed from the beginning, for it is handed on many times.
+    request: Box<Request<Upload>>,
     cookie: Cookie,
     said: Said,
 }
 
 /// What its field lines are.
-struct Fields {
-    fields: HeaderMap,
+struct Fields<'a> {
+    fields: &'a mut HeaderMap,
     cookie: Cookie,
     said: Said,
 }
@@ -142,23 +139,24 @@ impl Head {
         if target.len() > LONGEST_TARGET {
             return Err(Fault::TargetTooLong);
         }
+        let mut read = Box::<Request<Upload>>::default();
+        let Fields { cookie, said, .. } = Fields::read(bytes, request.headers, read.headers_mut())?;
         let target = bytes.slice_ref(target.as_bytes());
-        let Fields { fields, cookie, said } = Fields::read(bytes, request.headers)?;
-        Ok(Self {
-            method: Method::from_bytes(method.as_bytes()).map_err(|_| Fault::Method)?,
-            uri: Uri::from_maybe_shared(target).map_err(|_| Fault::Target)?,
-            version: if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 },
-            fields,
-            cookie,
-            said,
-        })
+        *read.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| Fault::Method)?;
+        *read.uri_mut() = Uri::from_maybe_shared(target).map_err(|_| Fault::Target)?;
+        *read.version_mut() = if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
+        Ok(Self { request: read, cookie, said })
+    }
+
+    pub(super) fn version(&self) -> Version {
+        self.request.version()
     }
 
     /// What its answer must know.
     pub(super) fn asked(&self) -> Asked {
         Asked {
-            version: self.version,
-            is_head: self.method == Method::HEAD,
+            version: self.version(),
+            is_head: self.request.method() == Method::HEAD,
             stays: self.stays(),
             trailers: self.said.trailers,
         }
@@ -166,32 +164,31 @@ impl Head {
 
     /// Whether a body is held back until `100 Continue`.
     pub(super) fn holds_its_body(&self) -> bool {
-        expectation_of(&self.fields, self.version) == Expectation::Continue
+        expectation_of(self.request.headers(), self.version()) == Expectation::Continue
     }
 
     /// The request, with what comes behind its head, which was read from these bytes; and its `Cookie` line, if there is
     /// just one.
-    pub(super) fn into_request(self, bytes: Bytes, inflow: Inflow) -> (Request<Inflow>, Option<Bytes>) {
-        let mut request = Request::new(inflow);
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.uri;
-        *request.version_mut() = self.version;
-        *request.headers_mut() = self.fields;
+    pub(super) fn into_request(mut self, bytes: Bytes, inflow: Inflow) -> (Box<Request<Upload>>, Option<Bytes>) {
+        if !matches!(inflow, Inflow::Nothing) {
+            *self.request.body_mut() = inflow.into();
+        }
         let cookie = match self.cookie {
             Cookie::Only(value) => Some(part(bytes, value)),
             Cookie::Nothing | Cookie::Several => None,
         };
-        (request, cookie)
+        (self.request, cookie)
     }
 
     fn stays(&self) -> bool {
-        !self.said.close && (self.version == Version::HTTP_11 || self.said.keep_alive)
+        !self.said.close && (self.version() == Version::HTTP_11 || self.said.keep_alive)
     }
 }
 
-impl Fields {
-    fn read(bytes: &Bytes, lines: &[httparse::Header<'_>]) -> Result<Self, Fault> {
-        let fields = HeaderMap::with_capacity(lines.len() + ADDED);
+impl<'a> Fields<'a> {
+    /// Reads them into this map.
+    fn read(bytes: &Bytes, lines: &[httparse::Header<'_>], fields: &'a mut HeaderMap) -> Result<Self, Fault> {
+        fields.try_reserve(lines.len() + ADDED).map_err(|_| Fault::TooManyFields)?;
         let mut read = Self { fields, cookie: Cookie::Nothing, said: Said::default() };
         for line in lines {
             if line.name.eq_ignore_ascii_case(COOKIE.as_str()) {
@@ -248,12 +245,13 @@ mod tests {
     #[test]
     fn a_head_is_its_line_and_its_fields_in_order() {
         let head = read("GET /a?b HTTP/1.1\r\nHost: x\r\nX-Own:  one \r\nx-own:\r\nAccept: */*\r\n\r\n").unwrap();
-        assert_eq!((&head.method, head.version), (&Method::GET, Version::HTTP_11));
-        assert_eq!(head.uri, "/a?b");
-        let lines: Vec<_> = head.fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        assert_eq!((head.request.method(), head.version()), (&Method::GET, Version::HTTP_11));
+        assert_eq!(head.request.uri(), "/a?b");
+        let lines: Vec<_> =
+            head.request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         assert_eq!(lines, [("host", &b"x"[..]), ("x-own", b"one"), ("x-own", b""), ("accept", b"*/*")]);
         let many = format!("GET / HTTP/1.0\r\n{}\r\n", "A: b\r\n".repeat(300));
-        assert_eq!(read(&many).unwrap().fields.len(), 300);
+        assert_eq!(read(&many).unwrap().request.headers().len(), 300);
     }
 
     #[test]
