@@ -227,6 +227,7 @@ pub(super) fn address(
     let (protocol, browser) = upgrade.zip(switch)?;
     request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
     request.headers_mut().insert(UPGRADE, *protocol);
+    request.body_mut().asks_to_switch();
     Some(browser)
 }
 

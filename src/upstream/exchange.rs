@@ -4,7 +4,7 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    Method, Request, Response, StatusCode, Uri, Version,
     header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE},
     uri::{Authority, PathAndQuery},
 };
@@ -306,14 +306,13 @@ async fn within<F: Future>(limit: Duration, progress: &Progress, future: F) -> O
 
 /// What a request needs of an HTTP/1.1 connection.
 pub(super) fn need_of<B: Payload>(request: &Request<B>) -> Need {
-    let is_simple = request.body().is_end_stream() && !request.headers().contains_key(UPGRADE);
+    let is_simple = request.body().is_end_stream() && !request.body().switches(request.headers());
     if is_simple { Need::Answer } else { Need::Everything }
 }
 
 /// Whether a request says a host of its own.
-pub(super) fn host_of<B>(request: &Request<B>, preserve: bool) -> HostOf {
-    let said = request.headers().get(HOST).is_some_and(|host: &HeaderValue| !host.is_empty());
-    if preserve && said { HostOf::Browser } else { HostOf::Server }
+pub(super) fn host_of<B: Payload>(request: &Request<B>, preserve: bool) -> HostOf {
+    if preserve && request.body().names_host(request.headers()) { HostOf::Browser } else { HostOf::Server }
 }
 
 #[cfg(test)]
