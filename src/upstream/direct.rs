@@ -36,7 +36,7 @@ use head::Found;
 use super::{Payload, dial::Stream, error::Breakdown, exchange::Course};
 use crate::{
     clock::alarm::Alarm,
-    socket::{Quiet, scratch},
+    socket::{Quiet, draft::Draft, scratch},
 };
 
 /// The end of a head may begin so far before what comes.
@@ -45,9 +45,10 @@ const END: usize = 3;
 /// The connection.
 pub(super) struct Direct {
     stream: Stream,
-    /// A request's head, and how much of it was sent.
-    outbox: Vec<u8>,
-    sent: usize,
+    /// What of a request's head is not sent.
+    outbox: Draft,
+    /// Some of it was.
+    is_begun: bool,
     is_flushed: bool,
     /// The beginning of an answer's head, or room for a body that is being read.
     inbox: BytesMut,
@@ -82,8 +83,8 @@ impl Direct {
     pub(super) fn new(stream: Stream, most: usize) -> Self {
         Self {
             stream,
-            outbox: Vec::new(),
-            sent: 0,
+            outbox: Draft::default(),
+            is_begun: false,
             is_flushed: true,
             inbox: BytesMut::new(),
             looked: 0,
@@ -123,8 +124,8 @@ impl Direct {
     /// The next exchange is about this request, which has no body.
     pub(super) fn prepare<B: Payload>(&mut self, request: &Request<B>) {
         self.outbox.clear();
-        (self.sent, self.is_flushed) = (0, false);
-        head::write(&mut self.outbox, request, |out| request.body().write_lines(out));
+        (self.is_begun, self.is_flushed) = (false, false);
+        head::write(self.outbox.bytes(), request, |out| request.body().write_lines(out));
     }
 
     /// Sends what was prepared and waits until `deadline` for the head of its answer.
@@ -139,7 +140,7 @@ impl Direct {
         asked: Asked<'_>,
     ) -> Poll<Result<Answer, Failure>> {
         if let Poll::Ready(Err(error)) = self.poll_send(cx) {
-            if self.sent == 0 {
+            if !self.is_begun {
                 return Poll::Ready(Err(Failure::Broken(Breakdown::Io(error), Course::Unsent)));
             }
             // The server may have said why before it closed.
@@ -165,10 +166,18 @@ impl Direct {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.sent < self.outbox.len() {
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.outbox[self.sent..]))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.sent += written,
+        while !self.outbox.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, self.outbox.left()) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(sent)) => {
+                    self.outbox.advance(sent);
+                    self.is_begun = true;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.outbox.wait();
+                    return Poll::Pending;
+                }
             }
         }
         if !self.is_flushed {
@@ -204,7 +213,7 @@ impl Direct {
             }
             self.looked = 0;
             let is_spoken = status != StatusCode::SWITCHING_PROTOCOLS;
-            let lasts = found.lasts && is_spoken && self.is_flushed && self.sent == self.outbox.len();
+            let lasts = found.lasts && is_spoken && self.is_flushed && self.outbox.is_empty();
             let Found { head, apart, length, said, .. } = found;
             return Ok(Some(Answer { head, apart, read, length, said, lasts }));
         }

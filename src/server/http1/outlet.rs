@@ -11,6 +11,7 @@ use http::HeaderMap;
 use tokio::io::AsyncWrite;
 
 use super::answer::{Framing, line};
+use crate::socket::draft::Draft;
 
 /// Pieces up to this size are copied.
 const SMALL: usize = 8 * 1024;
@@ -22,9 +23,7 @@ const ENOUGH: usize = 16 * 1024;
 /// Bytes to be written.
 #[derive(Default)]
 pub(super) struct Outlet {
-    buffer: Vec<u8>,
-    /// How much of the buffer is written.
-    written: usize,
+    small: Draft,
     large: Bytes,
     /// What comes behind the large piece.
     suffix: &'static [u8],
@@ -37,11 +36,11 @@ pub(super) struct Outlet {
 impl Outlet {
     /// Where heads are written to. There must be room for more.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
-        &mut self.buffer
+        self.small.bytes()
     }
 
     pub(super) fn has_room(&self) -> bool {
-        !self.has_large() && self.buffer.len() < ENOUGH
+        !self.has_large() && self.small.len() < ENOUGH
     }
 
     fn has_large(&self) -> bool {
@@ -49,17 +48,12 @@ impl Outlet {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.buffer.is_empty() && !self.has_large() && !self.held
+        self.small.is_empty() && !self.has_large() && !self.held
     }
 
     /// How much was ever written.
     pub(super) fn total(&self) -> u64 {
         self.total
-    }
-
-    /// Gives its memory back.
-    pub(super) fn rest(&mut self) {
-        self.buffer = Vec::new();
     }
 
     /// Puts a piece of a body behind what is there, and the end of the body if it is the last; what is more than the length
@@ -74,18 +68,18 @@ impl Outlet {
                 b""
             }
             Framing::Chunked(_) if data.is_empty() => {
-                self.buffer.extend_from_slice(if is_last { END } else { b"" });
+                self.buffer().extend_from_slice(if is_last { END } else { b"" });
                 return;
             }
             Framing::Chunked(_) => {
                 // Writing to a vector cannot fail.
-                let _ = write!(self.buffer, "{:x}\r\n", data.len());
+                let _ = write!(self.buffer(), "{:x}\r\n", data.len());
                 if is_last { b"\r\n0\r\n\r\n" } else { b"\r\n" }
             }
         };
         if data.len() <= SMALL {
-            self.buffer.extend_from_slice(&data);
-            self.buffer.extend_from_slice(suffix);
+            self.buffer().extend_from_slice(&data);
+            self.buffer().extend_from_slice(suffix);
         } else {
             (self.large, self.suffix) = (data, suffix);
         }
@@ -95,11 +89,11 @@ impl Outlet {
     /// room for more.
     pub(super) fn end(&mut self, trailers: &HeaderMap, framing: &Framing) {
         let Framing::Chunked(announced) = framing else { return };
-        self.buffer.extend_from_slice(b"0\r\n");
+        self.buffer().extend_from_slice(b"0\r\n");
         for (name, value) in trailers.iter().filter(|(name, _)| announced.contains(name)) {
-            line(&mut self.buffer, name.as_str().as_bytes(), value.as_bytes());
+            line(self.buffer(), name.as_str().as_bytes(), value.as_bytes());
         }
-        self.buffer.extend_from_slice(b"\r\n");
+        self.buffer().extend_from_slice(b"\r\n");
     }
 
     /// Writes all there is.
@@ -108,22 +102,24 @@ impl Outlet {
         cx: &mut Context<'_>,
         stream: &mut S,
     ) -> Poll<io::Result<()>> {
-        while self.written < self.buffer.len() || self.has_large() {
+        while !self.small.is_empty() || self.has_large() {
             self.held = true;
-            let small = &self.buffer[self.written..];
-            let count = if self.has_large() {
-                let slices = [small, &self.large, self.suffix].map(IoSlice::new);
-                ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices))?
+            let written = if self.has_large() {
+                let slices = [self.small.left(), &self.large, self.suffix].map(IoSlice::new);
+                Pin::new(&mut *stream).poll_write_vectored(cx, &slices)
             } else {
-                ready!(Pin::new(&mut *stream).poll_write(cx, small))?
+                Pin::new(&mut *stream).poll_write(cx, self.small.left())
             };
-            if count == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            match written {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => self.advance(count),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.small.wait();
+                    return Poll::Pending;
+                }
             }
-            self.advance(count);
         }
-        self.buffer.clear();
-        self.written = 0;
         if self.held {
             ready!(Pin::new(stream).poll_flush(cx))?;
             self.held = false;
@@ -133,8 +129,8 @@ impl Outlet {
 
     fn advance(&mut self, count: usize) {
         self.total += count as u64;
-        let small = count.min(self.buffer.len() - self.written);
-        self.written += small;
+        let small = count.min(self.small.left().len());
+        self.small.advance(small);
         let large = (count - small).min(self.large.len());
         self.large.advance(large);
         self.suffix = &self.suffix[count - small - large..];

@@ -118,7 +118,6 @@ impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
     /// There is nothing to do for a while.
     fn rest(&mut self) {
         self.source.read = BytesMut::new();
-        self.outlet.rest();
         self.client.caller.rests();
         debug!(target: "cloakroom::server", "a connection rests");
     }
