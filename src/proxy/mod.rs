@@ -192,7 +192,7 @@ impl Shard {
         cookie: Option<HeaderValue>,
         caller: &mut Caller,
         held: H,
-    ) -> impl Future<Output = (Answer, H)> + Send + use<H> {
+    ) -> impl Future<Output = (Answer, H)> + Send + Unpin + use<H> {
         let mut entry = self.begin(request.method().clone(), request.uri().path());
         let mut seen = Seen::of(request.headers(), &self.line.guarded);
         if cookie.is_some() {

@@ -24,13 +24,17 @@ const ENOUGH: usize = 16 * 1024;
 #[derive(Default)]
 pub(super) struct Outlet {
     small: Draft,
-    large: Bytes,
-    /// What comes behind the large piece.
-    suffix: &'static [u8],
+    large: Option<Box<Large>>,
     /// The stream may still hold some of what was written.
     held: bool,
     /// How much was ever written.
     total: u64,
+}
+
+/// A piece that is not copied, and what comes behind it.
+struct Large {
+    data: Bytes,
+    suffix: &'static [u8],
 }
 
 impl Outlet {
@@ -40,15 +44,11 @@ impl Outlet {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        !self.has_large() && self.small.len() < ENOUGH
-    }
-
-    fn has_large(&self) -> bool {
-        !self.large.is_empty() || !self.suffix.is_empty()
+        self.large.is_none() && self.small.len() < ENOUGH
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.small.is_empty() && !self.has_large() && !self.held
+        self.small.is_empty() && self.large.is_none() && !self.held
     }
 
     /// How much was ever written.
@@ -81,7 +81,7 @@ impl Outlet {
             self.buffer().extend_from_slice(&data);
             self.buffer().extend_from_slice(suffix);
         } else {
-            (self.large, self.suffix) = (data, suffix);
+            self.large = Some(Box::new(Large { data, suffix }));
         }
     }
 
@@ -102,13 +102,14 @@ impl Outlet {
         cx: &mut Context<'_>,
         stream: &mut S,
     ) -> Poll<io::Result<()>> {
-        while !self.small.is_empty() || self.has_large() {
+        while !self.small.is_empty() || self.large.is_some() {
             self.held = true;
-            let written = if self.has_large() {
-                let slices = [self.small.left(), &self.large, self.suffix].map(IoSlice::new);
-                Pin::new(&mut *stream).poll_write_vectored(cx, &slices)
-            } else {
-                Pin::new(&mut *stream).poll_write(cx, self.small.left())
+            let written = match &self.large {
+                Some(large) => {
+                    let slices = [self.small.left(), &large.data, large.suffix].map(IoSlice::new);
+                    Pin::new(&mut *stream).poll_write_vectored(cx, &slices)
+                }
+                None => Pin::new(&mut *stream).poll_write(cx, self.small.left()),
             };
             match written {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -131,9 +132,14 @@ impl Outlet {
         self.total += count as u64;
         let small = count.min(self.small.left().len());
         self.small.advance(small);
-        let large = (count - small).min(self.large.len());
-        self.large.advance(large);
-        self.suffix = &self.suffix[count - small - large..];
+        if let Some(large) = &mut self.large {
+            let data = (count - small).min(large.data.len());
+            large.data.advance(data);
+            large.suffix = &large.suffix[count - small - data..];
+            if large.data.is_empty() && large.suffix.is_empty() {
+                self.large = None;
+            }
+        }
     }
 }
 
