@@ -145,14 +145,30 @@ impl Outlet {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use http::{HeaderName, HeaderValue};
     use tokio::io::{AsyncReadExt, duplex};
 
     use super::*;
+    use crate::clock::testing::Bell;
 
-    /// What comes out of an outlet into which these pieces are put, through a pipe that takes little at once.
+    /// What comes out of an outlet into which these pieces are put, through pipes that take little at once, and less.
     async fn sent(pieces: &[(usize, bool)], framing: Framing, trailers: Option<&HeaderMap>) -> (Vec<u8>, Framing) {
-        let ((mut near, mut far), mut framing) = (duplex(1_000), framing);
+        let sent = through(1_000, pieces, framing.clone(), trailers).await;
+        for narrow in [1, 7] {
+            assert_eq!(through(narrow, pieces, framing.clone(), trailers).await, sent, "{narrow} at once");
+        }
+        sent
+    }
+
+    async fn through(
+        width: usize,
+        pieces: &[(usize, bool)],
+        mut framing: Framing,
+        trailers: Option<&HeaderMap>,
+    ) -> (Vec<u8>, Framing) {
+        let (mut near, mut far) = duplex(width);
         let (pieces, trailers) = (pieces.to_vec(), trailers.cloned());
         let writing = tokio::spawn(async move {
             let mut outlet = Outlet::default();
@@ -171,6 +187,44 @@ mod tests {
         let mut all = Vec::new();
         far.read_to_end(&mut all).await.unwrap();
         (all, writing.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_one_client_does_not_take_is_sent_to_no_other() {
+        let bell = Arc::<Bell>::default();
+        let ((mut slow, mut reader), (mut other, mut second), (mut quick, mut third)) =
+            (duplex(4), duplex(4), duplex(99));
+        let mut outlets: [Outlet; 3] = std::array::from_fn(|_| Outlet::default());
+        outlets[0].buffer().extend_from_slice(b"for the first ");
+        assert!(bell.poll(|cx| outlets[0].poll_flush(cx, &mut slow)).is_pending());
+        outlets[1].buffer().extend_from_slice(b"for the second");
+        assert!(bell.poll(|cx| outlets[1].poll_flush(cx, &mut other)).is_pending());
+        outlets[0].buffer().extend_from_slice(b"and more");
+        outlets[2].buffer().extend_from_slice(b"for the third");
+        assert!(bell.poll(|cx| outlets[2].poll_flush(cx, &mut quick)).is_ready());
+        let mut read = [Vec::new(), Vec::new()];
+        let mut piece = [0; 4];
+        while !(outlets[0].is_empty() && outlets[1].is_empty()) {
+            for (at, (reader, writer)) in [(&mut reader, &mut slow), (&mut second, &mut other)].into_iter().enumerate()
+            {
+                if !outlets[at].is_empty() {
+                    let count = reader.read(&mut piece).await.unwrap();
+                    read[at].extend_from_slice(&piece[..count]);
+                    let _ = bell.poll(|cx| outlets[at].poll_flush(cx, writer));
+                }
+            }
+        }
+        drop((slow, other, quick));
+        for (at, (reader, wanted)) in
+            [(reader, "for the first and more"), (second, "for the second")].into_iter().enumerate()
+        {
+            let mut reader = reader;
+            reader.read_to_end(&mut read[at]).await.unwrap();
+            assert_eq!(std::str::from_utf8(&read[at]), Ok(wanted));
+        }
+        let mut all = String::new();
+        third.read_to_string(&mut all).await.unwrap();
+        assert_eq!(all, "for the third");
     }
 
     #[tokio::test]
