@@ -13,6 +13,7 @@ pub mod turns;
 use std::{
     cell::Cell,
     task::{Context, Poll, RawWakerVTable, Waker},
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -99,9 +100,15 @@ pub fn now() -> Instant {
     })
 }
 
+/// How long ago that was; nothing, if it was in this turn.
+pub fn span(since: Instant) -> Duration {
+    let now = now();
+    if now == since { Duration::ZERO } else { now.saturating_duration_since(since) }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{panic::catch_unwind, pin::pin, time::Duration};
+    use std::{panic::catch_unwind, pin::pin};
 
     use tokio::time::advance;
 
@@ -127,6 +134,14 @@ mod tests {
         assert_eq!(first, second);
         let (third, fourth) = turned(two);
         assert!(third >= first + SECOND && third == fourth);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_span_is_nothing_within_a_turn_and_what_it_is_beyond_and_never_less_than_nothing() {
+        let (begun, span_in_turn) = turned(|| (now(), span(two().0)));
+        assert_eq!(span_in_turn, Duration::ZERO);
+        assert_eq!(turned(|| span(begun)), SECOND);
+        assert_eq!(turned(|| span(begun + 3 * SECOND)), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! Our cookies on their way out of a request's head: looked for once, and handed to whoever reads them.
 
+use bytes::{Buf, Bytes};
 use http::{
     HeaderMap, HeaderValue,
     header::{COOKIE, Entry},
@@ -12,26 +13,30 @@ use super::scan::{pieces, strip, value_of};
 pub enum Own {
     /// There are none.
     Nothing,
-    /// All of the only line is one: nearly always.
-    Line(HeaderValue),
+    /// All of the only line was one, with this value: nearly always.
+    Only(Bytes),
     /// They may be anywhere in these.
     Among(Vec<HeaderValue>),
 }
 
 impl Own {
-    /// Takes every cookie of that name out, as [`strip`] does. `only`: the only line, if it is not among the headers; what
-    /// is left of it is put there.
-    pub fn take(headers: &mut HeaderMap, only: Option<HeaderValue>, name: &str) -> Self {
-        match only {
-            Some(line) if is_own(&line, name) == Some(true) => return Self::Line(line),
-            Some(line) => drop(headers.insert(COOKIE, line)),
-            None => {}
+    /// Takes every cookie of that name out, as [`strip`] does. `only`: the value of the only line, if it is not among the
+    /// headers; what is left of it is put there.
+    pub fn take(headers: &mut HeaderMap, only: Option<Bytes>, name: &str) -> Self {
+        if let Some(mut line) = only {
+            if let Some(value) = own_value(&line, name) {
+                let begin = value.as_ptr().addr() - line.as_ptr().addr();
+                line.truncate(begin + value.len());
+                line.advance(begin);
+                return Self::Only(line);
+            }
+            put(headers, line);
         }
         let Entry::Occupied(lines) = headers.entry(COOKIE) else { return Self::Nothing };
-        let only = lines.iter().nth(1).is_none().then(|| lines.get());
-        match only.and_then(|line| is_own(line, name)) {
-            Some(true) => Self::Line(lines.remove()),
+        let only = lines.iter().nth(1).is_none().then(|| lines.get().as_bytes()).filter(|line| is_one(line));
+        match only.map(|line| value_of(line, name).is_some()) {
             Some(false) => Self::Nothing,
+            Some(true) => Self::Among(vec![lines.remove()]),
             None => {
                 let own = Self::among(headers);
                 strip(headers, name);
@@ -41,10 +46,8 @@ impl Own {
     }
 
     /// Leaves all where they are; `only` is put there.
-    pub fn look(headers: &mut HeaderMap, only: Option<HeaderValue>) -> Self {
-        if let Some(line) = only {
-            headers.insert(COOKIE, line);
-        }
+    pub fn look(headers: &mut HeaderMap, only: Option<Bytes>) -> Self {
+        only.into_iter().for_each(|line| put(headers, line));
         Self::among(headers)
     }
 
@@ -54,20 +57,31 @@ impl Own {
 
     /// The values of every cookie of that name, in order, over all lines; equal ones too.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        let (line, among) = match self {
+        let (only, among) = match self {
             Self::Nothing => (None, &[][..]),
-            Self::Line(line) => (value_of(line.as_bytes(), name), &[][..]),
+            Self::Only(value) => (Some(&value[..]), &[][..]),
             Self::Among(lines) => (None, &lines[..]),
         };
         let pieces = among.iter().flat_map(|line| pieces(line.as_bytes()));
-        line.into_iter().chain(pieces.filter_map(move |piece| value_of(piece, name)))
+        only.into_iter().chain(pieces.filter_map(move |piece| value_of(piece, name)))
     }
 }
 
-/// Whether the only cookie of a line has that name; `None`: it may have several.
-fn is_own(line: &HeaderValue, name: &str) -> Option<bool> {
-    let line = line.as_bytes();
-    memchr(b';', line).is_none().then(|| value_of(line, name).is_some())
+/// Whoever lays a line aside has seen that it may be a field's value.
+fn put(headers: &mut HeaderMap, line: Bytes) {
+    if let Ok(line) = HeaderValue::from_maybe_shared(line) {
+        headers.insert(COOKIE, line);
+    }
+}
+
+/// The value, if all of the line is one cookie of that name.
+fn own_value<'a>(line: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    value_of(line, name).filter(|value| is_one(value))
+}
+
+/// Whether there is no more than one cookie in it.
+fn is_one(line: &[u8]) -> bool {
+    memchr(b';', line).is_none()
 }
 
 #[cfg(test)]
@@ -99,9 +113,10 @@ mod tests {
             assert_eq!(looked, sent);
             if more.is_none() {
                 let (mut taken, mut looked) = (HeaderMap::new(), HeaderMap::new());
-                let own = Own::take(&mut taken, sent.get(COOKIE).cloned(), "s");
+                let laid = || sent.get(COOKIE).map(|line| Bytes::copy_from_slice(line.as_bytes()));
+                let own = Own::take(&mut taken, laid(), "s");
                 assert_eq!((own.values("s").collect::<Vec<_>>(), taken), (wanted.clone(), stripped), "{line:?} alone");
-                let own = Own::look(&mut looked, sent.get(COOKIE).cloned());
+                let own = Own::look(&mut looked, laid());
                 assert_eq!((own.values("s").collect::<Vec<_>>(), looked), (wanted, sent.clone()), "{line:?} alone");
             }
         }

@@ -23,8 +23,8 @@ pub struct RequestId(Origin);
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Origin {
-    /// We made it; this is its line.
-    Fresh([u8; LINE.len()]),
+    /// We made it, of these digits.
+    Fresh([u8; DIGITS.end - DIGITS.start]),
     /// A trusted peer gave it.
     Given(HeaderValue),
 }
@@ -32,14 +32,12 @@ enum Origin {
 impl RequestId {
     /// One of our own, of these digits.
     pub fn fresh(digits: &[u8; DIGITS.end - DIGITS.start]) -> Self {
-        let mut line = *LINE;
-        line[DIGITS].copy_from_slice(digits);
-        Self(Origin::Fresh(line))
+        Self(Origin::Fresh(*digits))
     }
 
     fn as_bytes(&self) -> &[u8] {
         match &self.0 {
-            Origin::Fresh(line) => &line[DIGITS],
+            Origin::Fresh(digits) => digits,
             Origin::Given(id) => id.as_bytes(),
         }
     }
@@ -52,7 +50,11 @@ impl RequestId {
     /// Appends the line that says it.
     pub fn write(&self, out: &mut Vec<u8>) {
         match &self.0 {
-            Origin::Fresh(line) => out.extend_from_slice(line),
+            Origin::Fresh(digits) => {
+                let mut line = *LINE;
+                line[DIGITS].copy_from_slice(digits);
+                out.extend_from_slice(&line);
+            }
             Origin::Given(id) => {
                 for part in [&LINE[..DIGITS.start], id.as_bytes(), &LINE[DIGITS.end..]] {
                     out.extend_from_slice(part);

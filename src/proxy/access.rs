@@ -42,21 +42,27 @@ impl Book {
     }
 }
 
-/// One request's entry.
+/// One request's entry. What only the log tells is beside it, so that it is small where nobody reads the log.
 pub(super) struct Entry {
     pub(super) id: RequestId,
-    pub(super) method: Method,
-    pub(super) path: String,
     book: Arc<Book>,
     page: usize,
-    pub(super) status: StatusCode,
-    pub(super) outcome: Outcome,
-    pub(super) session: Option<Handle>,
+    begun: Instant,
     /// `None`: the store was not asked.
     store: Option<Duration>,
     upstream: Option<Duration>,
+    pub(super) status: StatusCode,
+    pub(super) outcome: Outcome,
     incomplete: Option<Incomplete>,
-    begun: Instant,
+    /// `None`: nobody reads it.
+    told: Option<Box<Told>>,
+}
+
+/// What is told of a request and not counted.
+struct Told {
+    method: Method,
+    path: String,
+    session: Option<Handle>,
     bytes: u64,
 }
 
@@ -67,22 +73,27 @@ fn is_logged() -> bool {
 
 impl Entry {
     /// It has no route at first.
-    pub(super) fn begin(id: RequestId, method: Method, path: &str, book: Arc<Book>) -> Box<Self> {
+    pub(super) fn begin(id: RequestId, method: &Method, path: &str, book: Arc<Book>) -> Box<Self> {
+        let told = || Box::new(Told { method: method.clone(), path: path.to_owned(), session: None, bytes: 0 });
         Box::new(Self {
             id,
-            method,
-            path: if is_logged() { path.to_owned() } else { String::new() },
             book,
             page: 0,
-            status: StatusCode::OK,
-            outcome: Outcome::None,
-            session: None,
+            begun: clock::now(),
             store: None,
             upstream: None,
+            status: StatusCode::OK,
+            outcome: Outcome::None,
             incomplete: None,
-            begun: clock::now(),
-            bytes: 0,
+            told: is_logged().then(told),
         })
+    }
+
+    /// It belongs to this session, or to the one before where there is none.
+    pub(super) fn is_of(&mut self, session: impl FnOnce() -> Option<Handle>) {
+        if let Some(told) = &mut self.told {
+            told.session = session().or(told.session);
+        }
     }
 
     /// It goes to the route with this index.
@@ -100,17 +111,19 @@ impl Entry {
     }
 
     pub(super) fn count(&mut self, bytes: usize) {
-        self.bytes += bytes as u64;
+        if let Some(told) = &mut self.told {
+            told.bytes += bytes as u64;
+        }
     }
 
     /// The store was asked, since then.
     pub(super) fn waited_for_store(&mut self, since: Instant) {
-        self.store = Some(self.store.unwrap_or_default() + clock::now().saturating_duration_since(since));
+        self.store = Some(self.store.unwrap_or_default() + clock::span(since));
     }
 
     /// The application was asked, since then.
     pub(super) fn waited_for_upstream(&mut self, since: Instant) {
-        self.upstream = Some(clock::now().saturating_duration_since(since));
+        self.upstream = Some(clock::span(since));
     }
 
     /// What is to be said if it is dropped now; `None`: that all is done.
@@ -125,24 +138,25 @@ impl Drop for Entry {
             status: self.status,
             outcome: self.outcome,
             incomplete: self.incomplete,
-            total: clock::now().saturating_duration_since(self.begun),
+            total: clock::span(self.begun),
             store: self.store,
             upstream: self.upstream,
         };
         self.tally().count(&facts);
+        let Some(told) = &self.told else { return };
         let ms = |span: Duration| (span.as_secs_f64() * 1e5).round() / 100.0;
         info!(
             target: "cloakroom::access",
-            method = %self.method,
-            path = %self.path,
+            method = %told.method,
+            path = %told.path,
             status = self.status.as_u16(),
-            bytes = self.bytes,
+            bytes = told.bytes,
             total_ms = ms(facts.total),
             store_ms = ms(facts.store.unwrap_or_default()),
             upstream_ms = ms(facts.upstream.unwrap_or_default()),
             route = self.tally().name,
             outcome = self.outcome.text(),
-            session = self.session.as_ref().map(Handle::as_str),
+            session = told.session.as_ref().map(Handle::as_str),
             request_id = self.id.as_str(),
             "request"
         );

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Version, request::Parts};
+use http::{HeaderMap, Request, Version};
 
 use super::line::Line;
 use crate::{
@@ -50,21 +50,21 @@ impl Caller {
     ///
     /// # Errors
     /// It names none that all servers would agree on.
-    pub(super) fn named(
+    pub(super) fn named<B>(
         &mut self,
         line: &Arc<Line>,
-        head: &Parts,
+        request: &Request<B>,
         scheme: Option<Scheme>,
     ) -> Result<Arc<Named>, HostFault> {
-        if let Some(last) = self.last.as_ref().filter(|last| last.is_of(line, head, scheme)) {
+        if let Some(last) = self.last.as_ref().filter(|last| last.is_of(line, request, scheme)) {
             return Ok(Arc::clone(last));
         }
-        let authority = authority_of(&head.uri, head.version, &head.headers)?.detached();
+        let authority = authority_of(request.uri(), request.version(), request.headers())?.detached();
         let introduction = scheme.map(|scheme| {
             let mut fields = HeaderMap::new();
             introduce(&mut fields, &self.peer, authority.header(), scheme);
-            append_via(&mut fields, head.version);
-            (scheme, head.version, Preface::new(fields))
+            append_via(&mut fields, request.version());
+            (scheme, request.version(), Preface::new(fields))
         });
         let is_loopback = is_loopback_host(authority.host());
         let named = Arc::new(Named { line: Arc::clone(line), authority, is_loopback, introduction });
@@ -80,18 +80,16 @@ impl Named {
         self.introduction.as_ref().map(|(scheme, _, preface)| (*scheme, preface))
     }
 
-    fn is_of(&self, line: &Arc<Line>, head: &Parts, scheme: Option<Scheme>) -> bool {
+    fn is_of<B>(&self, line: &Arc<Line>, request: &Request<B>, scheme: Option<Scheme>) -> bool {
         Arc::ptr_eq(&self.line, line)
             && self.introduction.as_ref().map(|(scheme, version, _)| (*scheme, *version))
-                == scheme.zip(Some(head.version))
-            && self.authority.is_of(&head.uri, head.version, &head.headers)
+                == scheme.zip(Some(request.version()))
+            && self.authority.is_of(request.uri(), request.version(), request.headers())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
-
     use super::{super::line::tests, *};
     use crate::cookie;
 
@@ -99,9 +97,9 @@ mod tests {
         Arc::new(tests::line(cookie::Parts::default(), None))
     }
 
-    fn head(target: &str, hosts: &[&str]) -> Parts {
+    fn head(target: &str, hosts: &[&str]) -> Request<()> {
         let request = hosts.iter().fold(Request::get(target), |request, host| request.header("host", *host));
-        request.body(()).unwrap().into_parts().0
+        request.body(()).unwrap()
     }
 
     #[test]

@@ -78,8 +78,7 @@ impl Legacy {
         let path = request.uri().path();
         // `OPTIONS` asks what is possible and does nothing.
         let ends = request.method() != Method::OPTIONS && self.end_on.iter().any(|end| end.is(path));
-        let folder = self.vault.as_ref().map_or("", |_| default_path(path));
-        Asked { ends, folder: folder.into() }
+        Asked { ends, folder: self.vault.as_ref().map(|_| default_path(path).into()) }
     }
 
     /// Whether an answer with these marks may say anything that only this route listens to.
@@ -128,8 +127,8 @@ impl Legacy {
 pub(super) struct Asked {
     /// Whether a good answer ends the session.
     pub(super) ends: bool,
-    /// The path of cookies that have none of their own.
-    folder: Box<str>,
+    /// The path of cookies that have none of their own, where some are kept.
+    folder: Option<Box<str>>,
 }
 
 impl Gate {
@@ -225,8 +224,9 @@ impl Shard {
         }
         let captures = envelope::captured(lines, &route.legacy.capture)?;
         let (now, own, upstream) = (self.store.now(), self.line.cookie.name(), application.audience.name());
+        let folder = asked.folder.as_deref().unwrap_or_default();
         let vaulted = lines.get_all(SET_COOKIE).iter().filter_map(|line| route.legacy.vaulted(line, own));
-        let cookies = vaulted.map(|cookie| route.legacy.offer(cookie, upstream, &asked.folder, now)).collect();
+        let cookies = vaulted.map(|cookie| route.legacy.offer(cookie, upstream, folder, now)).collect();
         Ok(Change { captures, cookies, ..change })
     }
 

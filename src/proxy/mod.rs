@@ -1,4 +1,5 @@
-//! THE LINE: one request, top to bottom. Read `Shard::run` first; every step of it is one verb below.
+//! THE LINE: one request, top to bottom. Read `Shard::receive` and `Shard::run` first; every step of them is one verb
+//! below.
 //!
 //! This room decides nothing about sessions (`session::settle` does), stores nothing (`store::commit` does) and knows no
 //! sockets. Invariants: our names are removed before anything is injected; the response head leaves only after the
@@ -26,6 +27,7 @@ mod watch;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{ALLOW, CONNECTION, UPGRADE, VARY},
@@ -47,12 +49,13 @@ use steps::{Admitted, Switching};
 use tally::Outcome;
 pub use tally::{Tallies, Tally, Unsaved};
 pub use tokens::{Tokens, unix_now};
-pub use upload::UploadLimits;
-use visit::{Presented, Visitor};
+use upload::Laying;
+pub use upload::{Upload, UploadLimits};
+use visit::{Comers, Presented, Visitor};
 
 use crate::{
     clock::{self, alarm::Alarms},
-    headers::{self, Mark, Passive, Scheme, Seen},
+    headers::{self, Mark, Seen},
     session::{
         Handle,
         change::Change,
@@ -120,7 +123,7 @@ pub struct Shard {
     /// Of those who wait for the store.
     alarms: Alarms,
     store: Store,
-    pools: Vec<Arc<Pool<upload::Upload>>>,
+    pools: Vec<Arc<Pool<Upload>>>,
     known: Known,
     tokens: Tokens,
     tasks: TaskTracker,
@@ -128,20 +131,26 @@ pub struct Shard {
     book: Arc<Book>,
 }
 
-/// A request that was let in; boxed, for it is handed on many times.
+/// A request that was let in, and what is known of it before anybody is asked.
 struct Call {
-    request: Box<Request<upload::Upload>>,
-    /// What its head had when it came.
-    seen: Seen,
-    /// Its only `Cookie` line, if that is not in the head.
-    cookie: Option<HeaderValue>,
-    scheme: Scheme,
+    /// Boxed, for it is handed on many times.
+    request: Box<Request<Upload>>,
+    comers: Comers,
+    route: usize,
+    reach: Reach,
     upgrade: Option<Box<HeaderValue>>,
-    wishes: Option<Box<upload::Wishes>>,
+}
+
+/// What a request comes to that was let in.
+enum Admission {
+    /// It is to be answered by the application.
+    Further(Call),
+    /// It ends here.
+    Here(Answer),
 }
 
 /// What the application answers.
-type Sent = Response<ResponseBody<upload::Upload>>;
+type Sent = Response<ResponseBody<Upload>>;
 
 /// An answer of the application that is not released yet.
 struct Received {
@@ -188,24 +197,25 @@ impl Shard {
     /// if that is not among its headers. `held` comes back with the answer, and is kept for as long as the request goes on.
     pub fn serve<H: Send + 'static>(
         self: &Arc<Self>,
-        request: Request<Inflow>,
-        cookie: Option<HeaderValue>,
+        request: Box<Request<Upload>>,
+        cookie: Option<Bytes>,
         caller: &mut Caller,
         held: H,
     ) -> impl Future<Output = (Answer, H)> + Send + Unpin + use<H> {
-        let mut entry = self.begin(request.method().clone(), request.uri().path());
+        let mut entry = self.begin(request.method(), request.uri().path());
         let mut seen = Seen::of(request.headers(), &self.line.guarded);
         if cookie.is_some() {
             seen.note(Mark::Cookie);
         }
         let form = if seen.has(Mark::Accept) { Form::wanted(request.headers()) } else { Form::Problem };
         // What needs no waiting is done before there is a future that would have to carry it.
-        let call = self.receive(request, (seen, cookie), caller, &mut entry);
+        let mut vary = false;
+        let admission = self.receive(request, (seen, cookie), caller, &mut entry, &mut vary);
         let (shard, tasks) = (Arc::clone(self), self.tasks.clone());
         let answer = async move {
-            let mut vary = false;
-            let result = match call {
-                Ok(call) => shard.run(call, &mut entry, &mut vary).await,
+            let result = match admission {
+                Ok(Admission::Further(call)) => shard.run(call, &mut entry).await,
+                Ok(Admission::Here(answer)) => Ok(answer),
                 Err(rejection) => Err(rejection),
             };
             let response = result.unwrap_or_else(|rejection| shard.reject(&rejection, form, &mut entry));
@@ -215,23 +225,23 @@ impl Shard {
     }
 
     /// Answers a request that does not come to the line; of one whose head is not sound nothing is known.
-    pub fn refuse(&self, why: impl Into<Rejection>, request: Option<&Request<Inflow>>) -> Answer {
+    pub fn refuse(&self, why: impl Into<Rejection>, request: Option<&Request<Upload>>) -> Answer {
         let mut entry = match request {
-            Some(request) => self.begin(request.method().clone(), request.uri().path()),
+            Some(request) => self.begin(request.method(), request.uri().path()),
             None => self.begin_for_nobody(),
         };
         let response = self.reject(&why.into(), Form::Problem, &mut entry);
         self.enter(response, entry, false)
     }
 
-    fn begin(&self, method: Method, path: &str) -> Box<Entry> {
+    fn begin(&self, method: &Method, path: &str) -> Box<Entry> {
         self.tally.begun.count();
         Entry::begin(steps::fresh_request_id(), method, path, Arc::clone(&self.book))
     }
 
     /// For a request of which nothing can be told.
     fn begin_for_nobody(&self) -> Box<Entry> {
-        self.begin(Method::from_bytes(b"-").unwrap_or_default(), "-")
+        self.begin(&Method::from_bytes(b"-").unwrap_or_default(), "-")
     }
 
     /// Gives the answer its entry to keep until it is over, and with it the request's id; and says what it depends on.
@@ -245,56 +255,52 @@ impl Shard {
         response
     }
 
-    /// The first step of the line: admit.
+    /// admit → find route → take ticket → (…)
     fn receive(
         &self,
-        request: Request<Inflow>,
-        (seen, cookie): (Seen, Option<HeaderValue>),
+        mut request: Box<Request<Upload>>,
+        (seen, cookie): (Seen, Option<Bytes>),
         caller: &mut Caller,
         entry: &mut Entry,
-    ) -> Result<Call, Rejection> {
-        let (mut head, inflow) = request.into_parts();
+        vary: &mut bool,
+    ) -> Result<Admission, Rejection> {
         // Of HTTP/2 somebody else writes the heads, and from their maps alone.
-        let passive = if head.version == Version::HTTP_2 { Passive::default() } else { self.line.passive };
-        let Admitted { named, scheme, upgrade, introduction } = self.admit(&mut head, seen, caller, entry)?;
-        let (upload, wishes) = upload::accept(&mut head, seen, inflow, named)?;
-        let mut request = Box::new(Request::from_parts(head, upload));
-        request.body_mut().introduce(entry.id.clone(), introduction, passive);
-        Ok(Call { request, seen, cookie, scheme, upgrade, wishes })
-    }
-
-    /// (admit →) find route → take ticket → load → seal token → send upstream → open update → settle → save → put ticket
-    /// → release response.
-    async fn run(&self, call: Call, entry: &mut Entry, vary: &mut bool) -> Result<Answer, Rejection> {
-        let Call { mut request, seen, cookie, scheme, upgrade, mut wishes } = call;
-        let route = self.find_route(&request)?;
+        let laying = if request.version() == Version::HTTP_2 { Laying::Nothing } else { Laying::Aside };
+        let Admitted { named, scheme, upgrade, introduction } = self.admit(&mut request, seen, caller, entry)?;
+        upload::accept(&mut request, seen, &self.line.uploads)?;
+        let route = self.find_route(&named, &request)?;
         entry.goes_to(route.index);
         *vary = route.session != SessionUse::Off;
         let is_options = *request.method() == Method::OPTIONS;
         if is_options && headers::count_forward(request.headers_mut()) == headers::Reach::Here {
-            return Ok(self.answer_options());
+            return Ok(Admission::Here(self.answer_options()));
         }
+        let comers = self.take_tickets(request.headers_mut(), (seen, cookie), route);
+        let reach = self.reach(route, &named, scheme);
+        request.body_mut().introduce(named, entry.id.clone(), (introduction, laying));
+        Ok(Admission::Further(Call { request, comers, route: route.index, reach, upgrade }))
+    }
+
+    /// (… → take ticket →) load → seal token → send upstream → open update → settle → save → put ticket → release response.
+    async fn run(&self, call: Call, entry: &mut Entry) -> Result<Answer, Rejection> {
+        let Call { mut request, comers, route, reach, upgrade } = call;
+        let route = self.line.routes.at(route).ok_or(Rejection::NoRoute)?;
         let application = &self.line.applications[route.upstream];
-        // What is in a block is over before the next wait, and takes no room then.
-        let visitor = {
-            let tickets = self.take_tickets(request.headers_mut(), (seen, cookie), route);
-            match route.session {
-                SessionUse::Off => None,
-                SessionUse::On(on_failure) => {
-                    let presented = self.timed_load(tickets, on_failure, entry).await?;
-                    let reach = self.reach(route, request.body().named(), scheme);
-                    Some(self.meet(&mut request, presented, (route, reach), application, entry)?)
-                }
+        let visitor = match route.session {
+            SessionUse::Off => None,
+            SessionUse::On(on_failure) => {
+                let presented = self.timed_load(comers, on_failure, entry).await?;
+                Some(self.meet(&mut request, presented, (route, reach), application, entry)?)
             }
         };
         self.exchange_cookies(&mut request, route, application, visitor.as_ref());
         let noted = route.legacy.note(&request);
-        let switch = wishes.as_mut().and_then(|wishes| wishes.switch.take());
+        let switch = request.body_mut().take_switch();
         let upgrade = steps::address(&mut request, upgrade, switch);
         let ties = visitor.as_ref().and_then(|visitor| visitor.ties(application));
         let begun = clock::now();
         let fate = request.body().fate();
-        let starter = wishes.and_then(|wishes| wishes.starter);
+        let starter = request.body_mut().take_starter();
         if let Some(starter) = &starter {
             starter.hold(&mut request);
         }
@@ -302,7 +308,7 @@ impl Shard {
         entry.waited_for_upstream(begun);
         let keeping = {
             let mut response = sent.map_err(|error| upload::blamed(error, &fate))?;
-            let unread = starter.map(upload::Starter::answered);
+            let unread = starter.map(|starter| starter.answered());
             let switching = steps::take_upgrade(&mut response, upgrade)?;
             let mut said = Seen::of(response.headers(), &route.hidden);
             if response.body().tells_us() {
@@ -316,7 +322,10 @@ impl Shard {
                     // Boxed, so that answers which change nothing do not carry the room for a change.
                     Box::pin(self.keep(change, visitor, received, route, entry))
                 }
-                _ => return Ok(self.release(received, None, route, entry)),
+                visitor => {
+                    let session = || visitor.as_ref().and_then(Visitor::handle);
+                    return Ok(self.release(received, None, route, session));
+                }
             }
         };
         keeping.await
@@ -325,7 +334,7 @@ impl Shard {
     /// (… seal token …)
     fn meet(
         &self,
-        request: &mut Request<upload::Upload>,
+        request: &mut Request<Upload>,
         presented: Presented,
         (route, reach): (&Route, Reach),
         application: &Application,
@@ -333,7 +342,7 @@ impl Shard {
     ) -> Result<Visitor, Rejection> {
         let visitor = Visitor::new(presented, reach, request.method());
         entry.outcome = visitor.outcome().into();
-        entry.session = visitor.handle();
+        entry.is_of(|| visitor.handle());
         let data = self.read_data(route, &visitor);
         self.check_gate(request, route, &visitor, data.as_ref())?;
         let token = self.seal_token(route.upstream, application, &visitor)?;
@@ -356,19 +365,27 @@ impl Shard {
             let saved = self.save(&visitor, &change, received.response.status(), entry).await;
             let settled = saved.inspect_err(|rejection| self.note_loss(rejection))?;
             entry.outcome = settled.outcome.into();
-            entry.session = settled.made.or(entry.session);
-            Ok(self.release(received, Some(&settled.cookie), route, entry))
+            entry.is_of(|| settled.made);
+            let session = || settled.made.or_else(|| visitor.handle());
+            Ok(self.release(received, Some(&settled.cookie), route, session))
         }
     }
 
-    fn release(&self, received: Received, cookie: Option<&CookieStep>, route: &Route, entry: &Entry) -> Answer {
+    /// `session`: what a tunnel ends with.
+    fn release(
+        &self,
+        received: Received,
+        cookie: Option<&CookieStep>,
+        route: &Route,
+        session: impl FnOnce() -> Option<Handle>,
+    ) -> Answer {
         let Received { mut response, said, switching, unread } = received;
         self.clean(&mut response, said, route);
         if let Some(cookie) = cookie {
             self.put_ticket(response.headers_mut(), cookie, route);
         }
         if let Some(switching) = switching {
-            return self.join(response, switching, entry.session);
+            return self.join(response, switching, session());
         }
         *response.version_mut() = Version::HTTP_11;
         Box::new(response.map(|body| Download::from_application(body, unread)))

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{CONNECTION, HOST, SET_COOKIE, UPGRADE},
-    request::Parts,
     uri::PathAndQuery,
 };
 use hyper::upgrade::OnUpgrade;
@@ -44,11 +43,12 @@ pub(super) struct Admitted {
 }
 
 /// Where the header lines are that introduce a request to the application.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Introduction {
     /// With the host that it names.
     Beside,
     /// In its head.
+    #[default]
     Inside,
 }
 
@@ -57,54 +57,64 @@ impl Shard {
     /// these headers.
     pub(super) fn admit(
         &self,
-        head: &mut Parts,
+        request: &mut Request<Upload>,
         seen: Seen,
         caller: &mut Caller,
         entry: &mut Entry,
     ) -> Result<Admitted, Rejection> {
         let line = &self.line;
         let trusted = line.trust.covers(caller.peer());
-        let id = if trusted && seen.has(Mark::RequestId) { headers::accepted_request_id(&head.headers) } else { None };
+        let id =
+            if trusted && seen.has(Mark::RequestId) { headers::accepted_request_id(request.headers()) } else { None };
         if let Some(id) = id {
             entry.id = id;
         }
         if seen.has(Mark::Ours) {
-            line.guarded.strip(&mut head.headers);
+            line.guarded.strip(request.headers_mut());
         }
-        if matches!(head.method, Method::CONNECT | Method::TRACE) {
+        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return Err(Rejection::MethodNotAllowed);
         }
-        if head.uri.path() == "*" && head.method != Method::OPTIONS {
+        if request.uri().path() == "*" && request.method() != Method::OPTIONS {
             return Err(Rejection::BadRequest("only OPTIONS may ask for *".to_owned()));
         }
         let own_scheme = (!trusted).then(|| headers::unclaimed_scheme(caller.peer(), line.scheme));
-        let named = caller.named(line, head, own_scheme).map_err(|fault| Rejection::BadRequest(fault.to_string()))?;
-        if head.version == Version::HTTP_2 {
-            cookie::join_crumbs(&mut head.headers);
+        let named =
+            caller.named(line, request, own_scheme).map_err(|fault| Rejection::BadRequest(fault.to_string()))?;
+        let version = request.version();
+        if version == Version::HTTP_2 {
+            cookie::join_crumbs(request.headers_mut());
         }
-        if seen.has(Mark::Via) && headers::passes_through_us(&head.headers) >= LOOP {
+        if seen.has(Mark::Via) && headers::passes_through_us(request.headers()) >= LOOP {
             return Err(Rejection::Loop);
         }
         let upgrade = if seen.has(Mark::Upgrade) {
-            headers::upgrade_of(&head.method, &head.version, &head.headers).map(Box::new)
+            headers::upgrade_of(request.method(), &version, request.headers()).map(Box::new)
         } else {
             None
         };
-        headers::strip_request_hop_by_hop(&mut head.headers, &line.guarded, seen);
+        let lines = request.headers_mut();
+        headers::strip_request_hop_by_hop(lines, &line.guarded, seen);
         if seen.has(Mark::Trailer) {
-            headers::strip_announcements(&mut head.headers, &line.guarded);
+            headers::strip_announcements(lines, &line.guarded);
         }
         if seen.has(Mark::RequestId) {
-            headers::strip_request_id(&mut head.headers);
+            headers::strip_request_id(lines);
         }
-        let (scheme, introduction) = self.introduce(head, seen, caller, &named);
+        let (scheme, introduction) = self.introduce(lines, version, seen, caller, &named);
         Ok(Admitted { named, scheme, upgrade, introduction })
     }
 
     /// Tells the application where the request came from: in lines that go out with it, or in its head.
-    fn introduce(&self, head: &mut Parts, seen: Seen, caller: &Caller, named: &Named) -> (Scheme, Introduction) {
-        let (line, headers) = (&self.line, &mut head.headers);
-        let own = named.introduction();
+    fn introduce(
+        &self,
+        headers: &mut HeaderMap,
+        version: Version,
+        seen: Seen,
+        caller: &Caller,
+        named: &Named,
+    ) -> (Scheme, Introduction) {
+        let (line, own) = (&self.line, named.introduction());
         if own.is_some() && seen.has(Mark::Claim) {
             headers::strip_claims(headers);
         }
@@ -114,12 +124,12 @@ impl Shard {
         let inbound =
             Inbound { peer: caller.peer(), trust: &line.trust, policy: line.scheme, host: named.authority.header() };
         let scheme = headers::rewrite_forwarding(headers, inbound);
-        headers::append_via(headers, head.version);
+        headers::append_via(headers, version);
         (scheme, Introduction::Inside)
     }
 
-    pub(super) fn find_route(&self, request: &Request<Upload>) -> Result<&Route, Rejection> {
-        match self.line.routes.find(request.body().named().authority.host(), request.uri().path()) {
+    pub(super) fn find_route(&self, named: &Named, request: &Request<Upload>) -> Result<&Route, Rejection> {
+        match self.line.routes.find(named.authority.host(), request.uri().path()) {
             Ok(Some(route)) => Ok(route),
             Ok(None) => Err(Rejection::NoRoute),
             Err(ambiguous) => Err(Rejection::BadRequest(ambiguous.to_string())),
@@ -199,8 +209,9 @@ pub(super) fn address(
     upgrade: Option<Box<HeaderValue>>,
     switch: Option<OnSwitch>,
 ) -> Option<OnSwitch> {
-    let host = request.body().named().authority.header();
-    if request.uri().authority().is_some() || host.is_empty() {
+    if let Some(host) = request.body().host()
+        && (request.uri().authority().is_some() || host.is_empty())
+    {
         let host = host.clone();
         request.headers_mut().insert(HOST, host);
     }

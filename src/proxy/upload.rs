@@ -15,9 +15,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Request, StatusCode,
+    HeaderMap, HeaderValue, Request, StatusCode,
     header::{CONTENT_LENGTH, EXPECT},
-    request::Parts,
 };
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
@@ -25,7 +24,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Incoming, Inflow, OnSwitch, Rejection, body::clean, caller::Named, steps::Introduction};
 use crate::{
-    headers::{self, Expectation, Mark, Passive, RequestId, Seen, ToUs},
+    headers::{self, Expectation, Guarded, Mark, Passive, RequestId, Seen, ToUs},
     upstream::{Payload, Postscript, Preface, Progress, SendError},
 };
 
@@ -43,7 +42,7 @@ pub struct UploadLimits {
 
 /// Why a body did not come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub enum Fault {
     /// The browser's connection broke, or the body is malformed.
     Broken,
     TooLarge,
@@ -99,50 +98,31 @@ pub(super) fn blamed(error: SendError, fate: &Fate) -> Rejection {
 ///
 /// # Errors
 /// The request expects something else, or says itself that its body is too large.
-pub(super) fn accept(
-    head: &mut Parts,
-    seen: Seen,
-    inflow: Inflow,
-    named: Arc<Named>,
-) -> Result<(Upload, Option<Box<Wishes>>), Rejection> {
-    let expects = seen.has(Mark::Expect);
-    let expectation = if expects { headers::expectation_of(&head.headers, head.version) } else { Expectation::Nothing };
+pub(super) fn accept(request: &mut Request<Upload>, seen: Seen, limits: &UploadLimits) -> Result<(), Rejection> {
+    let (expects, version) = (seen.has(Mark::Expect), request.version());
+    let expectation = if expects { headers::expectation_of(request.headers(), version) } else { Expectation::Nothing };
     if expectation == Expectation::Unknown {
         return Err(Rejection::Expectation);
     }
-    let (body, switch) = match inflow {
-        Inflow::Nothing => (None, None),
-        Inflow::Body(body) => (Some(body), None),
-        Inflow::Switch(switch) => (None, Some(switch)),
-    };
-    let announced = body.as_ref().map_or(0, |body| body.size_hint().lower());
-    if named.line.uploads.bytes.is_some_and(|limit| announced > limit) {
-        return Err(Rejection::BodyTooLarge);
-    }
-    let upload = Upload::new(body, named);
-    if !upload.is_end_stream() {
-        // On HTTP/2 nothing may be announced and something come: the application must not take it for whole before.
-        if head.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0") {
-            head.headers.remove(CONTENT_LENGTH);
-        }
-        headers::frame_unknown_length(&mut head.headers);
-        if expectation == Expectation::Continue {
-            let starter = Some(Starter::default());
-            return Ok((upload, Some(Box::new(Wishes { switch, starter }))));
+    if let Behind::Body(flow) = &mut request.body_mut().behind {
+        flow.bound_by(limits)?;
+        if !flow.incoming.is_end_stream() {
+            let holds = expectation == Expectation::Continue;
+            flow.starter = holds.then(Box::default);
+            // On HTTP/2 nothing may be announced and something come: the application must not take it for whole before.
+            if request.headers().get(CONTENT_LENGTH).is_some_and(|length| length == "0") {
+                request.headers_mut().remove(CONTENT_LENGTH);
+            }
+            headers::frame_unknown_length(request.headers_mut());
+            if holds {
+                return Ok(());
+            }
         }
     }
     if expects {
-        head.headers.remove(EXPECT);
+        request.headers_mut().remove(EXPECT);
     }
-    Ok((upload, switch.map(|switch| Box::new(Wishes { switch: Some(switch), starter: None }))))
-}
-
-/// What few browsers want beside an answer.
-pub(super) struct Wishes {
-    /// To go on with another protocol.
-    pub(super) switch: Option<OnSwitch>,
-    /// To be told before they send a body.
-    pub(super) starter: Option<Starter>,
+    Ok(())
 }
 
 /// Lets a body begin that its browser holds back (`Expect: 100-continue`).
@@ -156,7 +136,9 @@ pub(super) struct Starter {
 impl Starter {
     /// Holds the request's body back; the application's own `100 Continue` starts it.
     pub(super) fn hold(&self, request: &mut Request<Upload>) {
-        request.body_mut().start = Some(Box::pin(self.clone().started()));
+        if let Behind::Body(flow) = &mut request.body_mut().behind {
+            flow.start = Some(Box::pin(self.clone().started()));
+        }
         let wanted = self.wanted.clone();
         hyper::ext::on_informational(request, move |response| {
             if response.status() == StatusCode::CONTINUE {
@@ -187,44 +169,111 @@ impl Starter {
     }
 }
 
-/// The body.
-pub(super) struct Upload {
-    /// `None`: there is none.
-    incoming: Option<Incoming>,
-    named: Arc<Named>,
+/// The body, or what else comes behind a request's head; and what goes out with that head.
+#[derive(Default)]
+pub struct Upload {
+    /// `None`: nothing is known of the head yet.
+    named: Option<Arc<Named>>,
+    behind: Behind,
+    token: Option<Postscript>,
+    id: Option<RequestId>,
+    introduction: Introduction,
+    laying: Laying,
+}
+
+/// What comes behind a head: nearly always nothing.
+#[derive(Default)]
+enum Behind {
+    #[default]
+    Nothing,
+    Body(Box<Flow>),
+    /// Another protocol, if the answer switches to it.
+    Switch(OnSwitch),
+}
+
+/// Whether lines of the answer may be laid aside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Laying {
+    /// Those that mean nothing to the line.
+    Aside,
+    /// None.
+    #[default]
+    Nothing,
+}
+
+/// A body that flows.
+struct Flow {
+    incoming: Incoming,
     progress: Progress,
     fate: Fate,
     /// How many bytes may still come, if there is a limit.
     left: Option<u64>,
+    /// Between two pieces.
+    patience: Duration,
     /// Armed while we wait for the browser.
     idle: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
+    /// The browser wants to be told before it sends anything.
+    starter: Option<Box<Starter>>,
     start: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
-    id: Option<RequestId>,
-    introduction: Introduction,
-    token: Option<Postscript>,
-    passive: Passive,
+}
+
+impl From<Inflow> for Upload {
+    fn from(inflow: Inflow) -> Self {
+        let behind = match inflow {
+            Inflow::Nothing => Behind::Nothing,
+            Inflow::Body(incoming) => Behind::Body(Box::new(Flow::new(incoming))),
+            Inflow::Switch(switch) => Behind::Switch(switch),
+        };
+        Self { behind, ..Self::default() }
+    }
 }
 
 impl Upload {
-    fn new(incoming: Option<Incoming>, named: Arc<Named>) -> Self {
-        let fate = Fate(incoming.as_ref().map(|_| Arc::default()));
-        let progress = if incoming.is_some() { Progress::default() } else { Progress::of_nothing() };
-        let left = named.line.uploads.bytes;
-        let (introduction, passive) = (Introduction::Inside, Passive::default());
-        let (idle, start, id, token) = (None, None, None, None);
-        Self { incoming, named, progress, fate, left, idle, is_waiting: false, start, id, introduction, token, passive }
+    /// Whose the request is, its id, and whether lines of its answer may be laid aside: whoever writes the heads takes the
+    /// lines from there.
+    pub(super) fn introduce(
+        &mut self,
+        named: Arc<Named>,
+        id: RequestId,
+        (introduction, laying): (Introduction, Laying),
+    ) {
+        (self.named, self.id, self.introduction, self.laying) = (Some(named), Some(id), introduction, laying);
     }
 
-    /// The host that its request names.
-    pub(super) fn named(&self) -> &Named {
-        &self.named
+    /// The line that names its host.
+    pub(super) fn host(&self) -> Option<&HeaderValue> {
+        self.named.as_ref().map(|named| named.authority.header())
     }
 
-    /// The id and the header lines that go out with it, and lines of its answer that may be laid aside: whoever writes the
-    /// answer's head takes them from there.
-    pub(super) fn introduce(&mut self, id: RequestId, introduction: Introduction, passive: Passive) {
-        (self.id, self.introduction, self.passive) = (Some(id), introduction, passive);
+    /// To go on with another protocol.
+    pub(super) fn take_switch(&mut self) -> Option<OnSwitch> {
+        match &mut self.behind {
+            Behind::Nothing | Behind::Body(_) => None,
+            behind @ Behind::Switch(_) => match std::mem::take(behind) {
+                Behind::Switch(switch) => Some(switch),
+                Behind::Nothing | Behind::Body(_) => None,
+            },
+        }
+    }
+
+    /// To let the browser begin that waits for it.
+    pub(super) fn take_starter(&mut self) -> Option<Box<Starter>> {
+        self.flow_mut()?.starter.take()
+    }
+
+    fn flow(&self) -> Option<&Flow> {
+        match &self.behind {
+            Behind::Body(flow) => Some(flow),
+            Behind::Nothing | Behind::Switch(_) => None,
+        }
+    }
+
+    fn flow_mut(&mut self) -> Option<&mut Flow> {
+        match &mut self.behind {
+            Behind::Body(flow) => Some(flow),
+            Behind::Nothing | Behind::Switch(_) => None,
+        }
     }
 
     /// The line of its token goes out with it.
@@ -233,15 +282,30 @@ impl Upload {
     }
 
     pub(super) fn fate(&self) -> Fate {
-        self.fate.clone()
+        self.flow().map(|flow| flow.fate.clone()).unwrap_or_default()
     }
 
     /// Lines that go out with it, if its head has none of them.
     fn preface(&self) -> Option<&Preface> {
         match self.introduction {
-            Introduction::Beside => self.named.introduction().map(|(_, preface)| preface),
+            Introduction::Beside => self.named.as_ref()?.introduction().map(|(_, preface)| preface),
             Introduction::Inside => None,
         }
+    }
+}
+
+impl Flow {
+    fn new(incoming: Incoming) -> Self {
+        let (progress, fate, patience) = (Progress::default(), Fate(Some(Arc::default())), Duration::MAX);
+        let (left, idle, starter, start) = (None, None, None, None);
+        Self { incoming, progress, fate, left, patience, idle, is_waiting: false, starter, start }
+    }
+
+    /// It is held to these limits, unless it is beyond them by its own word.
+    fn bound_by(&mut self, limits: &UploadLimits) -> Result<(), Rejection> {
+        let announced = self.incoming.size_hint().lower();
+        (self.left, self.patience) = (limits.bytes, limits.idle_timeout);
+        if self.left.is_some_and(|left| announced > left) { Err(Rejection::BodyTooLarge) } else { Ok(()) }
     }
 
     fn fail(&self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
@@ -254,7 +318,7 @@ impl Upload {
 
     /// Whether the browser has used up its time.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let limit = self.named.line.uploads.idle_timeout;
+        let limit = self.patience;
         let idle = self.idle.get_or_insert_with(|| Box::pin(sleep(limit)));
         if !self.is_waiting {
             self.is_waiting = true;
@@ -270,37 +334,62 @@ impl Upload {
         *left = fits.unwrap_or(0);
         fits.is_some()
     }
+
+    /// The next frame. Trailers pass but for those that are guarded.
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        guarded: Option<&Guarded>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        if let Some(start) = &mut self.start {
+            self.progress.awaits();
+            if !ready!(start.as_mut().poll(cx)) {
+                return self.fail(Fault::Unwanted);
+            }
+            self.start = None;
+        }
+        let frame = match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                self.progress.awaits();
+                ready!(self.poll_idle(cx));
+                return self.fail(Fault::TooSlow);
+            }
+        };
+        self.is_waiting = false;
+        let passed = match frame {
+            None => None,
+            Some(Err(_)) => return self.fail(Fault::Broken),
+            Some(Ok(frame)) if self.counts(&frame) => Some(Ok(clean(frame, guarded))),
+            Some(Ok(_)) => return self.fail(Fault::TooLarge),
+        };
+        match passed.is_none() || self.incoming.is_end_stream() {
+            true => self.progress.done(),
+            false => self.progress.step(),
+        }
+        Poll::Ready(passed)
+    }
 }
 
-impl Drop for Upload {
+impl Drop for Flow {
     fn drop(&mut self) {
         self.progress.left();
     }
 }
 
+/// How far a body came that is none.
+static NOTHING: Progress = Progress::of_nothing();
+
 impl Payload for Upload {
     fn progress(&self) -> &Progress {
-        &self.progress
+        self.flow().map_or(&NOTHING, |flow| &flow.progress)
     }
 
     fn again(&self) -> Option<Self> {
-        let (named, progress) = (Arc::clone(&self.named), self.progress.clone());
-        let (incoming, fate, left, idle, start) = (None, Fate(None), None, None, None);
-        let empty = Self {
-            incoming,
-            named,
-            progress,
-            fate,
-            left,
-            idle,
-            is_waiting: false,
-            start,
-            id: self.id.clone(),
-            introduction: self.introduction,
-            token: self.token.clone(),
-            passive: self.passive,
-        };
-        self.incoming.is_none().then_some(empty)
+        let (named, token, id) = (self.named.clone(), self.token.clone(), self.id.clone());
+        let empty =
+            Self { named, behind: Behind::Nothing, token, id, introduction: self.introduction, laying: self.laying };
+        self.flow().is_none().then_some(empty)
     }
 
     fn write_lines(&self, out: &mut Vec<u8>) {
@@ -329,11 +418,14 @@ impl Payload for Upload {
     }
 
     fn passive(&self) -> Passive {
-        self.passive
+        match (self.laying, &self.named) {
+            (Laying::Aside, Some(named)) => named.line.passive,
+            _ => Passive::default(),
+        }
     }
 
     fn to_us(&self) -> Option<&ToUs> {
-        (!self.passive.is_none()).then_some(&self.named.line.to_us)
+        self.named.as_ref().filter(|_| !self.passive().is_none()).map(|named| &named.line.to_us)
     }
 }
 
@@ -342,42 +434,18 @@ impl Body for Upload {
     type Error = Fault;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let this = &mut *self;
-        if let Some(start) = &mut this.start {
-            this.progress.awaits();
-            if !ready!(start.as_mut().poll(cx)) {
-                return this.fail(Fault::Unwanted);
-            }
-            this.start = None;
+        let Self { named, behind, .. } = &mut *self;
+        match behind {
+            Behind::Body(flow) => flow.poll_frame(cx, named.as_ref().map(|named| &named.line.guarded)),
+            Behind::Nothing | Behind::Switch(_) => Poll::Ready(None),
         }
-        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
-        let frame = match Pin::new(incoming).poll_frame(cx) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => {
-                this.progress.awaits();
-                ready!(this.poll_idle(cx));
-                return this.fail(Fault::TooSlow);
-            }
-        };
-        this.is_waiting = false;
-        let passed = match frame {
-            None => None,
-            Some(Err(_)) => return this.fail(Fault::Broken),
-            Some(Ok(frame)) if this.counts(&frame) => Some(Ok(clean(frame, Some(&this.named.line.guarded)))),
-            Some(Ok(_)) => return this.fail(Fault::TooLarge),
-        };
-        match passed.is_none() || this.is_end_stream() {
-            true => this.progress.done(),
-            false => this.progress.step(),
-        }
-        Poll::Ready(passed)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        self.flow().is_none_or(|flow| flow.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.flow().map_or_else(|| SizeHint::with_exact(0), |flow| flow.incoming.size_hint())
     }
 }

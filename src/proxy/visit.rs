@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue, Method};
+use bytes::Bytes;
+use http::{HeaderMap, Method};
 use tracing::warn;
 
 use super::{
@@ -54,7 +55,7 @@ impl Shard {
     pub(super) fn take_tickets(
         &self,
         headers: &mut HeaderMap,
-        (seen, cookie): (Seen, Option<HeaderValue>),
+        (seen, cookie): (Seen, Option<Bytes>),
         route: &Route,
     ) -> Comers {
         let (mut comers, settings) = (Comers::default(), &self.line.cookie);

@@ -89,6 +89,11 @@ impl<T> Table<T> {
         Ok(found.map(|at| &self.entries[at]))
     }
 
+    /// The entry that was given there.
+    pub fn at(&self, position: usize) -> Option<&T> {
+        self.entries.get(position)
+    }
+
     /// All entries, in the order in which they were given.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.entries.iter()

@@ -31,7 +31,7 @@ use super::{
     paced::PacedBody,
     place::Place,
 };
-use crate::proxy::{Caller, Inflow, Rejection};
+use crate::proxy::{Caller, Inflow, Rejection, Upload};
 
 /// What of a request's body may be under way to us at once, on one stream and on all of a connection.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -135,7 +135,7 @@ impl Requests {
         let requests = Arc::clone(self);
         service_fn(move |request: Request<Incoming>| {
             let generation = requests.current.load();
-            let request = request.map(inflow);
+            let request = Box::new(request.map(|body| Upload::from(inflow(body))));
             let refusal = requests.refusal(&request, &generation.terms.limits);
             let under_way = requests.pace.begin();
             let answer = match refusal {
@@ -156,7 +156,7 @@ impl Requests {
 
     /// What hyper does not bound here: header lines, and requests under way. One that the client took back is still answered
     /// (nothing that it changes may be lost), so it counts until then.
-    fn refusal(&self, request: &Request<Inflow>, limits: &Limits) -> Option<Rejection> {
+    fn refusal(&self, request: &Request<Upload>, limits: &Limits) -> Option<Rejection> {
         if self.pace.answering() >= limits.streams as usize {
             self.pace.overrun();
             return Some(Rejection::Unavailable);

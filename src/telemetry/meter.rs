@@ -118,6 +118,19 @@ pub const SECONDS: &[f64] =
 /// Upper bounds of what goes into one header field.
 pub const BYTES: &[f64] = &[256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0, 65536.0];
 
+/// The same bounds in nanoseconds, and in bytes.
+static NANOSECONDS: [u64; SECONDS.len()] = in_parts(SECONDS, 1e9);
+static WHOLE_BYTES: [u64; BYTES.len()] = in_parts(BYTES, 1.0);
+
+const fn in_parts<const N: usize>(bounds: &[f64], parts: f64) -> [u64; N] {
+    let (mut limits, mut at) = ([0; N], 0);
+    while at < N {
+        limits[at] = (bounds[at] * parts + 0.5) as u64;
+        at += 1;
+    }
+    limits
+}
+
 /// How often something measured how much.
 #[derive(Debug)]
 pub struct Histogram {
@@ -125,7 +138,7 @@ pub struct Histogram {
     bounds: &'static [f64],
     parts: f64,
     /// The same bounds in those parts.
-    limits: Box<[u64]>,
+    limits: &'static [u64],
     /// One more than there are bounds.
     buckets: Box<[Counter]>,
     sum: Counter,
@@ -134,17 +147,16 @@ pub struct Histogram {
 impl Histogram {
     /// Of durations.
     pub fn of_seconds() -> Self {
-        Self::new(SECONDS, 1e9)
+        Self::new(SECONDS, 1e9, &NANOSECONDS)
     }
 
     /// Of bytes.
     pub fn of_bytes() -> Self {
-        Self::new(BYTES, 1.0)
+        Self::new(BYTES, 1.0, &WHOLE_BYTES)
     }
 
-    fn new(bounds: &'static [f64], parts: f64) -> Self {
+    fn new(bounds: &'static [f64], parts: f64, limits: &'static [u64]) -> Self {
         let buckets = (0..=bounds.len()).map(|_| Counter::default()).collect();
-        let limits = bounds.iter().map(|bound| (bound * parts).round() as u64).collect();
         Self { bounds, parts, limits, buckets, sum: Counter::default() }
     }
 
@@ -159,7 +171,9 @@ impl Histogram {
     }
 
     fn observe_parts(&self, measured: u64) {
-        self.buckets[self.limits.partition_point(|limit| *limit < measured)].count();
+        // One after the other: what is measured mostly belongs to one of the first.
+        let at = self.limits.iter().position(|limit| measured <= *limit).unwrap_or(self.limits.len());
+        self.buckets[at].count();
         self.sum.add(measured);
     }
 }
@@ -246,14 +260,21 @@ mod tests {
 
     #[test]
     fn a_measurement_at_a_bound_is_within_it() {
-        let histogram = Histogram::of_seconds();
-        for micros in [0, 500, 501, 60_000_000, 60_000_001] {
-            histogram.observe(Duration::from_micros(micros));
+        for (bounds, parts, kind) in
+            [(SECONDS, 1e9, Histogram::of_seconds as fn() -> Histogram), (BYTES, 1.0, Histogram::of_bytes)]
+        {
+            for (at, bound) in bounds.iter().enumerate() {
+                let (histogram, limit) = (kind(), (bound * parts).round() as u64);
+                [0, limit, limit + 1].into_iter().for_each(|measured| histogram.observe_parts(measured));
+                let sum = Sum::of([&histogram]).unwrap();
+                let below = |at: usize| sum.buckets.get(at).map_or(3, |bucket| bucket.1);
+                assert_eq!((sum.buckets[at], below(at + 1), sum.count), ((*bound, 2), 3, 3));
+            }
         }
+        let histogram = Histogram::of_seconds();
+        [0, 500, 60_000_001].into_iter().for_each(|micros| histogram.observe(Duration::from_micros(micros)));
         let sum = Sum::of([&histogram]).unwrap();
-        assert_eq!((sum.buckets[0], sum.buckets[1]), ((0.0005, 2), (0.001, 3)));
-        assert_eq!((*sum.buckets.last().unwrap(), sum.count), ((60.0, 4), 5));
-        assert!((sum.sum - 120.001_002).abs() < 1e-9, "{}", sum.sum);
+        assert!((sum.sum - 60.000_501).abs() < 1e-9, "{}", sum.sum);
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Default for Progress {
 
 impl Progress {
     /// That of no body at all: it is done.
-    pub fn of_nothing() -> Self {
+    pub const fn of_nothing() -> Self {
         Self(None)
     }
 

@@ -93,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
         let (inflow, switch) = self.open(&head, announced);
         let generation = self.client.current.load();
         self.time.bound_by(&generation.terms.limits);
-        let (request, cookie) = head.into_request(inflow);
+        let (request, cookie) = head.into_request(found.bytes, inflow);
         let answer = generation.shard.serve(request, cookie, &mut self.client.caller, self.place.take());
         Exchange::Asked { answer, asked, switch }
     }
@@ -133,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
     /// What comes behind a head.
     fn open(&mut self, head: &Head, announced: Announced) -> (Inflow, Option<Switch>) {
         let coding = match announced.body {
-            headers::Framing::Nothing if announced.upgrade && head.version == Version::HTTP_11 => {
+            headers::Framing::Nothing if announced.upgrade && head.version() == Version::HTTP_11 => {
                 let (giver, taker) = switch();
                 return (Inflow::Switch(taker), Some(giver));
             }

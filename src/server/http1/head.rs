@@ -3,9 +3,9 @@
 //! `httparse` reads the lines; values are slices of the head's own bytes. What it refuses is refused in words of our own:
 //! nothing of the client's bytes is in them.
 
-use std::{fmt, mem::MaybeUninit};
+use std::{fmt, mem::MaybeUninit, ops::Range};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
     header::{CONNECTION, COOKIE, TE},
@@ -13,7 +13,7 @@ use http::{
 
 use crate::{
     headers::{Expectation, HeadFault, expectation_of, field, lists, value},
-    proxy::{Inflow, Rejection},
+    proxy::{Inflow, Rejection, Upload},
 };
 
 /// So many fields are read without a place for them on the heap.
@@ -24,22 +24,28 @@ const ADDED: usize = 2;
 const LONGEST_TARGET: usize = 65_534;
 
 /// A head that is sound.
-#[derive(Debug)]
 pub(super) struct Head {
-    pub(super) method: Method,
-    pub(super) uri: Uri,
-    pub(super) version: Version,
-    pub(super) fields: HeaderMap,
-    /// The `Cookie` line, if there is just one: it is not among the fields.
-    cookie: Option<HeaderValue>,
+    /// Nothing of what comes behind it. Boxed from the beginning, for it is handed on many times.
+    request: Box<Request<Upload>>,
+    cookie: Cookie,
     said: Said,
 }
 
 /// What its field lines are.
-struct Fields {
-    fields: HeaderMap,
-    cookie: Option<HeaderValue>,
+struct Fields<'a> {
+    fields: &'a mut HeaderMap,
+    cookie: Cookie,
     said: Said,
+}
+
+/// The `Cookie` lines of a head.
+#[derive(Debug)]
+enum Cookie {
+    Nothing,
+    /// The only one, which is not among the fields: where its value stands.
+    Only(Range<usize>),
+    /// All are fields.
+    Several,
 }
 
 /// What its fields say about the connection.
@@ -133,23 +139,24 @@ impl Head {
         if target.len() > LONGEST_TARGET {
             return Err(Fault::TargetTooLong);
         }
+        let mut read = Box::<Request<Upload>>::default();
+        let Fields { cookie, said, .. } = Fields::read(bytes, request.headers, read.headers_mut())?;
         let target = bytes.slice_ref(target.as_bytes());
-        let Fields { fields, cookie, said } = Fields::read(bytes, request.headers)?;
-        Ok(Self {
-            method: Method::from_bytes(method.as_bytes()).map_err(|_| Fault::Method)?,
-            uri: Uri::from_maybe_shared(target).map_err(|_| Fault::Target)?,
-            version: if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 },
-            fields,
-            cookie,
-            said,
-        })
+        *read.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| Fault::Method)?;
+        *read.uri_mut() = Uri::from_maybe_shared(target).map_err(|_| Fault::Target)?;
+        *read.version_mut() = if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
+        Ok(Self { request: read, cookie, said })
+    }
+
+    pub(super) fn version(&self) -> Version {
+        self.request.version()
     }
 
     /// What its answer must know.
     pub(super) fn asked(&self) -> Asked {
         Asked {
-            version: self.version,
-            is_head: self.method == Method::HEAD,
+            version: self.version(),
+            is_head: self.request.method() == Method::HEAD,
             stays: self.stays(),
             trailers: self.said.trailers,
         }
@@ -157,31 +164,35 @@ impl Head {
 
     /// Whether a body is held back until `100 Continue`.
     pub(super) fn holds_its_body(&self) -> bool {
-        expectation_of(&self.fields, self.version) == Expectation::Continue
+        expectation_of(self.request.headers(), self.version()) == Expectation::Continue
     }
 
-    /// The request, with what comes behind its head; and its `Cookie` line, if there is just one.
-    pub(super) fn into_request(self, inflow: Inflow) -> (Request<Inflow>, Option<HeaderValue>) {
-        let mut request = Request::new(inflow);
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.uri;
-        *request.version_mut() = self.version;
-        *request.headers_mut() = self.fields;
-        (request, self.cookie)
+    /// The request, with what comes behind its head, which was read from these bytes; and its `Cookie` line, if there is
+    /// just one.
+    pub(super) fn into_request(mut self, bytes: Bytes, inflow: Inflow) -> (Box<Request<Upload>>, Option<Bytes>) {
+        if !matches!(inflow, Inflow::Nothing) {
+            *self.request.body_mut() = inflow.into();
+        }
+        let cookie = match self.cookie {
+            Cookie::Only(value) => Some(part(bytes, value)),
+            Cookie::Nothing | Cookie::Several => None,
+        };
+        (self.request, cookie)
     }
 
     fn stays(&self) -> bool {
-        !self.said.close && (self.version == Version::HTTP_11 || self.said.keep_alive)
+        !self.said.close && (self.version() == Version::HTTP_11 || self.said.keep_alive)
     }
 }
 
-impl Fields {
-    fn read(bytes: &Bytes, lines: &[httparse::Header<'_>]) -> Result<Self, Fault> {
-        let fields = HeaderMap::with_capacity(lines.len() + ADDED);
-        let mut read = Self { fields, cookie: None, said: Said::default() };
+impl<'a> Fields<'a> {
+    /// Reads them into this map.
+    fn read(bytes: &Bytes, lines: &[httparse::Header<'_>], fields: &'a mut HeaderMap) -> Result<Self, Fault> {
+        fields.try_reserve(lines.len() + ADDED).map_err(|_| Fault::TooManyFields)?;
+        let mut read = Self { fields, cookie: Cookie::Nothing, said: Said::default() };
         for line in lines {
             if line.name.eq_ignore_ascii_case(COOKIE.as_str()) {
-                read.note_cookie(value(bytes, line.value).ok_or(Fault::Field)?)?;
+                read.note_cookie(bytes, line.value)?;
                 continue;
             }
             let (name, value) = field(bytes, line.name, line.value).ok_or(Fault::Field)?;
@@ -197,21 +208,29 @@ impl Fields {
     }
 
     /// Lays the first aside; as soon as there are more, all are fields like others.
-    fn note_cookie(&mut self, line: HeaderValue) -> Result<(), Fault> {
-        match self.cookie.take() {
-            Some(first) => self.append(COOKIE, first)?,
-            None if !self.fields.contains_key(COOKIE) => {
-                self.cookie = Some(line);
+    fn note_cookie(&mut self, bytes: &Bytes, line: &[u8]) -> Result<(), Fault> {
+        match std::mem::replace(&mut self.cookie, Cookie::Several) {
+            Cookie::Nothing => {
+                let at = line.as_ptr().addr() - bytes.as_ptr().addr();
+                self.cookie = Cookie::Only(at..at + line.len());
                 return Ok(());
             }
-            None => {}
+            Cookie::Only(first) => self.append(COOKIE, value(bytes, &bytes[first]).ok_or(Fault::Field)?)?,
+            Cookie::Several => {}
         }
-        self.append(COOKIE, line)
+        self.append(COOKIE, value(bytes, line).ok_or(Fault::Field)?)
     }
 
     fn append(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Fault> {
         self.fields.try_append(name, value).map(drop).map_err(|_| Fault::TooManyFields)
     }
+}
+
+/// These of the bytes, without another owner of them.
+fn part(mut bytes: Bytes, place: Range<usize>) -> Bytes {
+    bytes.truncate(place.end);
+    bytes.advance(place.start);
+    bytes
 }
 
 #[cfg(test)]
@@ -226,12 +245,13 @@ mod tests {
     #[test]
     fn a_head_is_its_line_and_its_fields_in_order() {
         let head = read("GET /a?b HTTP/1.1\r\nHost: x\r\nX-Own:  one \r\nx-own:\r\nAccept: */*\r\n\r\n").unwrap();
-        assert_eq!((&head.method, head.version), (&Method::GET, Version::HTTP_11));
-        assert_eq!(head.uri, "/a?b");
-        let lines: Vec<_> = head.fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        assert_eq!((head.request.method(), head.version()), (&Method::GET, Version::HTTP_11));
+        assert_eq!(head.request.uri(), "/a?b");
+        let lines: Vec<_> =
+            head.request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         assert_eq!(lines, [("host", &b"x"[..]), ("x-own", b"one"), ("x-own", b""), ("accept", b"*/*")]);
         let many = format!("GET / HTTP/1.0\r\n{}\r\n", "A: b\r\n".repeat(300));
-        assert_eq!(read(&many).unwrap().fields.len(), 300);
+        assert_eq!(read(&many).unwrap().request.headers().len(), 300);
     }
 
     #[test]
@@ -248,13 +268,23 @@ mod tests {
                 &[("a", "b"), ("cookie", "a"), ("cookie", "b"), ("cookie", "c")],
             ),
         ] {
-            let (request, laid) =
-                read(&format!("GET / HTTP/1.1\r\n{lines}\r\n")).unwrap().into_request(Inflow::Nothing);
-            assert_eq!(laid.as_ref().map(HeaderValue::as_bytes), cookie.map(str::as_bytes), "{lines:?}");
+            let text = Bytes::from(format!("GET / HTTP/1.1\r\n{lines}\r\n"));
+            let (request, laid) = Head::read(&text, 9).unwrap().into_request(text, Inflow::Nothing);
+            assert_eq!(laid.as_deref(), cookie.map(str::as_bytes), "{lines:?}");
             let mut read: Vec<_> =
                 request.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
             read.sort_by_key(|(name, _)| *name);
             assert_eq!(read, fields, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_line_that_is_laid_aside_is_one_that_may_be_a_field() {
+        for byte in 0..=u8::MAX {
+            let line = [b"a=", &[byte][..], b"b"].concat();
+            let text = [b"GET / HTTP/1.1\r\nCookie: ", &line[..], b"\r\n\r\n"].concat();
+            let is_read = byte != b'\n' && Head::read(&text.into(), 2).is_ok();
+            assert_eq!(is_read, HeaderValue::from_bytes(&line).is_ok(), "{byte}");
         }
     }
 
