@@ -65,21 +65,17 @@ impl fmt::Display for NotAKey {
 impl std::error::Error for NotAKey {}
 
 enum Material {
-    Hs256(Box<Secret>),
+    Hs256(Box<hmac::Key>),
     Es256(Box<EcdsaKeyPair>),
     EdDsa(Box<Ed25519KeyPair>),
 }
 
-/// A secret that signs and verifies.
-struct Secret {
-    key: hmac::Key,
-    /// Has so many bytes already, with which every text begins that is signed.
-    begun: hmac::Context,
+/// Signatures of texts that begin alike.
+pub(super) struct Begun {
+    /// Has so many bytes already; `None`: such a signature is made of the whole text.
+    context: Option<hmac::Context>,
     taken: usize,
 }
-
-/// What SHA-256 takes at once.
-const BLOCK: usize = 64;
 
 /// A key, ready to sign and verify.
 pub(super) struct Key {
@@ -103,7 +99,7 @@ impl Material {
     fn new(algorithm: Algorithm, secret: &[u8]) -> Result<Self, NotAKey> {
         let refused = NotAKey(algorithm);
         if algorithm == Algorithm::Hs256 {
-            return Ok(Self::Hs256(Box::new(Secret::new(secret))));
+            return Ok(Self::Hs256(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret))));
         }
         let pem = pem::parse(secret).ok().filter(|pem| pem.tag() == "PRIVATE KEY").ok_or(refused)?;
         match algorithm {
@@ -135,27 +131,6 @@ impl Material {
     }
 }
 
-impl Secret {
-    fn new(secret: &[u8]) -> Self {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        Self { begun: hmac::Context::with_key(&key), key, taken: 0 }
-    }
-
-    /// Every text begins like this: what are whole blocks of it is hashed once.
-    fn begin(&mut self, text: &[u8]) {
-        let mut begun = hmac::Context::with_key(&self.key);
-        self.taken = text.len() / BLOCK * BLOCK;
-        begun.update(&text[..self.taken]);
-        self.begun = begun;
-    }
-
-    fn sign(&self, text: &[u8]) -> hmac::Tag {
-        let mut context = self.begun.clone();
-        context.update(&text[self.taken..]);
-        context.sign()
-    }
-}
-
 impl Key {
     pub(super) fn new(algorithm: Algorithm, key: &SigningKey) -> Result<Self, NotAKey> {
         let material = Material::new(algorithm, &key.secret)?;
@@ -169,19 +144,24 @@ impl Key {
         Ok(Self { header: format!("{}.", BASE64.encode(header.to_string())), id, material })
     }
 
-    /// All that it signs from now on begins with this text.
-    pub(super) fn begin(&mut self, text: &[u8]) {
-        if let Material::Hs256(secret) = &mut self.material {
-            secret.begin(text);
-        }
+    /// Signatures of texts that begin with this one.
+    pub(super) fn begin(&self, text: &[u8]) -> Begun {
+        let Material::Hs256(key) = &self.material else { return Begun { context: None, taken: 0 } };
+        let mut context = hmac::Context::with_key(key);
+        context.update(text);
+        Begun { context: Some(context), taken: text.len() }
     }
 
-    /// Signs what stands there behind so many bytes and puts the signature behind it; fails only if the system has no
-    /// randomness.
-    pub(super) fn sign(&self, line: &mut Vec<u8>, start: usize) -> Result<(), Unspecified> {
+    /// Signs what stands there behind so many bytes, begun by this key, and puts the signature behind it; fails only if the
+    /// system has no randomness.
+    pub(super) fn sign(&self, begun: &Begun, line: &mut Vec<u8>, start: usize) -> Result<(), Unspecified> {
         let text = &line[start..];
         match &self.material {
-            Material::Hs256(secret) => append_signature(line, secret.sign(text).as_ref()),
+            Material::Hs256(key) => {
+                let mut context = begun.context.clone().unwrap_or_else(|| hmac::Context::with_key(key));
+                context.update(&text[begun.taken..]);
+                append_signature(line, context.sign().as_ref())
+            }
             Material::Es256(pair) => append_signature(line, pair.sign(&SystemRandom::new(), text)?.as_ref()),
             Material::EdDsa(pair) => append_signature(line, pair.sign(text).as_ref()),
         }
@@ -189,7 +169,7 @@ impl Key {
 
     pub(super) fn verifies(&self, signed: &[u8], signature: &[u8]) -> bool {
         match &self.material {
-            Material::Hs256(secret) => hmac::verify(&secret.key, signed, signature).is_ok(),
+            Material::Hs256(key) => hmac::verify(key, signed, signature).is_ok(),
             Material::Es256(pair) => {
                 let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref());
                 key.verify(signed, signature).is_ok()

@@ -7,6 +7,7 @@ mod capture;
 mod inject;
 mod keys;
 mod open;
+mod opening;
 mod token;
 
 use std::time::Duration;
@@ -17,7 +18,8 @@ pub use capture::{Captured, captured};
 pub use inject::{Injection, Template, TemplateFault, Unfit};
 pub use keys::{Algorithm, NotAKey, SigningKey, generate};
 pub use open::{OpenError, Told, open, open_endings};
-pub use token::{Audience, Claims, Sealer, TokenError, Verified};
+pub use opening::Opening;
+pub use token::{Audience, Claims, Sealed, Sealer, TokenError, Verified};
 
 /// How tokens are made (`[token]`).
 #[derive(Debug, Clone, PartialEq, Eq)]

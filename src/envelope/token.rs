@@ -1,15 +1,17 @@
 //! The signed request header: a compact JWS with the JOSE header `{"alg","kid","typ":"session+jwt"}`, no padding.
 
-use std::{borrow::Cow, cell::RefCell, fmt, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, fmt};
 
 use aws_lc_rs::error::Unspecified;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde::Deserialize;
 use serde_json::json;
+use triomphe::ThinArc;
 
 use super::{
     Settings,
     keys::{Key, NotAKey, append},
+    opening::{Opening, Shared},
 };
 use crate::session::{
     Handle,
@@ -24,6 +26,9 @@ pub struct Audience {
     claim: String,
     forward: Option<Vec<Pointer>>,
 }
+
+/// A token's header line: what it has in common with others, and the rest.
+pub type Sealed = ThinArc<Shared, u8>;
 
 /// What a token says about the visitor.
 #[derive(Debug, Clone, Copy)]
@@ -129,21 +134,15 @@ impl Sealer {
         let keys = settings.keys.iter().map(|key| Key::new(settings.algorithm, key));
         let mut keys = keys.collect::<Result<Vec<_>, _>>()?.into_iter();
         let begin = format!("{{\"iss\":{},\"aud\":", quoted(&settings.issuer));
-        Ok(keys.next().map(|mut active| {
-            // The text of whole groups is the same whatever comes behind them.
-            let groups = &begin.as_bytes()[..begin.len() / 3 * 3];
-            let signed = format!("{}{}", active.header, BASE64.encode(groups));
-            active.begin(signed.as_bytes());
-            Self {
-                name: format!("{}: ", settings.header),
-                begin,
-                active,
-                accepted: keys.collect(),
-                issuer: settings.issuer.clone(),
-                lifetime: settings.lifetime.as_secs(),
-                max_bytes: settings.max_bytes,
-                encoder: encoder(),
-            }
+        Ok(keys.next().map(|active| Self {
+            name: format!("{}: ", settings.header),
+            begin,
+            active,
+            accepted: keys.collect(),
+            issuer: settings.issuer.clone(),
+            lifetime: settings.lifetime.as_secs(),
+            max_bytes: settings.max_bytes,
+            encoder: encoder(),
         }))
     }
 
@@ -154,28 +153,37 @@ impl Sealer {
     }
 
     /// The header line of a token that is made at `now` (seconds since the epoch by our clock), with its end. One that would
-    /// be longer than `token.max_bytes` goes out without its data, by reference.
+    /// be longer than `token.max_bytes` goes out without its data, by reference. `opening`: of the last token that this
+    /// sealer made for this audience, if there was one.
     ///
     /// # Errors
     /// The system has no randomness to sign with.
-    pub fn seal(&self, audience: &Audience, claims: Claims<'_>, now: u64) -> Result<Arc<[u8]>, Unspecified> {
+    pub fn seal(
+        &self,
+        opening: &mut Option<Opening>,
+        audience: &Audience,
+        claims: Claims<'_>,
+        now: u64,
+    ) -> Result<Sealed, Unspecified> {
+        opening.take_if(|opening| opening.second != now);
+        let opening = opening.get_or_insert_with(|| self.open(audience, now));
         let data = match claims {
             Claims::Session(_, record) => audience.seen(&record.data),
             Claims::Anonymous | Claims::New | Claims::Degraded => Cow::Borrowed("{}"),
         };
         DESK.with_borrow_mut(|Desk { payload, line }| {
-            self.write_claims(audience, claims, now, payload);
+            write_claims(opening, claims, payload);
             for part in [",\"data\":", &data, "}"] {
                 payload.extend_from_slice(part.as_bytes());
             }
-            self.sign(payload, line)?;
+            self.sign(opening, payload, line)?;
             if line.len() > self.name.len() + self.max_bytes && data != "{}" {
-                self.write_claims(audience, claims, now, payload);
+                write_claims(opening, claims, payload);
                 payload.extend_from_slice(b",\"data_ref\":true}");
-                self.sign(payload, line)?;
+                self.sign(opening, payload, line)?;
             }
             line.extend_from_slice(b"\r\n");
-            let sealed = Arc::from(&line[..]);
+            let sealed = ThinArc::from_header_and_slice(opening.line.clone(), &line[opening.line.slice.len()..]);
             if payload.capacity() > DESK_MOST {
                 (*payload, *line) = Default::default();
             }
@@ -183,40 +191,20 @@ impl Sealer {
         })
     }
 
-    /// All but the data.
-    fn write_claims(&self, audience: &Audience, claims: Claims<'_>, now: u64, out: &mut Vec<u8>) {
-        out.clear();
-        for part in [&self.begin, &audience.claim] {
-            out.extend_from_slice(part.as_bytes());
-        }
-        write_number(out, ",\"iat\":", now);
-        write_number(out, ",\"exp\":", now + self.lifetime);
-        match claims {
-            Claims::Anonymous => {}
-            Claims::New => out.extend_from_slice(b",\"new\":true"),
-            Claims::Degraded => out.extend_from_slice(b",\"degraded\":true"),
-            Claims::Session(handle, record) => {
-                out.extend_from_slice(b",\"sid\":\"");
-                out.extend_from_slice(handle.as_bytes());
-                write_number(out, "\",\"ver\":", record.version);
-                write_number(out, ",\"created\":", record.created.seconds());
-                write_number(out, ",\"expires\":", record.deadline.seconds());
-                if let Some(subject) = &record.subject {
-                    out.extend_from_slice(b",\"sub\":");
-                    out.extend_from_slice(quoted(subject).as_bytes());
-                }
-            }
-        }
+    /// The claims that depend on nothing else.
+    fn open(&self, audience: &Audience, now: u64) -> Opening {
+        let mut claims = [self.begin.as_bytes(), audience.claim.as_bytes()].concat();
+        write_number(&mut claims, ",\"iat\":", now);
+        write_number(&mut claims, ",\"exp\":", now + self.lifetime);
+        Opening::new(&self.name, &self.active, &claims, now)
     }
 
     /// Writes the line, but for its end.
-    fn sign(&self, payload: &[u8], line: &mut Vec<u8>) -> Result<(), Unspecified> {
+    fn sign(&self, opening: &Opening, payload: &[u8], line: &mut Vec<u8>) -> Result<(), Unspecified> {
         line.clear();
-        for part in [&self.name, &self.active.header] {
-            line.extend_from_slice(part.as_bytes());
-        }
+        line.extend_from_slice(&opening.line.slice);
         append(&self.encoder, payload, line)?;
-        self.active.sign(line, self.name.len())
+        self.active.sign(&opening.begun, line, self.name.len())
     }
 
     /// What a token says, if one of our keys signed it and it has not expired at `now`.
@@ -260,6 +248,28 @@ fn encoder() -> Encoder {
     BASE64
 }
 
+/// The claims that are not in the line yet, but for the data.
+fn write_claims(opening: &Opening, claims: Claims<'_>, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(&opening.rest);
+    match claims {
+        Claims::Anonymous => {}
+        Claims::New => out.extend_from_slice(b",\"new\":true"),
+        Claims::Degraded => out.extend_from_slice(b",\"degraded\":true"),
+        Claims::Session(handle, record) => {
+            out.extend_from_slice(b",\"sid\":\"");
+            out.extend_from_slice(handle.as_bytes());
+            write_number(out, "\",\"ver\":", record.version);
+            write_number(out, ",\"created\":", record.created.seconds());
+            write_number(out, ",\"expires\":", record.deadline.seconds());
+            if let Some(subject) = &record.subject {
+                out.extend_from_slice(b",\"sub\":");
+                out.extend_from_slice(quoted(subject).as_bytes());
+            }
+        }
+    }
+}
+
 fn write_number(out: &mut Vec<u8>, name: &str, number: u64) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
@@ -274,6 +284,7 @@ mod tests {
     use std::time::Duration;
 
     use jsonwebtoken::{Algorithm as Jose, DecodingKey, Validation, decode};
+    use proptest::{collection, option, prelude::*};
     use serde_json::Value;
 
     use super::*;
@@ -331,28 +342,34 @@ mod tests {
     }
 
     /// The token of a line.
-    fn text_of(line: &[u8]) -> &str {
-        std::str::from_utf8(line).unwrap().strip_prefix("x-session: ").unwrap().strip_suffix("\r\n").unwrap()
+    fn text_of(line: &Sealed) -> String {
+        let line = [&line.header.header.slice, &line.slice].concat();
+        String::from_utf8(line).unwrap().strip_prefix("x-session: ").unwrap().strip_suffix("\r\n").unwrap().to_owned()
+    }
+
+    /// The token of the first who asks.
+    fn seal(sealer: &Sealer, audience: &Audience, claims: Claims<'_>) -> String {
+        text_of(&sealer.seal(&mut None, audience, claims, NOW).unwrap())
     }
 
     /// The claims as an independent library reads them.
-    fn claims(token: &[u8], secret: &[u8]) -> Result<Value, jsonwebtoken::errors::Error> {
+    fn claims(token: &str, secret: &[u8]) -> Result<Value, jsonwebtoken::errors::Error> {
         let mut validation = Validation::new(Jose::HS256);
         validation.set_audience(&["app"]);
         validation.set_issuer(&["cloak\"room"]);
-        decode(text_of(token), &DecodingKey::from_secret(secret), &validation).map(|token| token.claims)
+        decode(token, &DecodingKey::from_secret(secret), &validation).map(|token| token.claims)
     }
 
-    fn payload(token: &[u8]) -> String {
-        let part = text_of(token).split('.').nth(1).unwrap();
+    fn payload(token: &str) -> String {
+        let part = token.split('.').nth(1).unwrap();
         String::from_utf8(BASE64.decode(part).unwrap()).unwrap()
     }
 
     #[test]
     fn another_librarys_verifier_accepts_it_and_finds_the_promised_claims() {
         let audience = Audience::new("app", None);
-        let token = sealer().seal(&audience, Claims::Session(&handle(), &record("{\"a\":1}")), NOW).unwrap();
-        let header = jsonwebtoken::decode_header(text_of(&token)).unwrap();
+        let token = seal(&sealer(), &audience, Claims::Session(&handle(), &record("{\"a\":1}")));
+        let header = jsonwebtoken::decode_header(&token).unwrap();
         assert_eq!((header.kid.as_deref(), header.typ.as_deref()), (Some("k1"), Some("session+jwt")));
         let wanted = json!({"iss": "cloak\"room", "aud": "app", "iat": NOW, "exp": NOW + 60, "sid": handle().as_str(), "ver": 3,
             "created": 1, "expires": 9, "sub": "ada\n\"", "data": {"a": 1}});
@@ -371,7 +388,7 @@ mod tests {
             if let Some(name) = name {
                 wanted[name] = json!(true);
             }
-            assert_eq!(claims(&sealer().seal(&audience, given, NOW).unwrap(), &[7; 32]).unwrap(), wanted);
+            assert_eq!(claims(&seal(&sealer(), &audience, given), &[7; 32]).unwrap(), wanted);
         }
     }
 
@@ -380,7 +397,7 @@ mod tests {
         let data =
             r#"{"n":1.10,"e":1e400,"big":12345678901234567890123,"__proto__":{},"$serde_json::private::Number":"1"}"#;
         let audience = Audience::new("app", None);
-        let token = sealer().seal(&audience, Claims::Session(&handle(), &record(data)), NOW).unwrap();
+        let token = seal(&sealer(), &audience, Claims::Session(&handle(), &record(data)));
         assert!(payload(&token).ends_with(&format!(",\"data\":{data}}}")));
     }
 
@@ -389,7 +406,7 @@ mod tests {
         let forward = Some(vec![Pointer::parse("/user").unwrap(), Pointer::parse("/cart/total").unwrap()]);
         let audience = Audience::new("app", forward);
         let data = r#"{"user":{"n":"ada"},"cart":{"total":3,"items":[1]},"secret":1}"#;
-        let token = sealer().seal(&audience, Claims::Session(&handle(), &record(data)), NOW).unwrap();
+        let token = seal(&sealer(), &audience, Claims::Session(&handle(), &record(data)));
         assert_eq!(claims(&token, &[7; 32]).unwrap()["data"], json!({"user": {"n": "ada"}, "cart": {"total": 3}}));
     }
 
@@ -398,15 +415,15 @@ mod tests {
         let audience = Audience::new("app", None);
         let seal = |blob: usize| {
             let data = json!({"blob": "x".repeat(blob)}).to_string();
-            sealer().seal(&audience, Claims::Session(&handle(), &record(&data)), NOW).unwrap()
+            seal(&sealer(), &audience, Claims::Session(&handle(), &record(&data)))
         };
         assert!(claims(&seal(100), &[7; 32]).unwrap().get("data_ref").is_none());
         let long = claims(&seal(5000), &[7; 32]).unwrap();
         assert_eq!((&long["data_ref"], long.get("data")), (&json!(true), None));
-        assert!(text_of(&seal(5000)).len() <= 4096);
+        assert!(seal(5000).len() <= 4096);
         let whole = |blob: usize| claims(&seal(blob), &[7; 32]).unwrap().get("data").is_some();
         let most = (0..5000).rfind(|blob| whole(*blob)).unwrap();
-        assert!((4094..=4096).contains(&text_of(&seal(most)).len()), "neither the name nor the line's end counts");
+        assert!((4094..=4096).contains(&seal(most).len()), "neither the name nor the line's end counts");
     }
 
     #[test]
@@ -418,9 +435,9 @@ mod tests {
             let audience = Audience::new("app", None);
             let data = format!("{{\"a\":\"{}\"}}", "ä".repeat(length));
             let record = record(&data);
-            let sealed = Sealer::new(&settings).unwrap().unwrap();
-            let sealed = sealed.seal(&audience, Claims::Session(&handle(), &record), NOW).unwrap();
-            let (signed, signature) = text_of(&sealed).rsplit_once('.').unwrap();
+            let sealer = Sealer::new(&settings).unwrap().unwrap();
+            let sealed = seal(&sealer, &audience, Claims::Session(&handle(), &record));
+            let (signed, signature) = sealed.rsplit_once('.').unwrap();
             let (header, claims) = signed.split_once('.').unwrap();
             let header = String::from_utf8(BASE64.decode(header).unwrap()).unwrap();
             assert!(header.contains(&format!("\"{}\"", "k".repeat(length))) && !claims.contains('.'));
@@ -433,8 +450,8 @@ mod tests {
     #[test]
     fn every_listed_key_verifies_and_nothing_else_does() {
         let audience = Audience::new("app", None);
-        let token = sealer().seal(&audience, Claims::Session(&handle(), &record("{}")), NOW).unwrap();
-        let text = text_of(&token);
+        let token = seal(&sealer(), &audience, Claims::Session(&handle(), &record("{}")));
+        let text = &token;
         let verified = sealer().verify(text, NOW + 59).unwrap();
         assert_eq!((verified.audience.as_str(), verified.sid.as_deref()), ("app", Some(handle().as_str())));
         assert_eq!(sealer().verify(text, NOW + 60), Err(TokenError::Expired));
@@ -463,10 +480,10 @@ mod tests {
             let settings = Settings { algorithm, keys: vec![key(None), key(Some("k2"))], ..settings() };
             let sealer = Sealer::new(&settings).unwrap().unwrap();
             let audience = Audience::new("app", None);
-            let token = sealer.seal(&audience, Claims::Session(&handle(), &record("{\"a\":1}")), NOW).unwrap();
+            let token = seal(&sealer, &audience, Claims::Session(&handle(), &record("{\"a\":1}")));
             let set: jsonwebtoken::jwk::JwkSet = serde_json::from_str(&sealer.jwks()).unwrap();
             assert_eq!(set.keys.len(), 2);
-            let kid = jsonwebtoken::decode_header(text_of(&token)).unwrap().kid.unwrap();
+            let kid = jsonwebtoken::decode_header(&token).unwrap().kid.unwrap();
             let jwk = set.find(&kid).unwrap();
             assert_eq!(
                 jwk.thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256).unwrap(),
@@ -475,12 +492,11 @@ mod tests {
             );
             let mut validation = Validation::new(theirs);
             validation.set_audience(&["app"]);
-            let claims: Value =
-                decode(text_of(&token), &DecodingKey::from_jwk(jwk).unwrap(), &validation).unwrap().claims;
+            let claims: Value = decode(&token, &DecodingKey::from_jwk(jwk).unwrap(), &validation).unwrap().claims;
             assert_eq!(claims["data"], json!({"a": 1}));
-            assert!(sealer.verify(text_of(&token), NOW).is_ok());
+            assert!(sealer.verify(&token, NOW).is_ok());
             let other = DecodingKey::from_jwk(set.find("k2").unwrap()).unwrap();
-            assert!(decode::<Value>(text_of(&token), &other, &validation).is_err());
+            assert!(decode::<Value>(&token, &other, &validation).is_err());
             for private in ["\"d\"", "\"k\"", "\"p\"", "\"q\""] {
                 assert!(!sealer.jwks().contains(private));
             }
@@ -498,5 +514,53 @@ mod tests {
         assert!(key(es256.clone()).check(Algorithm::EdDsa).is_err() && key(eddsa).check(Algorithm::Es256).is_err());
         assert!(key("x".repeat(64)).check(Algorithm::Es256).is_err());
         assert!(key(es256.replace("PRIVATE", "PUBLIC")).check(Algorithm::Es256).is_err());
+    }
+
+    /// What a token must say.
+    fn wanted(issuer: &str, audience: &str, session: Option<&(Handle, Record)>, now: u64) -> Value {
+        let mut wanted = json!({"iss": issuer, "aud": audience, "iat": now, "exp": now + 60, "data": {}});
+        if let Some((handle, record)) = session {
+            wanted["sid"] = json!(handle.as_str());
+            wanted["ver"] = json!(record.version);
+            (wanted["created"], wanted["expires"]) = (json!(1), json!(9));
+            wanted["data"] = serde_json::from_str(&record.data).unwrap();
+            if let Some(subject) = &record.subject {
+                wanted["sub"] = json!(subject);
+            }
+        }
+        wanted
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_tokens_have_in_common_each_says_its_own(
+            issuer in ".{0,4}",
+            names in [".{0,4}", ".{0,4}"],
+            subjects in collection::vec(option::of(".{0,6}"), 4),
+            data in collection::vec("[\\x00-\\x7fä🦁]{0,6}", 4),
+            steps in collection::vec((0..2_usize, 0..5_usize, 0..2_u64), 1..40),
+        ) {
+            let sealer = Sealer::new(&Settings { issuer: issuer.clone(), ..settings() }).unwrap().unwrap();
+            let audiences = names.each_ref().map(|name| Audience::new(name, None));
+            let sessions: Vec<(Handle, Record)> = subjects.into_iter().zip(data).enumerate().map(|(seed, (subject, data))| {
+                let record = Record { version: seed as u64, subject, ..record(&json!({ "a": data }).to_string()) };
+                (Locator::from_random([seed as u8; 16]).handle(), record)
+            }).collect();
+            let (mut openings, mut now) = ([None, None], NOW);
+            for (to, who, later) in steps {
+                now += later;
+                let session = sessions.get(who);
+                let claims = session.map_or(Claims::Anonymous, |(handle, record)| Claims::Session(handle, record));
+                let sealed = sealer.seal(&mut openings[to], &audiences[to], claims, now).unwrap();
+                let opening = openings[to].as_ref().unwrap();
+                prop_assert_eq!(sealed.header.header.slice.as_ptr(), opening.line.slice.as_ptr());
+                let token = text_of(&sealed);
+                let said: Value = serde_json::from_str(&payload(&token)).unwrap();
+                prop_assert_eq!(said, wanted(&issuer, &names[to], session, now));
+                let (signed, signature) = token.rsplit_once('.').unwrap();
+                let key = jsonwebtoken::EncodingKey::from_secret(&[7; 32]);
+                prop_assert_eq!(jsonwebtoken::crypto::sign(signed.as_bytes(), &key, Jose::HS256).unwrap(), signature);
+            }
+        }
     }
 }

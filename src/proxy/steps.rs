@@ -15,7 +15,6 @@ use super::{
     access::Entry,
     caller::{Caller, Named},
     line::{Application, Route},
-    tokens::unix_now,
     upload::Upload,
     visit::{Presented, Visitor},
 };
@@ -147,20 +146,21 @@ impl Shard {
         application: &Application,
         visitor: &Visitor,
     ) -> Result<Postscript, Rejection> {
-        let seal =
-            |claims: Claims<'_>, now| self.line.sealer.seal(&application.audience, claims, now).map(Postscript::new);
+        let seal = |opening: &mut _, claims: Claims<'_>, now| {
+            self.line.sealer.seal(opening, &application.audience, claims, now).map(Postscript::new)
+        };
         let sealed = match &visitor.presented {
             Presented::Loaded(guest) => self.tokens.of_session(upstream, guest, seal),
-            Presented::Unavailable => seal(Claims::Degraded, unix_now()),
+            Presented::Unavailable => self.tokens.once(upstream, Claims::Degraded, seal),
             Presented::Nobody if visitor.opens && self.line.policy.create == Create::Always => {
-                seal(Claims::New, unix_now())
+                self.tokens.once(upstream, Claims::New, seal)
             }
             Presented::Nobody | Presented::Retired(_) | Presented::Destroyed(_) | Presented::Several => {
                 self.tokens.of_nobody(upstream, seal)
             }
         };
         let token = sealed.map_err(|_| Rejection::Unavailable)?;
-        self.tally.token_bytes.observe_bytes(token.value().len());
+        self.tally.token_bytes.observe_bytes(token.value_len());
         Ok(token)
     }
 

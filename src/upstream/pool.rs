@@ -82,9 +82,10 @@ impl<B: Payload> Pool<B> {
                     let (this, terms) = (Try { begun, repeat: Repeat::Allowed }, self.terms(tour.host));
                     let load = self.fleet.begin(&shelf.member);
                     match answer_directly(connection, request, this, terms, (shelf, load)).await {
-                        Ok(response) => {
+                        Ok(mut response) => {
                             self.fleet.answered(&shelf.member);
-                            return Ok(self.signed(response, at));
+                            self.sign(&mut response, at);
+                            return Ok(response);
                         }
                         Err(setback) => Err(setback),
                     }
@@ -99,12 +100,11 @@ impl<B: Payload> Pool<B> {
         Terms { host, patience: self.fleet.settings.response_timeout }
     }
 
-    /// A response that says who has answered, where that matters.
-    fn signed(&self, mut response: Response<ResponseBody<B>>, at: usize) -> Response<ResponseBody<B>> {
+    /// Has a response say who has answered, where that matters.
+    fn sign(&self, response: &mut Response<ResponseBody<B>>, at: usize) {
         if self.fleet.settings.affinity {
             response.extensions_mut().insert(ServedBy(Arc::clone(&self.shelves[at].member.name)));
         }
-        response
     }
 
     /// The server to go to next.
@@ -124,7 +124,10 @@ impl<B: Payload> Pool<B> {
     ) -> Result<Response<ResponseBody<B>>, SendError> {
         loop {
             match self.ask(&self.shelves[at], begun, tour.host, &mut tour.repeats).await {
-                Ok(response) => return Ok(self.signed(response, at)),
+                Ok(mut response) => {
+                    self.sign(&mut response, at);
+                    return Ok(response);
+                }
                 Err(Setback { error, again: Some(again), .. }) => {
                     let Some(next) = self.next(&mut tour) else { return Err(error) };
                     (at, begun) = (next, Ok(again));

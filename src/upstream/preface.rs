@@ -4,9 +4,8 @@
 //! second who that is. Over a connection of our own making such lines go out as they are; where somebody else writes the
 //! head they are put into it one by one.
 
-use std::sync::Arc;
-
 use http::{HeaderMap, HeaderName, HeaderValue};
+use triomphe::ThinArc;
 
 /// Header lines; no request that has them may have others of the same names.
 #[derive(Debug)]
@@ -41,36 +40,45 @@ impl Preface {
 }
 
 /// One header line, whose value is not to be seen by others; no request that has it may have others of the same name.
+///
+/// In two parts, one of which it has in common with other lines: where there are many, that one is always at hand.
 #[derive(Clone)]
-pub struct Postscript(Arc<[u8]>);
+pub struct Postscript(ThinArc<ThinArc<(), u8>, u8>);
 
 impl Postscript {
-    /// This line, with its end: a name, a colon, a space, and a value of visible ASCII.
-    pub fn new(line: Arc<[u8]>) -> Self {
+    /// This line: a name, a colon, a space, a value of visible ASCII, and the line's end. The first three are in the part that
+    /// is shared, the last is in the other.
+    pub fn new(line: ThinArc<ThinArc<(), u8>, u8>) -> Self {
         Self(line)
     }
 
-    /// The value.
-    pub fn value(&self) -> &[u8] {
-        self.parts().1
+    fn shared(&self) -> &[u8] {
+        &self.0.header.header.slice
     }
 
-    /// Name and value. In no name there is a colon.
-    fn parts(&self) -> (&[u8], &[u8]) {
-        let name = memchr::memchr(b':', &self.0).unwrap_or_default();
-        (&self.0[..name], &self.0[name + 2..self.0.len() - 2])
+    /// How long the name is. In none there is a colon.
+    fn name(&self) -> usize {
+        memchr::memchr(b':', self.shared()).unwrap_or_default()
+    }
+
+    /// How long the value is.
+    pub fn value_len(&self) -> usize {
+        self.shared().len() + self.0.slice.len() - self.name() - ": \r\n".len()
     }
 
     /// Appends the line.
     pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.0);
+        out.extend_from_slice(self.shared());
+        out.extend_from_slice(&self.0.slice);
     }
 
     /// Puts the line into a head.
     pub fn put_into(&self, headers: &mut HeaderMap) {
         // One was a name, the other is visible ASCII.
-        let (name, value) = self.parts();
-        if let (Ok(name), Ok(mut value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        let (name, value) = self.shared().split_at(self.name());
+        let own = &self.0.slice;
+        let value = [&value[": ".len()..], own.strip_suffix(b"\r\n").unwrap_or(own)].concat();
+        if let (Ok(name), Ok(mut value)) = (HeaderName::from_bytes(name), HeaderValue::try_from(value)) {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
@@ -105,16 +113,21 @@ mod tests {
         for value in ["eyJ.eyJ.c2ln", "", "a: b\u{e9}"] {
             let (name, value) =
                 (HeaderName::from_static("x-session"), HeaderValue::from_bytes(value.as_bytes()).unwrap());
-            let line = Postscript::new([b"x-session: ", value.as_bytes(), b"\r\n"].concat().into());
-            assert_eq!(line.value(), value.as_bytes());
-            let mut text = Vec::new();
-            line.write(&mut text);
-            assert_eq!(text, [b"x-session: ", value.as_bytes(), b"\r\n"].concat());
-            let mut headers = HeaderMap::new();
-            headers.insert(&name, HeaderValue::from_static("what nobody may leave there"));
-            line.put_into(&mut headers);
-            assert_eq!(headers.get_all(&name).iter().collect::<Vec<_>>(), [&value]);
-            assert!(headers[&name].is_sensitive());
+            let whole = [b"x-session: ", value.as_bytes(), b"\r\n"].concat();
+            for shared in "x-session: ".len()..=whole.len() - 2 {
+                let (shared, own) = whole.split_at(shared);
+                let shared = ThinArc::from_header_and_slice((), shared);
+                let line = Postscript::new(ThinArc::from_header_and_slice(shared, own));
+                assert_eq!(line.value_len(), value.len());
+                let mut text = Vec::new();
+                line.write(&mut text);
+                assert_eq!(text, whole);
+                let mut headers = HeaderMap::new();
+                headers.insert(&name, HeaderValue::from_static("what nobody may leave there"));
+                line.put_into(&mut headers);
+                assert_eq!(headers.get_all(&name).iter().collect::<Vec<_>>(), [&value]);
+                assert!(headers[&name].is_sensitive());
+            }
         }
     }
 }

@@ -76,24 +76,14 @@ pub(super) enum Exchange<F> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
-    /// Has a request answered whose head is this, if it can be read.
-    pub(super) fn ask(
-        &mut self,
-        found: Found,
-        announced: Announced,
-    ) -> Exchange<impl Future<Output = Answered> + Unpin + use<S>> {
-        let head = match Head::read(&found.bytes, found.lines) {
-            Ok(head) => head,
-            Err(fault) => {
-                let asked = Asked::unsoundly(&found.bytes);
-                return self.refuse(fault, asked);
-            }
-        };
+    /// Has a request answered whose head is this.
+    pub(super) fn ask(&mut self, found: Found) -> Exchange<impl Future<Output = Answered> + Unpin + use<S>> {
+        let Found { bytes, head, announced } = found;
         let asked = head.asked();
         let (inflow, switch) = self.open(&head, announced);
         let generation = self.client.current.load();
         self.time.bound_by(&generation.terms.limits);
-        let (request, cookie) = head.into_request(found.bytes, inflow);
+        let (request, cookie) = head.into_request(bytes, inflow);
         let answer = generation.shard.serve(request, cookie, &mut self.client.caller, self.place.take());
         Exchange::Asked { answer, asked, switch }
     }

@@ -34,11 +34,7 @@ use super::{
     farewell::{self, FAREWELL, GLANCE},
     place::Place,
 };
-use crate::{
-    clock::turns::Turns,
-    headers::{Announced, HeadBounds},
-    socket::Quiet,
-};
+use crate::{clock::turns::Turns, headers::HeadBounds, socket::Quiet};
 use body::Feed;
 use exchange::{Answered, Exchange, Sequel};
 use outlet::Outlet;
@@ -105,14 +101,14 @@ impl<S: AsyncRead + AsyncWrite + Quiet + Unpin + Send + 'static> Connection<S> {
         &mut self,
         cx: &mut Context<'_>,
         exchange: &mut Option<Exchange<F>>,
-        ask: impl Fn(&mut Self, Found, Announced) -> Exchange<F>,
+        ask: impl Fn(&mut Self, Found) -> Exchange<F>,
     ) -> Poll<Sequel> {
         loop {
             let sequel = match exchange {
                 Some(exchange) => ready!(self.poll_exchange(cx, exchange)),
                 None => {
                     *exchange = Some(match ready!(self.poll_request(cx)) {
-                        Next::Head(found, announced) => ask(self, found, announced),
+                        Next::Head(found) => ask(self, found),
                         Next::Unsound(fault, asked) => self.refuse(fault, asked),
                         Next::Nothing => return Poll::Ready(Sequel::Over),
                         Next::Broken(error) => return Poll::Ready(Sequel::Broken(error)),
