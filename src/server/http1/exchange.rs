@@ -25,7 +25,7 @@ use super::{
     Connection,
     answer::{self, Framing},
     body::{self, Coding, End, Feed},
-    head::{Asked, Fault, Head},
+    head::{Asked, Head},
     request::Found,
 };
 use crate::{
@@ -74,23 +74,16 @@ pub(super) struct UnderWay<F> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
-    /// Has a request answered whose head is this, if it can be read.
-    pub(super) fn ask(
-        &mut self,
-        found: Found,
-        announced: Announced,
-    ) -> Result<UnderWay<impl Future<Output = Answered> + use<S>>, (Fault, Asked)> {
-        let head = match Head::read(&found.bytes, found.lines) {
-            Ok(head) => head,
-            Err(fault) => return Err((fault, Asked::unsoundly(&found.bytes))),
-        };
+    /// Has a request answered whose head is this.
+    pub(super) fn ask(&mut self, found: Found) -> UnderWay<impl Future<Output = Answered> + use<S>> {
+        let Found { bytes, head, announced } = found;
         let asked = head.asked();
         let (inflow, switch) = self.open(&head, announced);
         let generation = self.client.current.load();
         self.time.bound_by(&generation.terms.limits);
-        let (request, cookie) = head.into_request(found.bytes, inflow);
+        let (request, cookie) = head.into_request(bytes, inflow);
         let answer = generation.shard.serve(request, cookie, &mut self.client.caller, self.place.take());
-        Ok(UnderWay { answer, asked, switch })
+        UnderWay { answer, asked, switch }
     }
 
     /// Waits for an answer, and begins to write it.

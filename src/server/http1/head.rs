@@ -1,4 +1,5 @@
-//! A request's head, found whole by `headers::HeadScan` and judged by `headers::announced_by`: here its fields are read.
+//! A request's head, found whole by `headers::HeadScan` and judged by `headers::announced_by`: here its fields are read. Most
+//! heads are so plain that they need neither.
 //!
 //! `httparse` reads the lines; values are slices of the head's own bytes. What it refuses is refused in words of our own:
 //! nothing of the client's bytes is in them.
@@ -12,7 +13,7 @@ use http::{
 };
 
 use crate::{
-    headers::{Expectation, HeadFault, expectation_of, field, lists, value},
+    headers::{Expectation, HeadBounds, HeadFault, expectation_of, field, lists, value},
     proxy::{Inflow, Rejection, Upload},
 };
 
@@ -65,6 +66,14 @@ pub(super) enum Fault {
     Version,
     Field,
     TooManyFields,
+    /// What was seen before its fields were read.
+    Whole(HeadFault),
+}
+
+impl From<HeadFault> for Fault {
+    fn from(fault: HeadFault) -> Self {
+        Self::Whole(fault)
+    }
 }
 
 impl fmt::Display for Fault {
@@ -76,6 +85,7 @@ impl fmt::Display for Fault {
             Self::Field => "invalid HTTP header",
             Self::TargetTooLong => return HeadFault::TargetTooLong.fmt(out),
             Self::TooManyFields => return HeadFault::TooManyFields.fmt(out),
+            Self::Whole(fault) => return fault.fmt(out),
         })
     }
 }
@@ -85,6 +95,7 @@ impl From<Fault> for Rejection {
         match fault {
             Fault::TargetTooLong => Self::TargetTooLong,
             Fault::TooManyFields => Self::HeadTooLarge,
+            Fault::Whole(fault) => fault.into(),
             Fault::Method | Fault::Target | Fault::Version | Fault::Field => Self::BadRequest(fault.to_string()),
         }
     }
@@ -120,27 +131,41 @@ impl Head {
         }
     }
 
+    /// Reads a head of the plainest kind, which `HeadScan` would take for one as well: all of these bytes, with no word of a
+    /// body or of another protocol. Of any other those who look closely are the judges.
+    pub(super) fn read_plain(bytes: &Bytes, bounds: &HeadBounds) -> Option<Self> {
+        let mut places = [const { MaybeUninit::uninit() }; FEW];
+        let mut request = httparse::Request::new(&mut []);
+        let parsed = request.parse_with_uninit_headers(bytes, &mut places);
+        let is_whole = parsed == Ok(httparse::Status::Complete(bytes.len())) && bytes.len() <= bounds.bytes;
+        (is_whole && is_plain(bytes, &request, bounds)).then(|| Self::of(bytes, &request).ok()).flatten()
+    }
+
     fn read_into<'b>(bytes: &'b Bytes, places: &mut [MaybeUninit<httparse::Header<'b>>]) -> Result<Self, Fault> {
         let mut request = httparse::Request::new(&mut []);
         match request.parse_with_uninit_headers(bytes, places) {
-            Ok(httparse::Status::Complete(_)) => {}
+            Ok(httparse::Status::Complete(_)) => Self::of(bytes, &request),
             Ok(httparse::Status::Partial) | Err(httparse::Error::NewLine | httparse::Error::Status) => {
-                return Err(Fault::Field);
+                Err(Fault::Field)
             }
-            Err(httparse::Error::Token) if request.method.is_none() => return Err(Fault::Method),
-            Err(httparse::Error::Token) => return Err(Fault::Target),
-            Err(httparse::Error::Version) => return Err(Fault::Version),
-            Err(httparse::Error::TooManyHeaders) => return Err(Fault::TooManyFields),
-            Err(httparse::Error::HeaderName | httparse::Error::HeaderValue) => return Err(Fault::Field),
+            Err(httparse::Error::Token) if request.method.is_none() => Err(Fault::Method),
+            Err(httparse::Error::Token) => Err(Fault::Target),
+            Err(httparse::Error::Version) => Err(Fault::Version),
+            Err(httparse::Error::TooManyHeaders) => Err(Fault::TooManyFields),
+            Err(httparse::Error::HeaderName | httparse::Error::HeaderValue) => Err(Fault::Field),
         }
-        let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
+    }
+
+    /// What was parsed.
+    fn of(bytes: &Bytes, parsed: &httparse::Request<'_, '_>) -> Result<Self, Fault> {
+        let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
             return Err(Fault::Field);
         };
         if target.len() > LONGEST_TARGET {
             return Err(Fault::TargetTooLong);
         }
         let mut read = Box::<Request<Upload>>::default();
-        let Fields { cookie, said, .. } = Fields::read(bytes, request.headers, read.headers_mut())?;
+        let Fields { cookie, said, .. } = Fields::read(bytes, parsed.headers, read.headers_mut())?;
         let target = bytes.slice_ref(target.as_bytes());
         *read.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| Fault::Method)?;
         *read.uri_mut() = Uri::from_maybe_shared(target).map_err(|_| Fault::Target)?;
@@ -224,6 +249,22 @@ impl<'a> Fields<'a> {
     fn append(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Fault> {
         self.fields.try_append(name, value).map(drop).map_err(|_| Fault::TooManyFields)
     }
+}
+
+/// Whether a head that was parsed is plain: it begins with its first line, every line ends in CR LF, and none is about a body
+/// or another protocol.
+fn is_plain(bytes: &[u8], parsed: &httparse::Request<'_, '_>, bounds: &HeadBounds) -> bool {
+    let ends_before = |name: &str| bytes[..name.as_ptr().addr() - bytes.as_ptr().addr()].ends_with(b"\r\n");
+    let is_other = |name: &str| match name.len() {
+        7 => name.eq_ignore_ascii_case("upgrade"),
+        14 => name.eq_ignore_ascii_case("content-length"),
+        17 => name.eq_ignore_ascii_case("transfer-encoding"),
+        _ => false,
+    };
+    bytes.ends_with(b"\r\n\r\n")
+        && parsed.method.is_some_and(|method| std::ptr::eq(method.as_ptr(), bytes.as_ptr()))
+        && parsed.headers.len() <= bounds.fields
+        && parsed.headers.iter().all(|line| ends_before(line.name) && !is_other(line.name))
 }
 
 /// These of the bytes, without another owner of them.

@@ -92,10 +92,10 @@ impl<S: AsyncRead + AsyncWrite + Quiet + Unpin + Send + 'static> Connection<S> {
     async fn run(&mut self) -> Sequel {
         loop {
             let delivery = match self.next_request().await {
-                Next::Head(found, announced) => match self.ask(found, announced) {
-                    Ok(under_way) => self.answered(under_way).await,
-                    Err((fault, asked)) => Ok(self.refuse(fault, asked)),
-                },
+                Next::Head(found) => {
+                    let under_way = self.ask(found);
+                    self.answered(under_way).await
+                }
                 Next::Unsound(fault, asked) => Ok(self.refuse(fault, asked)),
                 Next::Nothing => return Sequel::Over,
                 Next::Broken(error) => Err(error),

@@ -10,9 +10,14 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
-use super::{Connection, head::Asked, source::split_off, time::Verdict};
+use super::{
+    Connection,
+    head::{Asked, Fault, Head},
+    source::split_off,
+    time::Verdict,
+};
 use crate::{
-    headers::{Announced, HeadBounds, HeadFault, HeadScan, announced_by},
+    headers::{Announced, Framing, HeadBounds, HeadFault, HeadScan, announced_by},
     socket::Quiet,
 };
 
@@ -22,18 +27,20 @@ const EMPTY_LINES: usize = 4;
 /// What comes next on a connection.
 pub(super) enum Next {
     /// A head that is sound as a whole, and what follows it.
-    Head(Found, Announced),
+    Head(Found),
     /// A head that is not, or takes too long.
-    Unsound(HeadFault, Asked),
+    Unsound(Fault, Asked),
     /// No request.
     Nothing,
     Broken(io::Error),
 }
 
-/// The bytes of a head, with the empty line at its end.
+/// A head.
 pub(super) struct Found {
+    /// It, with the empty line at its end.
     pub(super) bytes: Bytes,
-    pub(super) lines: usize,
+    pub(super) head: Head,
+    pub(super) announced: Announced,
 }
 
 /// Looks for heads.
@@ -49,7 +56,7 @@ impl Scan {
     }
 
     /// The whole head that the bytes begin with, taken off them; what was looked at before is not looked at again.
-    fn next(&mut self, read: &mut BytesMut) -> Result<Option<(Found, Announced)>, HeadFault> {
+    fn next(&mut self, read: &mut BytesMut) -> Result<Option<Found>, (Fault, Asked)> {
         while self.scan.is_fresh() {
             match &read[..] {
                 b"\r" => return Ok(None),
@@ -58,15 +65,46 @@ impl Scan {
             }
             self.empty_lines += 1;
             if self.empty_lines > EMPTY_LINES {
-                return Err(HeadFault::EmptyLines);
+                return Err(unsound(HeadFault::EmptyLines, read));
             }
         }
-        let Some(end) = self.scan.end(read, &self.bounds)? else { return Ok(None) };
-        let announced = announced_by(&read[..end])?;
-        let found = Found { bytes: split_off(read, end), lines: self.scan.lines() };
+        let found = if self.scan.is_fresh() { self.plain(read) } else { None };
+        let found = match found {
+            Some(found) => found,
+            None => {
+                let end = self.scan.end(read, &self.bounds).map_err(|fault| unsound(fault, read))?;
+                let Some(end) = end else { return Ok(None) };
+                self.judged(read, end)?
+            }
+        };
         *self = Self::new(self.bounds);
-        Ok(Some((found, announced)))
+        Ok(Some(found))
     }
+
+    /// All that was read, if that is a plain head: nearly always.
+    fn plain(&self, read: &mut BytesMut) -> Option<Found> {
+        if !matches!(read.first(), Some(b'G' | b'H')) || !read.ends_with(b"\r\n\r\n") {
+            return None;
+        }
+        let bytes = std::mem::take(read).freeze();
+        let Some(head) = Head::read_plain(&bytes, &self.bounds) else {
+            *read = BytesMut::from(bytes);
+            return None;
+        };
+        Some(Found { bytes, head, announced: Announced { body: Framing::Nothing, upgrade: false } })
+    }
+
+    /// The head that ends there.
+    fn judged(&self, read: &mut BytesMut, end: usize) -> Result<Found, (Fault, Asked)> {
+        let announced = announced_by(&read[..end]).map_err(|fault| unsound(fault, read))?;
+        let bytes = split_off(read, end);
+        let head = Head::read(&bytes, self.scan.lines()).map_err(|fault| unsound(fault, &bytes))?;
+        Ok(Found { bytes, head, announced })
+    }
+}
+
+fn unsound(fault: impl Into<Fault>, head: &[u8]) -> (Fault, Asked) {
+    (fault.into(), Asked::unsoundly(head))
 }
 
 impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
@@ -81,8 +119,8 @@ impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
         loop {
             match self.scan.next(&mut self.source.read) {
                 Ok(None) => {}
-                Ok(Some((found, announced))) => return Poll::Ready(Next::Head(found, announced)),
-                Err(fault) => return Poll::Ready(Next::Unsound(fault, Asked::unsoundly(&self.source.read))),
+                Ok(Some(found)) => return Poll::Ready(Next::Head(found)),
+                Err((fault, asked)) => return Poll::Ready(Next::Unsound(fault, asked)),
             }
             match self.source.poll_some(cx) {
                 Poll::Ready(Ok(1..)) => self.time.heard(),
@@ -111,7 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
         debug!(target: "cloakroom::server", "a client has used up its time");
         match &self.source.read[..] {
             [] => Next::Nothing,
-            begun => Next::Unsound(HeadFault::TooSlow, Asked::unsoundly(begun)),
+            begun => Next::Unsound(HeadFault::TooSlow.into(), Asked::unsoundly(begun)),
         }
     }
 
@@ -127,23 +165,25 @@ impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::headers::Framing;
 
     const BOUNDS: HeadBounds = HeadBounds { bytes: 64, fields: 3 };
     const HEAD: &[u8] = b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n";
 
     #[test]
     fn a_head_is_found_however_it_is_cut_and_what_is_behind_it_stays() {
-        for empty in ["", "\r\n", "\r\n\r\n\r\n\r\n"] {
-            let whole = [empty.as_bytes(), HEAD, b"abc"].concat();
-            for cut in 0..whole.len() {
-                let (mut scan, mut read) = (Scan::new(BOUNDS), BytesMut::from(&whole[..cut]));
-                let first = scan.next(&mut read).unwrap();
-                assert_eq!(first.is_some(), cut >= empty.len() + HEAD.len(), "{cut}");
-                read.extend_from_slice(&whole[cut..]);
-                let (found, announced) = first.or_else(|| scan.next(&mut read).unwrap()).unwrap();
-                assert_eq!((&found.bytes[..], found.lines, &read[..]), (HEAD, 2, &b"abc"[..]), "{cut}");
-                assert_eq!(announced.body, Framing::Length(3));
+        for (head, body) in [(HEAD, Framing::Length(3)), (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", Framing::Nothing)] {
+            for (empty, rest) in [("", "abc"), ("", ""), ("\r\n", "\r\n\r\n"), ("\r\n\r\n\r\n\r\n", "")] {
+                let whole = [empty.as_bytes(), head, rest.as_bytes()].concat();
+                for cut in 0..=whole.len() {
+                    let (mut scan, mut read) = (Scan::new(BOUNDS), BytesMut::from(&whole[..cut]));
+                    let first = scan.next(&mut read).ok().unwrap();
+                    assert_eq!(first.is_some(), cut >= empty.len() + head.len(), "{cut}");
+                    read.extend_from_slice(&whole[cut..]);
+                    let found = first.or_else(|| scan.next(&mut read).ok().unwrap()).unwrap();
+                    assert_eq!((&found.bytes[..], &read[..]), (head, rest.as_bytes()), "{cut}");
+                    assert_eq!((found.announced.body, found.announced.upgrade), (body, false));
+                    assert_eq!(scan.empty_lines, 0);
+                }
             }
         }
     }
@@ -153,11 +193,62 @@ mod tests {
         for (text, fault) in [
             ("\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\n\r\n", HeadFault::EmptyLines),
             ("GET / HTTP/1.1\n\n", HeadFault::BareLineFeed),
+            ("GET / HTTP/1.1\nA: b\r\n\r\n", HeadFault::BareLineFeed),
             ("HEAD / HTTP/1.1\r\nContent-Length: +3\r\n\r\n", HeadFault::Length),
         ] {
             let mut read = BytesMut::from(text);
-            assert_eq!(Scan::new(BOUNDS).next(&mut read).err(), Some(fault), "{text:?}");
+            let found = Scan::new(BOUNDS).next(&mut read).err();
+            assert_eq!(found.map(|(found, _)| found), Some(fault.into()), "{text:?}");
             assert!(text.ends_with(std::str::from_utf8(&read).unwrap()) && !read.is_empty());
+        }
+    }
+
+    /// Whether these bytes are a head, and what it announces, for somebody who looks at all of them.
+    fn looked_through(text: &[u8]) -> Option<Announced> {
+        let mut scan = HeadScan::default();
+        let end = scan.end(text, &BOUNDS).ok()?.filter(|end| *end == text.len())?;
+        let announced = announced_by(&text[..end]).ok()?;
+        Head::read(&Bytes::copy_from_slice(text), scan.lines()).is_ok().then_some(announced)
+    }
+
+    #[test]
+    fn a_plain_head_is_one_that_has_no_body_for_those_who_look_through_it_as_well() {
+        let marks =
+            ["\r\n", "\n", "\r", " ", "A: b", "a:", "Host: c", "Content-Length: 0", "upgrade:x", "Via:\tb\t", "\0"];
+        let starts = [
+            "GET / HTTP/1.1\r\n",
+            "GET / HTTP/1.0\n",
+            "HEAD /a HTTP/1.1",
+            "G",
+            "GET  / HTTP/1.1\r\n",
+            "\r\nGET / HTTP/1.1\r\n",
+        ];
+        let mut texts: Vec<String> = starts.map(str::to_owned).into();
+        for from in [0, 6, 72] {
+            let longer = texts[from..].iter().flat_map(|text| marks.iter().map(move |mark| format!("{text}{mark}")));
+            texts.extend(longer.collect::<Vec<_>>());
+        }
+        let (mut plain, mut all) = (0, 0);
+        for text in texts.iter().flat_map(|text| ["\r\n\r\n", "\r\n"].map(|end| format!("{text}{end}"))) {
+            all += 1;
+            let bytes = Bytes::copy_from_slice(text.as_bytes());
+            if Head::read_plain(&bytes, &BOUNDS).is_some() {
+                plain += 1;
+                let announced = looked_through(text.as_bytes());
+                assert_eq!(announced, Some(Announced { body: Framing::Nothing, upgrade: false }), "{text:?}");
+            }
+        }
+        assert!(plain > 20 && plain < all / 4, "{plain} of {all}");
+    }
+
+    #[test]
+    fn a_plain_head_has_its_bounds() {
+        let head = |fields: usize, length: usize| {
+            format!("GET / HTTP/1.1\r\n{}A: {}\r\n\r\n", "B:\r\n".repeat(fields - 1), "x".repeat(length))
+        };
+        for (text, is_plain) in [(head(3, 1), true), (head(4, 1), false), (head(1, 41), true), (head(1, 42), false)] {
+            assert_eq!(Head::read_plain(&Bytes::from(text.clone()), &BOUNDS).is_some(), is_plain, "{text:?}");
+            assert_eq!(looked_through(text.as_bytes()).is_some(), is_plain, "{text:?}");
         }
     }
 }
