@@ -64,8 +64,8 @@ pub(super) struct Guest {
     /// With more milliseconds than this left to live it need not be touched.
     ample: u64,
     tokens: Signed,
-    bearer: Bearer,
     record: Arc<Record>,
+    bearer: Bearer,
 }
 
 /// A cookie's value.
@@ -169,7 +169,7 @@ impl Known {
     ) -> Arc<Guest> {
         let (opens_until, ample) = (record.opens_until(&bearer.secret), millis(record.ample(policy)));
         let (bearer, tokens) = (bearer.clone(), Signed::default());
-        let guest = Arc::new(Guest { bytes, spot, opens_until, ample, tokens, bearer, record });
+        let guest = Arc::new(Guest { bytes, spot, opens_until, ample, tokens, record, bearer });
         self.keep(Comer::Guest(Arc::clone(&guest)));
         guest
     }
