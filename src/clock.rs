@@ -61,13 +61,13 @@ fn task(waker: &Waker) -> Task {
     (waker.data(), waker.vtable())
 }
 
-/// Does a turn's work; what comes of it, and when the next turn is wanted, if somebody waits for a time.
-fn turn<T>(cx: &mut Context<'_>, work: impl FnOnce(&mut Context<'_>) -> T) -> (T, Option<Instant>) {
+/// Does a turn's work; what comes of it, and if somebody waits for a time, when the next turn is wanted, and what time it is.
+fn turn<T>(cx: &mut Context<'_>, work: impl FnOnce(&mut Context<'_>) -> T) -> (T, Option<(Instant, Instant)>) {
     let this = Some(task(cx.waker()));
     let _outer =
         TURN.with(|turn| Outer(turn.reading.replace(Reading::Due), turn.task.replace(this), turn.until.replace(None)));
     let done = work(cx);
-    (done, TURN.with(|turn| turn.until.get()))
+    (done, TURN.with(|turn| turn.until.get()).map(|until| (until, now())))
 }
 
 /// Whether it is as late as that; if not, the task whose turn it is has another one then. `None` where there is no turn, or
@@ -158,11 +158,11 @@ mod tests {
         let (_, until) = turn(&mut cx, |cx| {
             assert_eq!(wait_in_turn(cx, begun + 2 * SECOND), Some(Poll::Pending));
             let (_, inner) = turn(cx, |cx| wait_in_turn(cx, begun + 3 * SECOND));
-            assert_eq!(inner, Some(begun + 3 * SECOND));
+            assert_eq!(inner, Some((begun + 3 * SECOND, begun)));
             let (first, second) = two();
             assert_eq!(first, second);
         });
-        assert_eq!(until, Some(begun + 2 * SECOND));
+        assert_eq!(until, Some((begun + 2 * SECOND, begun)));
         assert_eq!(wait_in_turn(&cx, begun), None);
     }
 }

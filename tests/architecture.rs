@@ -54,7 +54,7 @@ const ROOMS: &[Room] = &[
         &["headers"],
         &[
             ("tls", "servers behind https://"),
-            ("socket", "reads with the buffer of its thread"),
+            ("socket", "reads and writes with the buffers of its thread"),
             ("clock", "one reading a turn"),
         ],
     ),

@@ -26,7 +26,8 @@ const WHILE: Duration = Duration::from_secs(2);
 /// The turns of a task.
 #[derive(Default)]
 pub struct Turns {
-    alarm: Option<Pin<Box<Sleep>>>,
+    /// And when it goes off: to know that nobody has to look at it.
+    alarm: Option<(Pin<Box<Sleep>>, Instant)>,
     /// Whom the alarm wakes, set as it is.
     wakes: Option<Waker>,
 }
@@ -34,20 +35,21 @@ pub struct Turns {
 impl Turns {
     /// One turn of a task that does this work.
     pub fn poll<T>(&mut self, cx: &mut Context<'_>, work: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-        let (done, until) = turn(cx, work);
-        if let (true, Some(until)) = (done.is_pending(), until) {
-            self.call(cx, until);
+        let (done, wait) = turn(cx, work);
+        if let (true, Some((until, now))) = (done.is_pending(), wait) {
+            self.call(cx, until, now);
         }
         done
     }
 
     /// Has the task woken at this time, or before.
-    fn call(&mut self, cx: &mut Context<'_>, until: Instant) {
-        let soon = || until.min(Instant::now() + WHILE);
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(soon())));
-        if alarm.deadline() > until || alarm.is_elapsed() {
-            alarm.as_mut().reset(soon());
-            self.wakes = None;
+    fn call(&mut self, cx: &mut Context<'_>, until: Instant, now: Instant) {
+        let soon = until.min(now + WHILE);
+        let (alarm, at) = self.alarm.get_or_insert_with(|| (Box::pin(sleep_until(soon)), soon));
+        // One that has not gone off by now does not do so before the next turn, or calls for that.
+        if *at > until || *at <= now {
+            alarm.as_mut().reset(soon);
+            (*at, self.wakes) = (soon, None);
         }
         if self.wakes.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             return;
@@ -146,7 +148,7 @@ mod tests {
         let (mut turns, bell, begun) = (Turns::default(), Arc::default(), Instant::now());
         for tenths in 0..10 {
             assert!(wait(&mut turns, &bell, begun + (30 + tenths) * SECOND).is_pending());
-            assert_eq!(turns.alarm.as_ref().unwrap().deadline(), begun + WHILE);
+            assert_eq!(turns.alarm.as_ref().unwrap().0.deadline(), begun + WHILE);
             pass(SECOND / 10).await;
         }
         assert_eq!(bell.rung(), 0);
@@ -205,7 +207,7 @@ mod tests {
         let (mut turns, bell, begun) = (Turns::default(), Arc::<Bell>::default(), Instant::now());
         for until in [begun + SECOND, begun] {
             pass(2 * SECOND).await;
-            bell.poll(|cx| turns.call(cx, until));
+            bell.poll(|cx| turns.call(cx, until, Instant::now()));
             assert!(bell.rung() > 0, "it was called at once");
         }
         assert!(wait(&mut turns, &bell, begun + SECOND).is_ready());

@@ -198,7 +198,7 @@ impl Shard {
         cookie: Option<Bytes>,
         caller: &mut Caller,
         held: H,
-    ) -> impl Future<Output = (Answer, H)> + Send + use<H> {
+    ) -> impl Future<Output = (Answer, H)> + Send + Unpin + use<H> {
         let mut entry = self.begin(request.method(), request.uri().path());
         let mut seen = Seen::of(request.headers(), &self.line.guarded);
         if cookie.is_some() {

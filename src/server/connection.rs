@@ -1,9 +1,13 @@
 //! One connection from a browser: received, and served over HTTP/1.1 or HTTP/2. Every request takes the configuration of the
 //! moment at which it begins.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use futures_util::{
+    FutureExt as _,
+    future::{Either, OptionFuture},
+};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -26,16 +30,35 @@ pub(super) struct Client {
     pub(super) ending: Ending,
 }
 
-/// Serves the connection until either side closes it, its time is up, or `ending` says to finish.
-pub(super) async fn serve(accepted: Accepted, place: Place, current: Arc<ArcSwap<Generation>>, ending: Ending) {
+/// Serves the connection until either side closes it, its time is up, or `ending` says to finish; `None`: it never came to
+/// HTTP. How it begins is boxed, so that what goes on does not keep the room for that.
+pub(super) fn serve(
+    accepted: Accepted,
+    place: Place,
+    current: Arc<ArcSwap<Generation>>,
+    ending: Ending,
+) -> impl Future<Output = Option<()>> + Send {
+    Box::pin(begin(accepted, place, current, ending)).map(OptionFuture::from).flatten()
+}
+
+/// Receives the connection; what serves it from there on, if it comes to HTTP.
+async fn begin(
+    accepted: Accepted,
+    place: Place,
+    current: Arc<ArcSwap<Generation>>,
+    ending: Ending,
+) -> Option<impl Future<Output = ()>> {
     let (address, begun, generation) = (accepted.peer(), Instant::now(), current.load_full());
     let early = match accepted.open() {
         Ok(socket) => Early::new(socket),
-        Err(error) => return debug!(target: "cloakroom::server", %error, "a connection was lost before it began"),
+        Err(error) => {
+            debug!(target: "cloakroom::server", %error, "a connection was lost before it began");
+            return None;
+        }
     };
     let (terms, heard) = (&generation.terms, early.heard());
     let deadline = begun + terms.limits.head_timeout;
-    let received = Box::pin(receive(early, address, terms.preamble, terms.tls.as_ref(), deadline));
+    let received = pin!(receive(early, address, terms.preamble, terms.tls.as_ref(), deadline));
     let unheard = async {
         ending.reached(Stage::Here).await;
         tokio::time::sleep_until(begun + LINGER).await;
@@ -46,23 +69,29 @@ pub(super) async fn serve(accepted: Accepted, place: Place, current: Arc<ArcSwap
     let received = tokio::select! {
         biased;
         received = received => received,
-        () = unheard => return,
+        () = unheard => return None,
     };
     let Arrival { stream, first, protocol, peer } = match received {
         Ok(arrival) => arrival,
-        Err(lost) => return debug!(target: "cloakroom::server", reason = %lost, "a connection never came to HTTP"),
+        Err(lost) => {
+            debug!(target: "cloakroom::server", reason = %lost, "a connection never came to HTTP");
+            return None;
+        }
     };
-    let limits = terms.limits.clone();
-    drop(generation);
-    let client = Client { caller: Caller::new(peer), current, ending };
-    match (stream, protocol) {
-        (Stream::Plain(socket), Protocol::Http1) => http1::serve(socket, first, client, &limits, (place, begun)).await,
-        (Stream::Tls(stream), Protocol::Http1) => http1::serve(stream, first, client, &limits, (place, begun)).await,
+    let (client, limits) = (Client { caller: Caller::new(peer), current, ending }, &terms.limits);
+    Some(match (stream, protocol) {
+        (Stream::Plain(socket), Protocol::Http1) => {
+            Either::Left(Either::Left(http1::serve(socket, first, client, limits, (place, begun))))
+        }
+        (Stream::Tls(stream), Protocol::Http1) => {
+            Either::Left(Either::Right(http1::serve(stream, first, client, limits, (place, begun))))
+        }
         (Stream::Plain(socket), Protocol::Http2) => {
-            Box::pin(http2::serve(Early::ahead(socket, first), client, &limits, (place, begun))).await;
+            let (stream, limits) = (Early::ahead(socket, first), limits.clone());
+            Either::Right(Either::Left(Box::pin(http2::serve(stream, client, limits, (place, begun)))))
         }
         (Stream::Tls(stream), Protocol::Http2) => {
-            Box::pin(http2::serve(stream, client, &limits, (place, begun))).await;
+            Either::Right(Either::Right(Box::pin(http2::serve(stream, client, limits.clone(), (place, begun)))))
         }
-    }
+    })
 }

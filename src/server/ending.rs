@@ -1,15 +1,15 @@
 //! How the end of the process comes to connections: a stage that is cheap to look at, and a call that wakes whoever waits.
 
 use std::{
-    future::poll_fn,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
+    task::Context,
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, futures::Notified};
 
 /// How near the end is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,27 +59,38 @@ impl Ending {
         }
     }
 
-    /// Does this, and wakes it at every stage: so it need only look at the stage. The call is waited for once and not with
-    /// every poll: a task is woken in the same way for as long as it lives.
-    pub(super) async fn beside<F: Future>(&self, mut work: Pin<&mut F>) -> F::Output {
-        let (mut call, mut heard) = (pin!(self.0.call.notified()), None);
-        poll_fn(|cx| {
-            while heard != Some(self.stage()) {
-                let stage = self.stage();
-                call.set(self.0.call.notified());
-                if call.as_mut().poll(cx).is_pending() {
-                    heard = Some(stage);
-                }
+    /// An ear for the task that it is polled in.
+    pub(super) fn ear(&self) -> Ear<'_> {
+        Ear { ending: self, heard: None, call: None }
+    }
+}
+
+/// Wakes a task at every stage: so it need only look at the stage.
+pub(super) struct Ear<'a> {
+    ending: &'a Ending,
+    heard: Option<Stage>,
+    /// Boxed, for nobody looks at it before it comes.
+    call: Option<Pin<Box<Notified<'a>>>>,
+}
+
+impl Ear<'_> {
+    /// Call it whenever the task is polled. It waits for the call once and not each time: a task is woken in the same way
+    /// for as long as it lives.
+    pub(super) fn listen(&mut self, cx: &mut Context<'_>) {
+        while self.heard != Some(self.ending.stage()) {
+            let stage = self.ending.stage();
+            let mut call = Box::pin(self.ending.0.call.notified());
+            if call.as_mut().poll(cx).is_pending() {
+                self.heard = Some(stage);
             }
-            work.as_mut().poll(cx)
-        })
-        .await
+            self.call = Some(call);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::task::Poll;
+    use std::{future::poll_fn, task::Poll};
 
     use super::*;
 
@@ -106,12 +117,13 @@ mod tests {
         let ending = Ending::default();
         let seen = ending.clone();
         let work = tokio::spawn(async move {
-            let mut stages = Vec::new();
-            let look = poll_fn(|_| {
+            let (mut stages, mut ear) = (Vec::new(), seen.ear());
+            poll_fn(|cx| {
+                ear.listen(cx);
                 stages.push(seen.stage());
                 if seen.stage() == Stage::Here { Poll::Ready(()) } else { Poll::Pending }
-            });
-            seen.beside(pin!(look)).await;
+            })
+            .await;
             stages
         });
         for stage in [Stage::Near, Stage::Here] {

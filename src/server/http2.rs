@@ -57,14 +57,14 @@ struct Requests {
 }
 
 /// Serves a connection that was accepted then.
-pub(super) async fn serve<S>(stream: S, client: Client, limits: &Limits, (place, accepted): (Place, Instant))
+pub(super) async fn serve<S>(stream: S, client: Client, limits: Limits, (place, accepted): (Place, Instant))
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Client { caller, current, ending } = client;
     let (caller, pace) = (Mutex::new(caller), Pace::new(place, accepted));
     let requests = Arc::new(Requests { caller, current, ending, pace });
-    let mut connection = pin!(builder(limits).serve_connection(TokioIo::new(stream), requests.service()));
+    let mut connection = pin!(builder(&limits).serve_connection(TokioIo::new(stream), requests.service()));
     let patience = || requests.patience();
     tokio::select! {
         biased;

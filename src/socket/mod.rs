@@ -4,6 +4,7 @@
 //! replaced, one that somebody listens on is not, and ours is gone when the listener is. What is spoken on a socket is
 //! nobody's business here.
 
+pub mod draft;
 mod listener;
 pub mod scratch;
 mod stream;

@@ -130,7 +130,7 @@ pub(super) enum Readiness {
 }
 
 impl<B: Payload> Driven<B> {
-    async fn begin(stream: Stream, settings: &Settings) -> Result<Self, SendError> {
+    async fn begin(mut stream: Stream, settings: &Settings) -> Result<Self, SendError> {
         let outbox = stream.outbox();
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(settings.response_header_bytes)

@@ -25,7 +25,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{Protocol, Server, Settings};
-use crate::socket::Quiet;
+use crate::socket::{Quiet, Socket};
 
 /// A server that has gone without a word is noticed after a minute and a half, also in a tunnel where nothing moves.
 const QUIET: Duration = Duration::from_secs(60);
@@ -40,9 +40,18 @@ impl Quiet for TlsStream<TcpStream> {}
 
 /// A connection to a server, and its place among `max_connections`: also when it has become a tunnel.
 pub(super) struct Stream {
-    bytes: Box<dyn Duplex>,
-    outbox: Outbox,
+    bytes: Bytes,
+    /// `None` as long as nobody wants to know.
+    outbox: Option<Outbox>,
     _slot: Option<OwnedSemaphorePermit>,
+}
+
+/// How they get there.
+enum Bytes {
+    /// As they are.
+    Plain(Socket),
+    /// Encrypted.
+    Other(Box<dyn Duplex>),
 }
 
 /// Whether a connection has taken all that was written to it.
@@ -55,9 +64,8 @@ impl Outbox {
         self.0.load(Relaxed)
     }
 
-    fn note<T>(&self, written: Poll<T>) -> Poll<T> {
-        self.0.store(written.is_pending(), Relaxed);
-        written
+    fn note(&self, is_stuck: bool) {
+        self.0.store(is_stuck, Relaxed);
     }
 }
 
@@ -118,14 +126,14 @@ impl Dialer {
     /// Connects within `connect_timeout`, whatever has to be tried for it.
     pub(super) async fn dial(&self, slot: Option<OwnedSemaphorePermit>) -> io::Result<Stream> {
         match timeout(self.patience, self.connect()).await {
-            Ok(bytes) => Ok(Stream { bytes: bytes?, outbox: Outbox::default(), _slot: slot }),
+            Ok(bytes) => Ok(Stream { bytes: bytes?, outbox: None, _slot: slot }),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 
-    async fn connect(&self) -> io::Result<Box<dyn Duplex>> {
+    async fn connect(&self) -> io::Result<Bytes> {
         let (host, port) = match &self.server {
-            Server::Unix(path) => return Ok(Box::new(UnixStream::connect(path).await?)),
+            Server::Unix(path) => return Ok(Bytes::Plain(Socket::Unix(UnixStream::connect(path).await?))),
             Server::Http { host, port } | Server::Https { host, port } => (host, *port),
         };
         let deadline = Instant::now() + self.patience;
@@ -133,7 +141,7 @@ impl Dialer {
         let stream = first_of(&addresses, deadline).await?;
         prepare(&stream)?;
         match &self.tls {
-            None => Ok(Box::new(stream)),
+            None => Ok(Bytes::Plain(Socket::Tcp(stream))),
             Some((connector, name)) => self.encrypt(stream, connector, name).await,
         }
     }
@@ -143,10 +151,10 @@ impl Dialer {
         stream: TcpStream,
         connector: &TlsConnector,
         name: &ServerName<'static>,
-    ) -> io::Result<Box<dyn Duplex>> {
+    ) -> io::Result<Bytes> {
         let stream = connector.connect(name.clone(), stream).await?;
         match (self.protocol, stream.get_ref().1.alpn_protocol()) {
-            (Protocol::Http2, Some(b"h2")) | (Protocol::Http1, _) => Ok(Box::new(stream)),
+            (Protocol::Http2, Some(b"h2")) | (Protocol::Http1, _) => Ok(Bytes::Other(Box::new(stream))),
             (Protocol::Http2, _) => {
                 Err(io::Error::other("the server does not offer h2 within TLS (upstreams.*.protocol)"))
             }
@@ -178,30 +186,48 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 impl Stream {
     #[cfg(test)]
     pub(super) fn of(bytes: impl AsyncRead + AsyncWrite + Quiet + Send + Unpin + 'static) -> Self {
-        Self { bytes: Box::new(bytes), outbox: Outbox::default(), _slot: None }
+        Self { bytes: Bytes::Other(Box::new(bytes)), outbox: None, _slot: None }
     }
 
-    pub(super) fn outbox(&self) -> Outbox {
-        self.outbox.clone()
+    /// Says from now on whether everything was taken.
+    pub(super) fn outbox(&mut self) -> Outbox {
+        self.outbox.get_or_insert_default().clone()
+    }
+
+    fn bytes(&mut self) -> Pin<&mut dyn Duplex> {
+        match &mut self.bytes {
+            Bytes::Plain(socket) => Pin::new(socket),
+            Bytes::Other(other) => Pin::new(&mut **other),
+        }
+    }
+
+    fn note<T>(&self, written: Poll<T>) -> Poll<T> {
+        if let Some(outbox) = &self.outbox {
+            outbox.note(written.is_pending());
+        }
+        written
     }
 }
 
 impl Quiet for Stream {
     fn is_quiet(&self) -> bool {
-        self.bytes.is_quiet()
+        match &self.bytes {
+            Bytes::Plain(socket) => socket.is_quiet(),
+            Bytes::Other(other) => other.is_quiet(),
+        }
     }
 }
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.bytes).poll_read(cx, buffer)
+        self.bytes().poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.bytes).poll_write(cx, bytes);
-        self.outbox.note(written)
+        let written = self.bytes().poll_write(cx, bytes);
+        self.note(written)
     }
 
     fn poll_write_vectored(
@@ -209,20 +235,23 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.bytes).poll_write_vectored(cx, parts);
-        self.outbox.note(written)
+        let written = self.bytes().poll_write_vectored(cx, parts);
+        self.note(written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.bytes.is_write_vectored()
+        match &self.bytes {
+            Bytes::Plain(socket) => socket.is_write_vectored(),
+            Bytes::Other(other) => other.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.bytes).poll_flush(cx);
-        self.outbox.note(flushed)
+        let flushed = self.bytes().poll_flush(cx);
+        self.note(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.bytes).poll_shutdown(cx)
+        self.bytes().poll_shutdown(cx)
     }
 }

@@ -1,7 +1,7 @@
 //! One request on one connection: how it is shaped for it, how long it may take, and whether what went wrong allows
 //! sending it again.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, future::poll_fn, sync::Arc, time::Duration};
 
 use http::{
     Method, Request, Response, StatusCode, Uri, Version,
@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     Payload, Progress, Protocol, ResponseBody, SendError,
     connection::{Driven, Hold, Need, Place, Shared, Single},
-    direct::{Answer as Whole, Asked, Direct, Failure, Framing, Said},
+    direct::{Answer as Whole, Direct, Failure, Framing, Said},
     error::Breakdown,
     framing,
     member::{Load, Member},
@@ -115,43 +115,59 @@ fn put_host<B>(request: &mut Request<B>, host: HostOf, member: &Member) {
     }
 }
 
-/// Sends a request without a body on a connection of our own making. The answer is boxed as what it is handed on as.
-pub(super) async fn answer_directly<B: Payload, D: From<ResponseBody<B>>>(
+/// Sends a request without a body on a connection of our own making. What comes back has its arguments once, and only what
+/// is needed when the answer comes: an `async fn` would keep room for them twice.
+pub(super) fn answer_directly<'a, B: Payload, D: From<ResponseBody<B>>>(
     mut connection: Box<Direct>,
     mut request: Box<Request<B>>,
     this: Try,
     terms: Terms,
+    (shelf, load): (&'a Arc<Shelf<B>>, Option<Load>),
+) -> impl Future<Output = Result<Box<Response<D>>, Setback<B>>> + use<'a, B, D> {
+    put_host(&mut request, terms.host, &shelf.member);
+    connection.begin();
+    let (deadline, repeat) = (this.begun + terms.patience, this.repeat);
+    async move {
+        match poll_fn(|cx| connection.poll_exchange(cx, deadline, &mut request)).await {
+            Ok(answer) => take_answer(connection, answer, request.method(), (shelf, load)),
+            Err(failure) => Err(failed(failure, request, repeat)),
+        }
+    }
+}
+
+/// The response that begins with this head, boxed as what it is handed on as.
+fn take_answer<B: Payload, D: From<ResponseBody<B>>>(
+    connection: Box<Direct>,
+    Whole { mut head, apart, read, length, said, lasts }: Whole,
+    asked: &Method,
     (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
 ) -> Result<Box<Response<D>>, Setback<B>> {
-    let other = |error| Setback { error, again: None, course: Course::Other };
-    put_host(&mut request, terms.host, &shelf.member);
-    connection.prepare(&request);
-    let Whole { head: mut answer, apart, read, length, said, lasts } =
-        match connection.exchange(this.begun + terms.patience, Asked::by(&request)).await {
-            Ok(answer) => answer,
-            Err(Failure::Late) => return Err(other(SendError::Timeout)),
-            Err(Failure::Broken(error, course)) => {
-                let may_go_again = match course {
-                    Course::Unsent => true,
-                    Course::Closed => this.repeat == Repeat::Allowed && is_idempotent(request.method()),
-                    Course::Refused | Course::Other => false,
-                };
-                let again = may_go_again.then_some(request);
-                return Err(Setback { error: SendError::Failed(error), again, course });
-            }
-        };
-    let unfit = |problem| other(SendError::Unfit(problem));
+    let unfit = |problem| Setback { error: SendError::Unfit(problem), again: None, course: Course::Other };
     let framing = match said {
         Said::Nothing => Framing::Close,
         Said::Length(length) => Framing::Length(length),
         Said::Chunked => Framing::chunked(connection.most()),
         Said::More => {
-            framing::check(&mut answer).map_err(unfit)?;
-            Framing::of(request.method(), &answer, connection.most()).map_err(unfit)?
+            framing::check(&mut head).map_err(unfit)?;
+            Framing::of(asked, &head, connection.most()).map_err(unfit)?
         }
     };
     let body = ResponseBody::direct(connection, (read, length, apart), framing, lasts, (shelf, load));
-    Ok(Box::new(answer.map(|()| body.into())))
+    Ok(Box::new(head.map(|()| body.into())))
+}
+
+/// Why there is no answer, and the request if it may be sent again.
+fn failed<B>(failure: Failure, request: Box<Request<B>>, repeat: Repeat) -> Setback<B> {
+    let (error, course) = match failure {
+        Failure::Late => return Setback { error: SendError::Timeout, again: None, course: Course::Other },
+        Failure::Broken(error, course) => (SendError::Failed(error), course),
+    };
+    let may_go_again = match course {
+        Course::Unsent => true,
+        Course::Closed => repeat == Repeat::Allowed && is_idempotent(request.method()),
+        Course::Refused | Course::Other => false,
+    };
+    Setback { error, again: may_go_again.then_some(request), course }
 }
 
 async fn send_by_hyper<B: Payload, D: From<ResponseBody<B>>>(

@@ -14,7 +14,7 @@ use super::{
     Fleet, Payload, Protocol, ResponseBody, SendError, ServedBy, Ties,
     connection::{Need, Shared, Single},
     direct::Direct,
-    exchange::{Course, Line, Repeat, Setback, Terms, Try, answer_directly, host_of, need_of},
+    exchange::{Course, HostOf, Line, Repeat, Setback, Terms, Try, answer_directly, host_of, need_of},
     fleet::Tried,
     member::Member,
     shelf::{Shelf, Won},
@@ -22,17 +22,17 @@ use super::{
 use crate::clock;
 
 /// A request goes to at most so many servers.
-const SERVERS: usize = 3;
+const SERVERS: u8 = 3;
 /// A request that was sent is sent at most so many times more.
-const REPEATS: usize = 2;
+const REPEATS: u8 = 2;
 
 /// One request on its way from server to server.
 struct Tour<'a> {
     ties: Option<Ties<'a>>,
-    terms: Terms,
+    host: HostOf,
     tried: Tried,
-    left: usize,
-    repeats: usize,
+    left: u8,
+    repeats: u8,
 }
 
 /// A request that a server is to be asked, or what became of it there at the first time.
@@ -64,41 +64,47 @@ impl<B: Payload> Pool<B> {
     ///
     /// # Errors
     /// [`SendError`]
-    pub async fn send<D: From<ResponseBody<B>>>(
-        &self,
+    pub fn send<'a, D: From<ResponseBody<B>>>(
+        &'a self,
         request: Box<Request<B>>,
-        ties: Option<Ties<'_>>,
-    ) -> Result<Box<Response<D>>, SendError> {
+        ties: Option<Ties<'a>>,
+    ) -> impl Future<Output = Result<Box<Response<D>>, SendError>> + use<'a, B, D> {
         let settings = &self.fleet.settings;
-        let terms = Terms { host: host_of(&request, settings.preserve_host), patience: settings.response_timeout };
-        let ties = ties.filter(|_| settings.affinity);
-        let mut tour = Tour { ties, terms, tried: Tried::default(), left: SERVERS, repeats: REPEATS };
-        let Some(at) = self.next(&mut tour) else { return Err(SendError::NoServer) };
-        let (shelf, begun) = (&self.shelves[at], clock::now());
-        let begun = match take_direct(shelf, &request, begun) {
-            None => Ok(request),
-            Some(connection) => {
-                let this = Try { begun, repeat: Repeat::Allowed };
-                let load = self.fleet.begin(&shelf.member);
-                match answer_directly(connection, request, this, terms, (shelf, load)).await {
-                    Ok(response) => {
-                        self.fleet.answered(&shelf.member);
-                        return Ok(self.signed(response, at));
+        let (ties, host) = (ties.filter(|_| settings.affinity), host_of(&request, settings.preserve_host));
+        let mut tour = Tour { ties, host, tried: Tried::default(), left: SERVERS, repeats: REPEATS };
+        // An `async fn` would have room for its arguments twice.
+        async move {
+            let Some(at) = self.next(&mut tour) else { return Err(SendError::NoServer) };
+            let shelf = &self.shelves[at];
+            let begun = match take_direct(shelf, &request) {
+                None => Ok(request),
+                Some((connection, begun)) => {
+                    let (this, terms) = (Try { begun, repeat: Repeat::Allowed }, self.terms(tour.host));
+                    let load = self.fleet.begin(&shelf.member);
+                    match answer_directly(connection, request, this, terms, (shelf, load)).await {
+                        Ok(mut response) => {
+                            self.fleet.answered(&shelf.member);
+                            self.sign(&mut response, at);
+                            return Ok(response);
+                        }
+                        Err(setback) => Err(setback),
                     }
-                    Err(setback) => Err(setback),
                 }
-            }
-        };
-        // Boxed, so that the requests which find a connection do not carry the room that all else takes.
-        Box::pin(self.go_on(at, begun, tour)).await
+            };
+            // Boxed, so that the requests which find a connection do not carry the room that all else takes.
+            Box::pin(self.go_on(at, begun, tour)).await
+        }
     }
 
-    /// A response that says who has answered, where that matters.
-    fn signed<D>(&self, mut response: Box<Response<D>>, at: usize) -> Box<Response<D>> {
+    fn terms(&self, host: HostOf) -> Terms {
+        Terms { host, patience: self.fleet.settings.response_timeout }
+    }
+
+    /// Has a response say who has answered, where that matters.
+    fn sign<D>(&self, response: &mut Response<D>, at: usize) {
         if self.fleet.settings.affinity {
             response.extensions_mut().insert(ServedBy(Arc::clone(&self.shelves[at].member.name)));
         }
-        response
     }
 
     /// The server to go to next.
@@ -117,8 +123,11 @@ impl<B: Payload> Pool<B> {
         mut tour: Tour<'_>,
     ) -> Result<Box<Response<D>>, SendError> {
         loop {
-            match self.ask(&self.shelves[at], begun, tour.terms, &mut tour.repeats).await {
-                Ok(response) => return Ok(self.signed(response, at)),
+            match self.ask(&self.shelves[at], begun, tour.host, &mut tour.repeats).await {
+                Ok(mut response) => {
+                    self.sign(&mut response, at);
+                    return Ok(response);
+                }
                 Err(Setback { error, again: Some(again), .. }) => {
                     let Some(next) = self.next(&mut tour) else { return Err(error) };
                     (at, begun) = (next, Ok(again));
@@ -138,8 +147,8 @@ impl<B: Payload> Pool<B> {
         &self,
         shelf: &Arc<Shelf<B>>,
         begun: Begun<B>,
-        terms: Terms,
-        repeats: &mut usize,
+        host: HostOf,
+        repeats: &mut u8,
     ) -> Result<Box<Response<D>>, Setback<B>> {
         let (fleet, member) = (&self.fleet, &shelf.member);
         let (mut request, mut taste) = match begun {
@@ -169,7 +178,7 @@ impl<B: Payload> Pool<B> {
                 }
             };
             let repeat = if *repeats > 0 { Repeat::Allowed } else { Repeat::Not };
-            match line.exchange(request, Try { begun, repeat }, terms, (shelf, fleet.begin(member))).await {
+            match line.exchange(request, Try { begun, repeat }, self.terms(host), (shelf, fleet.begin(member))).await {
                 Ok(response) => {
                     fleet.answered(member);
                     return Ok(response);
@@ -186,7 +195,7 @@ impl<B: Payload> Pool<B> {
         setback: Setback<B>,
         used: Taste,
         member: &Member,
-        repeats: &mut usize,
+        repeats: &mut u8,
     ) -> Result<Box<Request<B>>, Setback<B>> {
         if setback.course != Course::Unsent {
             *repeats = repeats.saturating_sub(1);
@@ -263,19 +272,20 @@ impl<B: Payload> Pool<B> {
     }
 }
 
-/// A connection on which such a request is answered in its own task, if one stands ready.
-fn take_direct<B: Payload>(shelf: &Shelf<B>, request: &Request<B>, now: Instant) -> Option<Box<Direct>> {
+/// A connection on which such a request is answered in its own task, if one stands ready, and since when.
+fn take_direct<B: Payload>(shelf: &Shelf<B>, request: &Request<B>) -> Option<(Box<Direct>, Instant)> {
+    let now = clock::now();
     match need_of(request) {
         Need::Everything => None,
         Need::Answer => match shelf.take_ready(Need::Answer, now)? {
-            Single::Direct(connection) => Some(connection),
+            Single::Direct(connection) => Some((connection, now)),
             Single::Driven(_) => None,
         },
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::{
         convert::Infallible,
         path::Path,
@@ -301,7 +311,7 @@ mod tests {
     };
 
     /// A body of so many bytes at once; if it does not end there, nothing comes after them.
-    struct Upload {
+    pub(in crate::upstream) struct Upload {
         bytes: usize,
         ends: bool,
         progress: Progress,
@@ -355,6 +365,13 @@ mod tests {
             health: None,
         });
         Pool::new(&fleet.unwrap())
+    }
+
+    /// A request without a body.
+    pub(in crate::upstream) fn get() -> Request<Upload> {
+        let (mut request, _) = post(0, true);
+        *request.method_mut() = Method::GET;
+        request
     }
 
     fn post(bytes: usize, ends: bool) -> (Request<Upload>, Progress) {
@@ -486,6 +503,17 @@ mod tests {
         assert!(world.keeps_one());
         drop(stream);
         yield_now().await;
+        world.ask(Method::POST, ANSWER, 99).await.0.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_request_of_which_nothing_was_sent_goes_over_another_connection() {
+        let world = world();
+        let (_, stream) = world.ask(Method::GET, ANSWER, 99).await;
+        // The runtime does not know yet that it is closed.
+        drop(stream);
+        let connection = world.pool.shelves[0].take_ready(Need::Answer, Instant::now()).expect("it seems idle");
+        world.pool.shelves[0].put(connection);
         world.ask(Method::POST, ANSWER, 99).await.0.unwrap();
     }
 

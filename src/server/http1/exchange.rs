@@ -5,9 +5,8 @@
 //! its answer, or that has closed its side and is sent nothing.
 
 use std::{
-    future::poll_fn,
     io,
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -61,21 +60,24 @@ pub(super) struct Delivery {
     stands: Option<Instant>,
     /// The application broke off: the client must not take it for whole.
     cut: bool,
+    /// How much was ever read when the last of the request's body was looked for, behind the answer.
+    read: Option<u64>,
 }
 
 /// An answer, and the place that its request has held.
-type Answered = (Answer, Option<Place>);
+pub(super) type Answered = (Answer, Option<Place>);
 
-/// A request that is being answered.
-pub(super) struct UnderWay<F> {
-    answer: F,
-    asked: Asked,
-    switch: Option<Switch>,
+/// A request and its answer.
+pub(super) enum Exchange<F> {
+    /// It is being answered.
+    Asked { answer: F, asked: Asked, switch: Option<Switch> },
+    /// The answer could not be written at once.
+    Answered(Box<Delivery>),
 }
 
 impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
     /// Has a request answered whose head is this.
-    pub(super) fn ask(&mut self, found: Found) -> UnderWay<impl Future<Output = Answered> + use<S>> {
+    pub(super) fn ask(&mut self, found: Found) -> Exchange<impl Future<Output = Answered> + Unpin + use<S>> {
         let Found { bytes, head, announced } = found;
         let asked = head.asked();
         let (inflow, switch) = self.open(&head, announced);
@@ -83,26 +85,39 @@ impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
         self.time.bound_by(&generation.terms.limits);
         let (request, cookie) = head.into_request(bytes, inflow);
         let answer = generation.shard.serve(request, cookie, &mut self.client.caller, self.place.take());
-        UnderWay { answer, asked, switch }
+        Exchange::Asked { answer, asked, switch }
     }
 
-    /// Waits for an answer, and begins to write it.
-    pub(super) async fn answered<F>(&mut self, under_way: UnderWay<F>) -> io::Result<Delivery>
+    /// Waits for an answer and writes it; what comes after it.
+    pub(super) fn poll_exchange<F>(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange<F>) -> Poll<Sequel>
     where
-        F: Future<Output = Answered>,
+        F: Future<Output = Answered> + Unpin,
     {
-        let UnderWay { answer, asked, switch } = under_way;
-        let mut answer = pin!(answer);
-        let (answer, place) = poll_fn(|cx| self.poll_answer(cx, answer.as_mut())).await?;
-        self.place = place;
-        Ok(self.begin(answer, asked, switch))
+        let (answer, asked, switch) = match exchange {
+            Exchange::Asked { answer, asked, switch } => (answer, *asked, switch),
+            Exchange::Answered(delivery) => return self.poll_delivery(cx, delivery),
+        };
+        let answer = match ready!(self.poll_answer(cx, Pin::new(answer))) {
+            Ok((answer, place)) => {
+                self.place = place;
+                answer
+            }
+            Err(error) => return Poll::Ready(Sequel::Broken(error)),
+        };
+        let mut delivery = self.begin(answer, asked, switch.take());
+        let delivered = self.poll_delivery(cx, &mut delivery);
+        if delivered.is_pending() {
+            // Most answers never come here: a connection does not keep the room for it.
+            *exchange = Exchange::Answered(Box::new(delivery));
+        }
+        delivered
     }
 
     /// Begins to answer what is no request; nothing is read after it.
-    pub(super) fn refuse(&mut self, why: impl Into<Rejection>, asked: Asked) -> Delivery {
+    pub(super) fn refuse<F>(&mut self, why: impl Into<Rejection>, asked: Asked) -> Exchange<F> {
         self.lost = true;
         let answer = self.client.current.load().shard.refuse(why, None);
-        self.begin(answer, asked, None)
+        Exchange::Answered(Box::new(self.begin(answer, asked, None)))
     }
 
     /// What comes behind a head.
@@ -153,20 +168,20 @@ impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
         if self.lost { Poll::Pending } else { self.source.poll_gone(cx) }
     }
 
-    /// Writes an answer.
-    pub(super) async fn deliver(&mut self, delivery: &mut Delivery) -> Sequel {
-        if let Err(error) = poll_fn(|cx| self.poll_delivery(cx, delivery)).await {
-            return Sequel::Broken(error);
+    /// Writes an answer, and reads what somebody still wants of its request's body; what comes after that.
+    fn poll_delivery(&mut self, cx: &mut Context<'_>, delivery: &mut Delivery) -> Poll<Sequel> {
+        if let Err(error) = ready!(self.poll_write(cx, delivery)) {
+            return Poll::Ready(Sequel::Broken(error));
         }
         let whole = !delivery.cut && !matches!(delivery.framing, Framing::Length(1..));
         if whole && self.feed.is_some() {
-            self.read_on().await;
+            ready!(self.poll_rest(cx, delivery));
         }
         self.time.answered();
-        match std::mem::replace(&mut delivery.sequel, Sequel::Over) {
+        Poll::Ready(match std::mem::replace(&mut delivery.sequel, Sequel::Over) {
             Sequel::Next if !whole || self.lost => Sequel::Over,
             sequel => sequel,
-        }
+        })
     }
 
     /// Puts an answer's head on its way.
@@ -185,11 +200,11 @@ impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
             *answer.headers_mut() = HeaderMap::new();
         }
         let answer = Some(answer).filter(|_| framing != Framing::Nothing);
-        Delivery { answer, framing, sequel, stands: None, cut: false }
+        Delivery { answer, framing, sequel, stands: None, cut: false, read: None }
     }
 
-    /// Writes what there is of an answer, as far as the client takes it.
-    fn poll_delivery(&mut self, cx: &mut Context<'_>, delivery: &mut Delivery) -> Poll<io::Result<()>> {
+    /// Writes what there is of an answer, as far as the client takes it; ready when that is all, also if it is asked again.
+    fn poll_write(&mut self, cx: &mut Context<'_>, delivery: &mut Delivery) -> Poll<io::Result<()>> {
         loop {
             while self.outlet.has_room() && self.gather(cx, delivery) {}
             if self.outlet.is_empty() {
@@ -262,20 +277,17 @@ impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
     }
 
     /// Reads the rest of a request's body, which somebody still wants though its answer is written.
-    async fn read_on(&mut self) {
-        let (mut stands, mut total) = (None, self.source.total());
-        poll_fn(|cx| {
-            let _ = self.poll_beside(cx);
-            if self.feed.is_none() {
-                return Poll::Ready(());
-            }
-            if std::mem::replace(&mut total, self.source.total()) != total {
-                stands = None;
-            }
-            ready!(self.time.poll_patience(cx, &mut stands, self.time.idle()));
-            (self.feed, self.lost) = (None, true);
-            Poll::Ready(())
-        })
-        .await;
+    fn poll_rest(&mut self, cx: &mut Context<'_>, delivery: &mut Delivery) -> Poll<()> {
+        let _ = self.poll_beside(cx);
+        if self.feed.is_none() {
+            return Poll::Ready(());
+        }
+        let total = Some(self.source.total());
+        if std::mem::replace(&mut delivery.read, total) != total {
+            delivery.stands = None;
+        }
+        ready!(self.time.poll_patience(cx, &mut delivery.stands, self.time.idle()));
+        (self.feed, self.lost) = (None, true);
+        Poll::Ready(())
     }
 }

@@ -16,7 +16,10 @@ mod request;
 mod source;
 mod time;
 
-use std::{future::poll_fn, pin::pin};
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, ready},
+};
 
 use bytes::BytesMut;
 use tokio::{
@@ -33,9 +36,9 @@ use super::{
 };
 use crate::{clock::turns::Turns, headers::HeadBounds, socket::Quiet};
 use body::Feed;
-use exchange::Sequel;
+use exchange::{Answered, Exchange, Sequel};
 use outlet::Outlet;
-use request::{Next, Scan};
+use request::{Found, Next, Scan};
 use source::Source;
 use time::Time;
 
@@ -79,8 +82,12 @@ where
     };
     async move {
         let sequel = {
-            let (mut run, mut turns) = (pin!(connection.run()), Turns::default());
-            ending.beside(pin!(poll_fn(|cx| turns.poll(cx, |cx| run.as_mut().poll(cx))))).await
+            let (mut ear, mut turns, mut exchange) = (ending.ear(), Turns::default(), None);
+            poll_fn(|cx| {
+                ear.listen(cx);
+                turns.poll(cx, |cx| connection.poll_run(cx, &mut exchange, Connection::ask))
+            })
+            .await
         };
         // Boxed, so that a connection at work does not keep the room for it.
         Box::pin(connection.part(sequel)).await;
@@ -88,24 +95,30 @@ where
 }
 
 impl<S: AsyncRead + AsyncWrite + Quiet + Unpin + Send + 'static> Connection<S> {
-    /// Serves one request after the other; what comes after the last.
-    async fn run(&mut self) -> Sequel {
+    /// Serves one request after the other; ready with what comes after the last. `ask` is [`Connection::ask`], whose
+    /// exchange is kept where this is called.
+    fn poll_run<F: Future<Output = Answered> + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Option<Exchange<F>>,
+        ask: impl Fn(&mut Self, Found) -> Exchange<F>,
+    ) -> Poll<Sequel> {
         loop {
-            let delivery = match self.next_request().await {
-                Next::Head(found) => {
-                    let under_way = self.ask(found);
-                    self.answered(under_way).await
+            let sequel = match exchange {
+                Some(exchange) => ready!(self.poll_exchange(cx, exchange)),
+                None => {
+                    *exchange = Some(match ready!(self.poll_request(cx)) {
+                        Next::Head(found) => ask(self, found),
+                        Next::Unsound(fault, asked) => self.refuse(fault, asked),
+                        Next::Nothing => return Poll::Ready(Sequel::Over),
+                        Next::Broken(error) => return Poll::Ready(Sequel::Broken(error)),
+                    });
+                    continue;
                 }
-                Next::Unsound(fault, asked) => Ok(self.refuse(fault, asked)),
-                Next::Nothing => return Sequel::Over,
-                Next::Broken(error) => Err(error),
             };
-            let sequel = match delivery {
-                Ok(mut delivery) => self.deliver(&mut delivery).await,
-                Err(error) => Sequel::Broken(error),
-            };
+            *exchange = None;
             if !matches!(sequel, Sequel::Next) {
-                return sequel;
+                return Poll::Ready(sequel);
             }
         }
     }

@@ -11,6 +11,7 @@ use http::HeaderMap;
 use tokio::io::AsyncWrite;
 
 use super::answer::{Framing, line};
+use crate::socket::draft::Draft;
 
 /// Pieces up to this size are copied.
 const SMALL: usize = 8 * 1024;
@@ -22,44 +23,37 @@ const ENOUGH: usize = 16 * 1024;
 /// Bytes to be written.
 #[derive(Default)]
 pub(super) struct Outlet {
-    buffer: Vec<u8>,
-    /// How much of the buffer is written.
-    written: usize,
-    large: Bytes,
-    /// What comes behind the large piece.
-    suffix: &'static [u8],
+    small: Draft,
+    large: Option<Box<Large>>,
     /// The stream may still hold some of what was written.
     held: bool,
     /// How much was ever written.
     total: u64,
 }
 
+/// A piece that is not copied, and what comes behind it.
+struct Large {
+    data: Bytes,
+    suffix: &'static [u8],
+}
+
 impl Outlet {
     /// Where heads are written to. There must be room for more.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
-        &mut self.buffer
+        self.small.bytes()
     }
 
     pub(super) fn has_room(&self) -> bool {
-        !self.has_large() && self.buffer.len() < ENOUGH
-    }
-
-    fn has_large(&self) -> bool {
-        !self.large.is_empty() || !self.suffix.is_empty()
+        self.large.is_none() && self.small.len() < ENOUGH
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.buffer.is_empty() && !self.has_large() && !self.held
+        self.small.is_empty() && self.large.is_none() && !self.held
     }
 
     /// How much was ever written.
     pub(super) fn total(&self) -> u64 {
         self.total
-    }
-
-    /// Gives its memory back.
-    pub(super) fn rest(&mut self) {
-        self.buffer = Vec::new();
     }
 
     /// Puts a piece of a body behind what is there, and the end of the body if it is the last; what is more than the length
@@ -74,20 +68,20 @@ impl Outlet {
                 b""
             }
             Framing::Chunked(_) if data.is_empty() => {
-                self.buffer.extend_from_slice(if is_last { END } else { b"" });
+                self.buffer().extend_from_slice(if is_last { END } else { b"" });
                 return;
             }
             Framing::Chunked(_) => {
                 // Writing to a vector cannot fail.
-                let _ = write!(self.buffer, "{:x}\r\n", data.len());
+                let _ = write!(self.buffer(), "{:x}\r\n", data.len());
                 if is_last { b"\r\n0\r\n\r\n" } else { b"\r\n" }
             }
         };
         if data.len() <= SMALL {
-            self.buffer.extend_from_slice(&data);
-            self.buffer.extend_from_slice(suffix);
+            self.buffer().extend_from_slice(&data);
+            self.buffer().extend_from_slice(suffix);
         } else {
-            (self.large, self.suffix) = (data, suffix);
+            self.large = Some(Box::new(Large { data, suffix }));
         }
     }
 
@@ -95,11 +89,11 @@ impl Outlet {
     /// room for more.
     pub(super) fn end(&mut self, trailers: &HeaderMap, framing: &Framing) {
         let Framing::Chunked(announced) = framing else { return };
-        self.buffer.extend_from_slice(b"0\r\n");
+        self.buffer().extend_from_slice(b"0\r\n");
         for (name, value) in trailers.iter().filter(|(name, _)| announced.contains(name)) {
-            line(&mut self.buffer, name.as_str().as_bytes(), value.as_bytes());
+            line(self.buffer(), name.as_str().as_bytes(), value.as_bytes());
         }
-        self.buffer.extend_from_slice(b"\r\n");
+        self.buffer().extend_from_slice(b"\r\n");
     }
 
     /// Writes all there is.
@@ -108,22 +102,25 @@ impl Outlet {
         cx: &mut Context<'_>,
         stream: &mut S,
     ) -> Poll<io::Result<()>> {
-        while self.written < self.buffer.len() || self.has_large() {
+        while !self.small.is_empty() || self.large.is_some() {
             self.held = true;
-            let small = &self.buffer[self.written..];
-            let count = if self.has_large() {
-                let slices = [small, &self.large, self.suffix].map(IoSlice::new);
-                ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices))?
-            } else {
-                ready!(Pin::new(&mut *stream).poll_write(cx, small))?
+            let written = match &self.large {
+                Some(large) => {
+                    let slices = [self.small.left(), &large.data, large.suffix].map(IoSlice::new);
+                    Pin::new(&mut *stream).poll_write_vectored(cx, &slices)
+                }
+                None => Pin::new(&mut *stream).poll_write(cx, self.small.left()),
             };
-            if count == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            match written {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => self.advance(count),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.small.wait();
+                    return Poll::Pending;
+                }
             }
-            self.advance(count);
         }
-        self.buffer.clear();
-        self.written = 0;
         if self.held {
             ready!(Pin::new(stream).poll_flush(cx))?;
             self.held = false;
@@ -133,24 +130,45 @@ impl Outlet {
 
     fn advance(&mut self, count: usize) {
         self.total += count as u64;
-        let small = count.min(self.buffer.len() - self.written);
-        self.written += small;
-        let large = (count - small).min(self.large.len());
-        self.large.advance(large);
-        self.suffix = &self.suffix[count - small - large..];
+        let small = count.min(self.small.left().len());
+        self.small.advance(small);
+        if let Some(large) = &mut self.large {
+            let data = (count - small).min(large.data.len());
+            large.data.advance(data);
+            large.suffix = &large.suffix[count - small - data..];
+            if large.data.is_empty() && large.suffix.is_empty() {
+                self.large = None;
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use http::{HeaderName, HeaderValue};
     use tokio::io::{AsyncReadExt, duplex};
 
     use super::*;
+    use crate::clock::testing::Bell;
 
-    /// What comes out of an outlet into which these pieces are put, through a pipe that takes little at once.
+    /// What comes out of an outlet into which these pieces are put, through pipes that take little at once, and less.
     async fn sent(pieces: &[(usize, bool)], framing: Framing, trailers: Option<&HeaderMap>) -> (Vec<u8>, Framing) {
-        let ((mut near, mut far), mut framing) = (duplex(1_000), framing);
+        let sent = through(1_000, pieces, framing.clone(), trailers).await;
+        for narrow in [1, 7] {
+            assert_eq!(through(narrow, pieces, framing.clone(), trailers).await, sent, "{narrow} at once");
+        }
+        sent
+    }
+
+    async fn through(
+        width: usize,
+        pieces: &[(usize, bool)],
+        mut framing: Framing,
+        trailers: Option<&HeaderMap>,
+    ) -> (Vec<u8>, Framing) {
+        let (mut near, mut far) = duplex(width);
         let (pieces, trailers) = (pieces.to_vec(), trailers.cloned());
         let writing = tokio::spawn(async move {
             let mut outlet = Outlet::default();
@@ -169,6 +187,44 @@ mod tests {
         let mut all = Vec::new();
         far.read_to_end(&mut all).await.unwrap();
         (all, writing.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_one_client_does_not_take_is_sent_to_no_other() {
+        let bell = Arc::<Bell>::default();
+        let ((mut slow, mut reader), (mut other, mut second), (mut quick, mut third)) =
+            (duplex(4), duplex(4), duplex(99));
+        let mut outlets: [Outlet; 3] = std::array::from_fn(|_| Outlet::default());
+        outlets[0].buffer().extend_from_slice(b"for the first ");
+        assert!(bell.poll(|cx| outlets[0].poll_flush(cx, &mut slow)).is_pending());
+        outlets[1].buffer().extend_from_slice(b"for the second");
+        assert!(bell.poll(|cx| outlets[1].poll_flush(cx, &mut other)).is_pending());
+        outlets[0].buffer().extend_from_slice(b"and more");
+        outlets[2].buffer().extend_from_slice(b"for the third");
+        assert!(bell.poll(|cx| outlets[2].poll_flush(cx, &mut quick)).is_ready());
+        let mut read = [Vec::new(), Vec::new()];
+        let mut piece = [0; 4];
+        while !(outlets[0].is_empty() && outlets[1].is_empty()) {
+            for (at, (reader, writer)) in [(&mut reader, &mut slow), (&mut second, &mut other)].into_iter().enumerate()
+            {
+                if !outlets[at].is_empty() {
+                    let count = reader.read(&mut piece).await.unwrap();
+                    read[at].extend_from_slice(&piece[..count]);
+                    let _ = bell.poll(|cx| outlets[at].poll_flush(cx, writer));
+                }
+            }
+        }
+        drop((slow, other, quick));
+        for (at, (reader, wanted)) in
+            [(reader, "for the first and more"), (second, "for the second")].into_iter().enumerate()
+        {
+            let mut reader = reader;
+            reader.read_to_end(&mut read[at]).await.unwrap();
+            assert_eq!(std::str::from_utf8(&read[at]), Ok(wanted));
+        }
+        let mut all = String::new();
+        third.read_to_string(&mut all).await.unwrap();
+        assert_eq!(all, "for the third");
     }
 
     #[tokio::test]

@@ -1,7 +1,6 @@
 //! The wait for a request, up to the end of its head. A connection that is idle for a while gives its buffers back.
 
 use std::{
-    future::poll_fn,
     io,
     task::{Context, Poll, ready},
 };
@@ -108,14 +107,11 @@ fn unsound(fault: impl Into<Fault>, head: &[u8]) -> (Fault, Asked) {
 }
 
 impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
-    pub(super) async fn next_request(&mut self) -> Next {
+    /// Waits for the next request.
+    pub(super) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         if !self.source.read.is_empty() {
             self.time.heard();
         }
-        poll_fn(|cx| self.poll_next(cx)).await
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
             match self.scan.next(&mut self.source.read) {
                 Ok(None) => {}
@@ -156,7 +152,6 @@ impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Connection<S> {
     /// There is nothing to do for a while.
     fn rest(&mut self) {
         self.source.read = BytesMut::new();
-        self.outlet.rest();
         self.client.caller.rests();
         debug!(target: "cloakroom::server", "a connection rests");
     }
