@@ -210,7 +210,7 @@ struct Flow {
     fate: Fate,
     /// How many bytes may still come, if there is a limit.
     left: Option<u64>,
-    /// Between two pieces.
+    /// Between two pieces; none before it is held to its limits.
     patience: Duration,
     /// Armed while we wait for the browser.
     idle: Option<Pin<Box<Sleep>>>,
@@ -303,7 +303,7 @@ impl Upload {
 
 impl Flow {
     fn new(incoming: Incoming) -> Self {
-        let (progress, fate, patience) = (Progress::default(), Fate(Some(Arc::default())), Duration::MAX);
+        let (progress, fate, patience) = (Progress::default(), Fate(Some(Arc::default())), Duration::ZERO);
         let (left, idle, starter, start) = (None, None, None, None);
         Self { incoming, progress, fate, left, patience, idle, is_waiting: false, starter, start }
     }
