@@ -8,8 +8,8 @@ use triomphe::ThinArc;
 
 use super::keys::{Begun, Key};
 
-/// Text that several tokens have in common.
-pub(super) type Shared = ThinArc<(), u8>;
+/// Text that several lines have in common, and how long the name in it is.
+pub(super) type Shared = ThinArc<usize, u8>;
 
 /// The beginning, of one second.
 pub struct Opening {
@@ -25,8 +25,13 @@ impl Opening {
     /// With these claims, in a line of this name, by this key.
     pub(super) fn new(name: &str, key: &Key, claims: &[u8], second: u64) -> Self {
         let (groups, rest) = claims.split_at(claims.len() / 3 * 3);
-        let line = format!("{name}{}{}", key.header, BASE64.encode(groups));
-        let begun = key.begin(&line.as_bytes()[name.len()..]);
-        Self { second, line: ThinArc::from_header_and_slice((), line.as_bytes()), rest: rest.into(), begun }
+        let token = format!("{}{}", key.header, BASE64.encode(groups));
+        let line = ThinArc::from_header_and_slice(name.len(), format!("{name}: {token}").as_bytes());
+        Self { second, line, rest: rest.into(), begun: key.begin(token.as_bytes()) }
+    }
+
+    /// How much of the line stands before the token.
+    pub(super) fn before(&self) -> usize {
+        self.line.header.header + ": ".len()
     }
 }

@@ -45,7 +45,7 @@ pub enum Claims<'a> {
 
 /// Makes and verifies tokens.
 pub struct Sealer {
-    /// The beginning of every line, with the colon.
+    /// The name in every line.
     name: String,
     /// The beginning of every payload, up to the audience.
     begin: String,
@@ -135,7 +135,7 @@ impl Sealer {
         let mut keys = keys.collect::<Result<Vec<_>, _>>()?.into_iter();
         let begin = format!("{{\"iss\":{},\"aud\":", quoted(&settings.issuer));
         Ok(keys.next().map(|active| Self {
-            name: format!("{}: ", settings.header),
+            name: settings.header.to_string(),
             begin,
             active,
             accepted: keys.collect(),
@@ -177,7 +177,7 @@ impl Sealer {
                 payload.extend_from_slice(part.as_bytes());
             }
             self.sign(opening, payload, line)?;
-            if line.len() > self.name.len() + self.max_bytes && data != "{}" {
+            if line.len() > opening.before() + self.max_bytes && data != "{}" {
                 write_claims(opening, claims, payload);
                 payload.extend_from_slice(b",\"data_ref\":true}");
                 self.sign(opening, payload, line)?;
@@ -204,7 +204,7 @@ impl Sealer {
         line.clear();
         line.extend_from_slice(&opening.line.slice);
         append(&self.encoder, payload, line)?;
-        self.active.sign(&opening.begun, line, self.name.len())
+        self.active.sign(&opening.begun, line, opening.before())
     }
 
     /// What a token says, if one of our keys signed it and it has not expired at `now`.

@@ -152,9 +152,11 @@ fn second_at(now: Instant, time_of_day: impl FnOnce() -> Duration) -> u64 {
 
 impl Kept {
     fn find(&self, (upstream, second): (u32, u32)) -> Option<&Postscript> {
-        let all = self.first.iter().chain(self.more.iter().flat_map(|more| more.iter()));
-        let mut of_now = all.take_while(|kept| kept.second == second);
-        of_now.find(|kept| kept.upstream == upstream).map(|kept| &kept.token)
+        let first = self.first.as_ref().filter(|first| first.second == second)?;
+        if first.upstream == upstream {
+            return Some(&first.token);
+        }
+        self.more.as_ref()?.iter().find(|kept| kept.upstream == upstream).map(|kept| &kept.token)
     }
 
     /// One that is not there.
@@ -198,7 +200,7 @@ mod tests {
     };
 
     fn line(number: u64) -> Postscript {
-        let shared = ThinArc::from_header_and_slice((), b"x-session: ");
+        let shared = ThinArc::from_header_and_slice("x-session".len(), b"x-session: ");
         Postscript::new(ThinArc::from_header_and_slice(shared, format!("{number}\r\n").as_bytes()))
     }
 

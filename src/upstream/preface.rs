@@ -43,12 +43,12 @@ impl Preface {
 ///
 /// In two parts, one of which it has in common with other lines: where there are many, that one is always at hand.
 #[derive(Clone)]
-pub struct Postscript(ThinArc<ThinArc<(), u8>, u8>);
+pub struct Postscript(ThinArc<ThinArc<usize, u8>, u8>);
 
 impl Postscript {
     /// This line: a name, a colon, a space, a value of visible ASCII, and the line's end. The first three are in the part that
-    /// is shared, the last is in the other.
-    pub fn new(line: ThinArc<ThinArc<(), u8>, u8>) -> Self {
+    /// is shared, with the length of the name; the last is in the other.
+    pub fn new(line: ThinArc<ThinArc<usize, u8>, u8>) -> Self {
         Self(line)
     }
 
@@ -56,9 +56,9 @@ impl Postscript {
         &self.0.header.header.slice
     }
 
-    /// How long the name is. In none there is a colon.
+    /// How long the name is.
     fn name(&self) -> usize {
-        memchr::memchr(b':', self.shared()).unwrap_or_default()
+        self.0.header.header.header.header
     }
 
     /// How long the value is.
@@ -116,7 +116,7 @@ mod tests {
             let whole = [b"x-session: ", value.as_bytes(), b"\r\n"].concat();
             for shared in "x-session: ".len()..=whole.len() - 2 {
                 let (shared, own) = whole.split_at(shared);
-                let shared = ThinArc::from_header_and_slice((), shared);
+                let shared = ThinArc::from_header_and_slice("x-session".len(), shared);
                 let line = Postscript::new(ThinArc::from_header_and_slice(shared, own));
                 assert_eq!(line.value_len(), value.len());
                 let mut text = Vec::new();
