@@ -72,9 +72,26 @@ impl Download {
         Self::of(Source::Nothing)
     }
 
-    /// `unread`: gives a request's body up that nobody has read, when this one is over.
-    pub(super) fn from_application(body: ResponseBody<Upload>, unread: Option<DropGuard>) -> Self {
-        Self { source: Source::Application(body), entry: None, varies: false, _unread: unread }
+    /// Gives a request's body up that nobody has read, when this one is over.
+    pub(super) fn gives_up(&mut self, unread: DropGuard) {
+        self._unread = Some(unread);
+    }
+
+    fn application(&self) -> Option<&ResponseBody<Upload>> {
+        match &self.source {
+            Source::Nothing | Source::Text(_) => None,
+            Source::Application(body) => Some(body),
+        }
+    }
+
+    /// Whether there are lines for us that are not in its head's map.
+    pub(super) fn tells_us(&self) -> bool {
+        self.application().is_some_and(ResponseBody::tells_us)
+    }
+
+    /// The values of these lines, for whoever wants them before anything of the body.
+    pub(super) fn told(&self) -> [Option<&[u8]>; 2] {
+        self.application().map(ResponseBody::told).unwrap_or_default()
     }
 
     /// The request's entry ends with it.
@@ -92,19 +109,19 @@ impl Download {
 
     /// What the answer's head has besides its map, for whoever writes it before anything of the body.
     pub fn beside(&self) -> Beside<'_> {
-        let aside = match &self.source {
-            Source::Nothing | Source::Text(_) => Aside::default(),
-            Source::Application(body) => body.aside(),
-        };
+        let aside = self.application().map(ResponseBody::aside).unwrap_or_default();
         Beside { aside, id: self.entry.as_ref().map(|entry| &entry.id), varies: self.varies }
     }
 
     /// Whether the application has no more to say.
     fn is_over(&self) -> bool {
-        match &self.source {
-            Source::Nothing | Source::Text(_) => true,
-            Source::Application(body) => body.is_end_stream(),
-        }
+        self.application().is_none_or(Body::is_end_stream)
+    }
+}
+
+impl From<ResponseBody<Upload>> for Download {
+    fn from(body: ResponseBody<Upload>) -> Self {
+        Self::of(Source::Application(body))
     }
 }
 

@@ -62,7 +62,7 @@ use crate::{
         settle::{CookieStep, Reach},
     },
     store::{Store, lane::Lanes},
-    upstream::{Fleet, Flow, Pool, ResponseBody, tunnel},
+    upstream::{Fleet, Flow, Pool, tunnel},
 };
 
 /// What the shards of one process share.
@@ -149,15 +149,12 @@ enum Admission {
     Here(Answer),
 }
 
-/// What the application answers.
-type Sent = Response<ResponseBody<Upload>>;
-
 /// An answer of the application that is not released yet.
 struct Received {
-    response: Sent,
+    response: Answer,
     /// What its head had when it came.
     said: Seen,
-    switching: Option<Switching>,
+    switching: Option<Box<Switching>>,
     unread: Option<DropGuard>,
 }
 
@@ -304,7 +301,7 @@ impl Shard {
         if let Some(starter) = &starter {
             starter.hold(&mut request);
         }
-        let sent = self.pools[route.upstream].send(request, ties).await;
+        let sent = self.pools[route.upstream].send::<Download>(request, ties).await;
         entry.waited_for_upstream(begun);
         let keeping = {
             let mut response = sent.map_err(|error| upload::blamed(error, &fate))?;
@@ -385,10 +382,13 @@ impl Shard {
             self.put_ticket(response.headers_mut(), cookie, route);
         }
         if let Some(switching) = switching {
-            return self.join(response, switching, session());
+            return self.join(response, *switching, session());
         }
         *response.version_mut() = Version::HTTP_11;
-        Box::new(response.map(|body| Download::from_application(body, unread)))
+        if let Some(unread) = unread {
+            response.body_mut().gives_up(unread);
+        }
+        response
     }
 
     /// Answers an `OPTIONS` that may go no further.
@@ -432,7 +432,7 @@ impl Shard {
     }
 
     /// Releases a `101`, and the bytes behind it.
-    fn join(&self, response: Sent, (browser, application, protocol): Switching, session: Option<Handle>) -> Answer {
+    fn join(&self, response: Answer, (browser, application, protocol): Switching, session: Option<Handle>) -> Answer {
         let (mut head, body) = response.into_parts();
         let flow = Flow::default();
         let end = self.end_of(session, flow.clone());

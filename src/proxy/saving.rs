@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use tracing::{info, warn};
 
 use super::{
-    Rejection, Sent, Shard,
+    Answer, Rejection, Shard,
     access::Entry,
     legacy::Asked,
     line::{Application, Route},
@@ -53,7 +53,7 @@ impl Shard {
     /// head, with what the route hides.
     pub(super) fn open(
         &self,
-        response: &Sent,
+        response: &Answer,
         seen: Seen,
         application: &Application,
         route: &Route,

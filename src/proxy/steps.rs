@@ -227,6 +227,7 @@ pub(super) fn address(
     let (protocol, browser) = upgrade.zip(switch)?;
     request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
     request.headers_mut().insert(UPGRADE, *protocol);
+    request.body_mut().asks_to_switch();
     Some(browser)
 }
 
@@ -240,13 +241,15 @@ pub(super) type Switching = (OnSwitch, OnUpgrade, HeaderValue);
 pub(super) fn take_upgrade<B>(
     response: &mut Response<B>,
     browser: Option<OnSwitch>,
-) -> Result<Option<Switching>, Rejection> {
+) -> Result<Option<Box<Switching>>, Rejection> {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(None);
     }
     let application = response.extensions_mut().remove::<OnUpgrade>();
     match (browser, application, response.headers().get(UPGRADE)) {
-        (Some(browser), Some(application), Some(protocol)) => Ok(Some((browser, application, protocol.clone()))),
+        (Some(browser), Some(application), Some(protocol)) => {
+            Ok(Some(Box::new((browser, application, protocol.clone()))))
+        }
         _ => Err(Rejection::UpstreamFailed("the application switches protocols unasked".to_owned())),
     }
 }

@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, StatusCode,
-    header::{CONTENT_LENGTH, EXPECT},
+    header::{CONTENT_LENGTH, EXPECT, HOST, UPGRADE},
 };
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
@@ -189,6 +189,8 @@ enum Behind {
     Body(Box<Flow>),
     /// Another protocol, if the answer switches to it.
     Switch(OnSwitch),
+    /// The same, and the request asks the application for it.
+    Asked,
 }
 
 /// Whether lines of the answer may be laid aside.
@@ -249,12 +251,17 @@ impl Upload {
     /// To go on with another protocol.
     pub(super) fn take_switch(&mut self) -> Option<OnSwitch> {
         match &mut self.behind {
-            Behind::Nothing | Behind::Body(_) => None,
             behind @ Behind::Switch(_) => match std::mem::take(behind) {
                 Behind::Switch(switch) => Some(switch),
-                Behind::Nothing | Behind::Body(_) => None,
+                _ => None,
             },
+            _ => None,
         }
+    }
+
+    /// The request asks the application for another protocol.
+    pub(super) fn asks_to_switch(&mut self) {
+        self.behind = Behind::Asked;
     }
 
     /// To let the browser begin that waits for it.
@@ -265,14 +272,14 @@ impl Upload {
     fn flow(&self) -> Option<&Flow> {
         match &self.behind {
             Behind::Body(flow) => Some(flow),
-            Behind::Nothing | Behind::Switch(_) => None,
+            Behind::Nothing | Behind::Switch(_) | Behind::Asked => None,
         }
     }
 
     fn flow_mut(&mut self) -> Option<&mut Flow> {
         match &mut self.behind {
             Behind::Body(flow) => Some(flow),
-            Behind::Nothing | Behind::Switch(_) => None,
+            Behind::Nothing | Behind::Switch(_) | Behind::Asked => None,
         }
     }
 
@@ -387,8 +394,8 @@ impl Payload for Upload {
 
     fn again(&self) -> Option<Self> {
         let (named, token, id) = (self.named.clone(), self.token.clone(), self.id.clone());
-        let empty =
-            Self { named, behind: Behind::Nothing, token, id, introduction: self.introduction, laying: self.laying };
+        let behind = if matches!(self.behind, Behind::Asked) { Behind::Asked } else { Behind::Nothing };
+        let empty = Self { named, behind, token, id, introduction: self.introduction, laying: self.laying };
         self.flow().is_none().then_some(empty)
     }
 
@@ -417,6 +424,20 @@ impl Payload for Upload {
         }
     }
 
+    /// The browser's own word for it was removed, so only the line's is there.
+    fn switches(&self, headers: &HeaderMap) -> bool {
+        let switches = matches!(self.behind, Behind::Asked);
+        debug_assert_eq!(switches, headers.contains_key(UPGRADE), "so every test of the whole program looks");
+        switches
+    }
+
+    /// It says the host by which it was judged.
+    fn names_host(&self, headers: &HeaderMap) -> bool {
+        let names = self.host().is_some_and(|host| !host.is_empty());
+        debug_assert_eq!(names, headers.get(HOST).is_some_and(|host| !host.is_empty()), "as above");
+        names
+    }
+
     fn passive(&self) -> Passive {
         match (self.laying, &self.named) {
             (Laying::Aside, Some(named)) => named.line.passive,
@@ -437,7 +458,7 @@ impl Body for Upload {
         let Self { named, behind, .. } = &mut *self;
         match behind {
             Behind::Body(flow) => flow.poll_frame(cx, named.as_ref().map(|named| &named.line.guarded)),
-            Behind::Nothing | Behind::Switch(_) => Poll::Ready(None),
+            Behind::Nothing | Behind::Switch(_) | Behind::Asked => Poll::Ready(None),
         }
     }
 

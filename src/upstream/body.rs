@@ -12,7 +12,10 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
+use http::{
+    HeaderMap,
+    header::{HOST, UPGRADE},
+};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -132,6 +135,16 @@ pub trait Payload: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
 
     /// Moves the same lines into the head, for those who write it from there.
     fn put_lines(&mut self, _headers: &mut HeaderMap) {}
+
+    /// Whether its request, with these lines, asks for another protocol. Whoever knows need not look.
+    fn switches(&self, headers: &HeaderMap) -> bool {
+        headers.contains_key(UPGRADE)
+    }
+
+    /// Whether its request, with these lines, names a host. Whoever knows need not look.
+    fn names_host(&self, headers: &HeaderMap) -> bool {
+        headers.get(HOST).is_some_and(|host| !host.is_empty())
+    }
 
     /// Lines of its answer's head that may be laid aside.
     fn passive(&self) -> Passive {

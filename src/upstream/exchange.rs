@@ -4,7 +4,7 @@
 use std::{error::Error, future::poll_fn, sync::Arc, time::Duration};
 
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    Method, Request, Response, StatusCode, Uri, Version,
     header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE},
     uri::{Authority, PathAndQuery},
 };
@@ -77,13 +77,13 @@ pub(super) enum HostOf {
 
 impl<B: Payload> Line<B> {
     /// Sends the request and waits for the head of its response.
-    pub(super) async fn exchange(
+    pub(super) async fn exchange<D: From<ResponseBody<B>>>(
         self,
         mut request: Box<Request<B>>,
         this: Try,
         terms: Terms,
         (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
-    ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
+    ) -> Result<Box<Response<D>>, Setback<B>> {
         match self {
             Self::Single(Single::Direct(connection)) => {
                 answer_directly(connection, request, this, terms, (shelf, load)).await
@@ -117,13 +117,13 @@ fn put_host<B>(request: &mut Request<B>, host: HostOf, member: &Member) {
 
 /// Sends a request without a body on a connection of our own making. What comes back has its arguments once, and only what
 /// is needed when the answer comes: an `async fn` would keep room for them twice.
-pub(super) fn answer_directly<'a, B: Payload>(
+pub(super) fn answer_directly<'a, B: Payload, D: From<ResponseBody<B>>>(
     mut connection: Box<Direct>,
     mut request: Box<Request<B>>,
     this: Try,
     terms: Terms,
     (shelf, load): (&'a Arc<Shelf<B>>, Option<Load>),
-) -> impl Future<Output = Result<Response<ResponseBody<B>>, Setback<B>>> + use<'a, B> {
+) -> impl Future<Output = Result<Box<Response<D>>, Setback<B>>> + use<'a, B, D> {
     put_host(&mut request, terms.host, &shelf.member);
     connection.begin();
     let (deadline, repeat) = (this.begun + terms.patience, this.repeat);
@@ -135,13 +135,13 @@ pub(super) fn answer_directly<'a, B: Payload>(
     }
 }
 
-/// The response that begins with this head.
-fn take_answer<B: Payload>(
+/// The response that begins with this head, boxed as what it is handed on as.
+fn take_answer<B: Payload, D: From<ResponseBody<B>>>(
     connection: Box<Direct>,
     Whole { mut head, apart, read, length, said, lasts }: Whole,
     asked: &Method,
     (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
-) -> Result<Response<ResponseBody<B>>, Setback<B>> {
+) -> Result<Box<Response<D>>, Setback<B>> {
     let unfit = |problem| Setback { error: SendError::Unfit(problem), again: None, course: Course::Other };
     let framing = match said {
         Said::Nothing => Framing::Close,
@@ -152,7 +152,8 @@ fn take_answer<B: Payload>(
             Framing::of(asked, &head, connection.most()).map_err(unfit)?
         }
     };
-    Ok(head.map(|()| ResponseBody::direct(connection, (read, length, apart), framing, lasts, (shelf, load))))
+    let body = ResponseBody::direct(connection, (read, length, apart), framing, lasts, (shelf, load));
+    Ok(Box::new(head.map(|()| body.into())))
 }
 
 /// Why there is no answer, and the request if it may be sent again.
@@ -169,13 +170,13 @@ fn failed<B>(failure: Failure, request: Box<Request<B>>, repeat: Repeat) -> Setb
     Setback { error, again: may_go_again.then_some(request), course }
 }
 
-async fn send_by_hyper<B: Payload>(
+async fn send_by_hyper<B: Payload, D: From<ResponseBody<B>>>(
     mut connection: Driven<B>,
     request: Box<Request<B>>,
     repeat: Repeat,
     patience: Duration,
     (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
-) -> Result<Response<ResponseBody<B>>, Setback<B>> {
+) -> Result<Box<Response<D>>, Setback<B>> {
     let (progress, spare) = (request.body().progress().clone(), spare(&request, Protocol::Http1, repeat));
     let answer = within(patience, &progress, connection.sender.try_send_request(*request)).await;
     let (connection, shelf) = (Some(connection), Arc::clone(shelf));
@@ -183,14 +184,14 @@ async fn send_by_hyper<B: Payload>(
     received(answer, hold, spare, &progress)
 }
 
-async fn send_by_stream<B: Payload>(
+async fn send_by_stream<B: Payload, D: From<ResponseBody<B>>>(
     mut shared: Shared<B>,
     place: Place,
     mut request: Box<Request<B>>,
     repeat: Repeat,
     terms: Terms,
     (shelf, load): (&Arc<Shelf<B>>, Option<Load>),
-) -> Result<Response<ResponseBody<B>>, Setback<B>> {
+) -> Result<Box<Response<D>>, Setback<B>> {
     let (progress, spare) = (request.body().progress().clone(), spare(&request, Protocol::Http2, repeat));
     shape(&mut request, &shelf.member, terms.host);
     let answer = within(terms.patience, &progress, shared.sender.try_send_request(*request)).await;
@@ -205,12 +206,12 @@ async fn send_by_stream<B: Payload>(
 
 type Answer<B> = Option<Result<Response<Incoming>, TrySendError<Request<B>>>>;
 
-fn received<B: Payload>(
+fn received<B: Payload, D: From<ResponseBody<B>>>(
     answer: Answer<B>,
     hold: Hold<B>,
     spare: Option<Box<Request<B>>>,
     progress: &Progress,
-) -> Result<Response<ResponseBody<B>>, Setback<B>> {
+) -> Result<Box<Response<D>>, Setback<B>> {
     let other = |error| Setback { error, again: None, course: Course::Other };
     let mut response = match answer {
         Some(Ok(response)) => response,
@@ -218,10 +219,11 @@ fn received<B: Payload>(
         None => return Err(other(SendError::Timeout)),
     };
     framing::check(&mut response).map_err(|problem| other(SendError::Unfit(problem)))?;
-    Ok(match response.status() {
-        StatusCode::SWITCHING_PROTOCOLS => response.map(|incoming| ResponseBody::of_tunnel(incoming, hold)),
-        _ => response.map(|incoming| ResponseBody::new(incoming, hold)),
-    })
+    let body = match response.status() {
+        StatusCode::SWITCHING_PROTOCOLS => ResponseBody::of_tunnel,
+        _ => ResponseBody::new,
+    };
+    Ok(Box::new(response.map(|incoming| body(incoming, hold).into())))
 }
 
 fn setback<B>(mut unsent: TrySendError<Request<B>>, spare: Option<Box<Request<B>>>, progress: &Progress) -> Setback<B> {
@@ -320,14 +322,13 @@ async fn within<F: Future>(limit: Duration, progress: &Progress, future: F) -> O
 
 /// What a request needs of an HTTP/1.1 connection.
 pub(super) fn need_of<B: Payload>(request: &Request<B>) -> Need {
-    let is_simple = request.body().is_end_stream() && !request.headers().contains_key(UPGRADE);
+    let is_simple = request.body().is_end_stream() && !request.body().switches(request.headers());
     if is_simple { Need::Answer } else { Need::Everything }
 }
 
 /// Whether a request says a host of its own.
-pub(super) fn host_of<B>(request: &Request<B>, preserve: bool) -> HostOf {
-    let said = request.headers().get(HOST).is_some_and(|host: &HeaderValue| !host.is_empty());
-    if preserve && said { HostOf::Browser } else { HostOf::Server }
+pub(super) fn host_of<B: Payload>(request: &Request<B>, preserve: bool) -> HostOf {
+    if preserve && request.body().names_host(request.headers()) { HostOf::Browser } else { HostOf::Server }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::{
-    Fleet, Payload, Progress, Protocol, SendError,
+    Fleet, Payload, Progress, Protocol, ResponseBody, SendError,
     connection::{Need, Shared, Single},
     exchange::{HostOf, Line, Terms, Try},
     member::Member,
@@ -94,7 +94,7 @@ async fn probe(fleet: &Fleet, member: &Arc<Member>, health: &Health) -> Result<(
     request.headers_mut().insert(USER_AGENT, HeaderValue::from_static("cloakroom-health-check"));
     let terms = Terms { host: HostOf::Server, patience: health.timeout };
     let shelf = Shelf::new(member, Duration::ZERO);
-    let answer = line.exchange(Box::new(request), Try::once(), terms, (&shelf, None)).await;
+    let answer = line.exchange::<ResponseBody<_>>(Box::new(request), Try::once(), terms, (&shelf, None)).await;
     let status = answer.map_err(|setback| text(setback.error))?.status();
     if status.is_success() || status.is_redirection() { Ok(()) } else { Err(format!("it answers {status}")) }
 }

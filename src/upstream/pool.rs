@@ -60,15 +60,15 @@ impl<B: Payload> Pool<B> {
     }
 
     /// Sends a request in origin form and waits for the head of its response. Where the upstream has affinity, `ties`
-    /// find the server, and the response has [`ServedBy`].
+    /// find the server, and the response has [`ServedBy`]. `D`: what its body is handed on as.
     ///
     /// # Errors
     /// [`SendError`]
-    pub fn send<'a>(
+    pub fn send<'a, D: From<ResponseBody<B>>>(
         &'a self,
         request: Box<Request<B>>,
         ties: Option<Ties<'a>>,
-    ) -> impl Future<Output = Result<Response<ResponseBody<B>>, SendError>> + use<'a, B> {
+    ) -> impl Future<Output = Result<Box<Response<D>>, SendError>> + use<'a, B, D> {
         let settings = &self.fleet.settings;
         let (ties, host) = (ties.filter(|_| settings.affinity), host_of(&request, settings.preserve_host));
         let mut tour = Tour { ties, host, tried: Tried::default(), left: SERVERS, repeats: REPEATS };
@@ -101,7 +101,7 @@ impl<B: Payload> Pool<B> {
     }
 
     /// Has a response say who has answered, where that matters.
-    fn sign(&self, response: &mut Response<ResponseBody<B>>, at: usize) {
+    fn sign<D>(&self, response: &mut Response<D>, at: usize) {
         if self.fleet.settings.affinity {
             response.extensions_mut().insert(ServedBy(Arc::clone(&self.shelves[at].member.name)));
         }
@@ -116,12 +116,12 @@ impl<B: Payload> Pool<B> {
     }
 
     /// Asks one server after the other, the first with this request or after this setback.
-    async fn go_on(
+    async fn go_on<D: From<ResponseBody<B>>>(
         &self,
         mut at: usize,
         mut begun: Begun<B>,
         mut tour: Tour<'_>,
-    ) -> Result<Response<ResponseBody<B>>, SendError> {
+    ) -> Result<Box<Response<D>>, SendError> {
         loop {
             match self.ask(&self.shelves[at], begun, tour.host, &mut tour.repeats).await {
                 Ok(mut response) => {
@@ -143,13 +143,13 @@ impl<B: Payload> Pool<B> {
     }
 
     /// Asks one server, on a fresh connection too if used ones turn out to be closed.
-    async fn ask(
+    async fn ask<D: From<ResponseBody<B>>>(
         &self,
         shelf: &Arc<Shelf<B>>,
         begun: Begun<B>,
         host: HostOf,
         repeats: &mut u8,
-    ) -> Result<Response<ResponseBody<B>>, Setback<B>> {
+    ) -> Result<Box<Response<D>>, Setback<B>> {
         let (fleet, member) = (&self.fleet, &shelf.member);
         let (mut request, mut taste) = match begun {
             Ok(request) => (request, Taste::Any),
@@ -428,7 +428,7 @@ pub(super) mod tests {
                 stream
             };
             let browser = async {
-                let mut body = self.pool.send(Box::new(request), None).await.unwrap().into_body();
+                let mut body = self.pool.send::<ResponseBody<_>>(Box::new(request), None).await.unwrap().into_body();
                 let mut read = Vec::new();
                 while let Some(frame) = body.frame().await {
                     match frame {
@@ -552,7 +552,7 @@ pub(super) mod tests {
         let browser = async {
             for bytes in [0, 3, 0] {
                 let (request, _) = post(bytes, true);
-                drop(world.pool.send(Box::new(request), None).await.unwrap());
+                drop(world.pool.send::<ResponseBody<_>>(Box::new(request), None).await.unwrap());
                 yield_now().await;
             }
         };
@@ -576,7 +576,7 @@ pub(super) mod tests {
             stream.write_all(ANSWER).await.unwrap();
             stream
         };
-        let (response, _stream) = tokio::join!(pool.send(Box::new(request), None), application);
+        let (response, _stream) = tokio::join!(pool.send::<ResponseBody<_>>(Box::new(request), None), application);
         drop(response.unwrap());
         pool.shelves[0].has_some()
     }
