@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::{
+    Limits,
     arrival::{Arrival, Early, Protocol, Stream, receive},
     ending::{Ending, Stage},
     generation::Generation,
@@ -71,27 +72,38 @@ async fn begin(
         received = received => received,
         () = unheard => return None,
     };
-    let Arrival { stream, first, protocol, peer } = match received {
-        Ok(arrival) => arrival,
+    match received {
+        Ok(arrival) => {
+            let client = Client { caller: Caller::new(arrival.peer), current, ending };
+            Some(go_on(arrival, client, &terms.limits, (place, begun)))
+        }
         Err(lost) => {
             debug!(target: "cloakroom::server", reason = %lost, "a connection never came to HTTP");
-            return None;
+            None
         }
-    };
-    let (client, limits) = (Client { caller: Caller::new(peer), current, ending }, &terms.limits);
-    Some(match (stream, protocol) {
+    }
+}
+
+/// Serves a connection that has come to HTTP.
+fn go_on(
+    Arrival { stream, first, protocol, .. }: Arrival,
+    client: Client,
+    limits: &Limits,
+    since: (Place, Instant),
+) -> impl Future<Output = ()> + use<> {
+    match (stream, protocol) {
         (Stream::Plain(socket), Protocol::Http1) => {
-            Either::Left(Either::Left(http1::serve(socket, first, client, limits, (place, begun))))
+            Either::Left(Either::Left(http1::serve(socket, first, client, limits, since)))
         }
         (Stream::Tls(stream), Protocol::Http1) => {
-            Either::Left(Either::Right(http1::serve(stream, first, client, limits, (place, begun))))
+            Either::Left(Either::Right(http1::serve(stream, first, client, limits, since)))
         }
         (Stream::Plain(socket), Protocol::Http2) => {
-            let (stream, limits) = (Early::ahead(socket, first), limits.clone());
-            Either::Right(Either::Left(Box::pin(http2::serve(stream, client, limits, (place, begun)))))
+            let stream = Early::ahead(socket, first);
+            Either::Right(Either::Left(Box::pin(http2::serve(stream, client, limits.clone(), since))))
         }
         (Stream::Tls(stream), Protocol::Http2) => {
-            Either::Right(Either::Right(Box::pin(http2::serve(stream, client, limits.clone(), (place, begun)))))
+            Either::Right(Either::Right(Box::pin(http2::serve(stream, client, limits.clone(), since))))
         }
-    })
+    }
 }

@@ -184,23 +184,27 @@ impl Direct {
                 return Poll::Ready(Ok(()));
             }
         };
+        let written = self.poll_write(cx, &mut draft);
+        if written.is_pending() {
+            draft.wait();
+            self.sending = Sending::Stuck(Box::new(draft));
+        }
+        ready!(written)?;
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.sending = Sending::Done;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, draft: &mut Draft) -> Poll<io::Result<()>> {
         while !draft.is_empty() {
-            match Pin::new(&mut self.stream).poll_write(cx, draft.left()) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(sent)) => {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, draft.left()))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                sent => {
                     draft.advance(sent);
                     self.is_begun = true;
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    draft.wait();
-                    self.sending = Sending::Stuck(Box::new(draft));
-                    return Poll::Pending;
-                }
             }
         }
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        self.sending = Sending::Done;
         Poll::Ready(Ok(()))
     }
 

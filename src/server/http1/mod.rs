@@ -1,5 +1,5 @@
-//! HTTP/1.1 with a browser, from its first head to the end of its connection: one task, one buffer for what comes and one
-//! for what goes.
+//! HTTP/1.1 with a browser, from its first head to the end of its connection: one task, which holds bytes only as long as
+//! they are not used or not taken, and is kept small, for there are many.
 //!
 //! A head is judged when all of it is there, so that a verdict does not depend on how its bytes were cut; after one that is
 //! not sound, or a body that was not read to its end, nothing is read as a request any more. Requests are answered in their
