@@ -6,6 +6,7 @@
 
 pub mod draft;
 mod listener;
+pub mod row;
 pub mod scratch;
 mod stream;
 

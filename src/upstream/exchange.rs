@@ -20,6 +20,7 @@ use super::{
     member::{Load, Member},
     shelf::Shelf,
 };
+use crate::socket::row;
 
 /// Why there is no response, and the request if it may be sent again.
 pub(super) struct Setback<B> {
@@ -128,6 +129,7 @@ pub(super) fn answer_directly<'a, B: Payload, D: From<ResponseBody<B>>>(
     connection.begin();
     let (deadline, repeat) = (this.begun + terms.patience, this.repeat);
     async move {
+        row::others_first().await;
         match poll_fn(|cx| connection.poll_exchange(cx, deadline, &mut request)).await {
             Ok(answer) => take_answer(connection, answer, request.method(), (shelf, load)),
             Err(failure) => Err(failed(failure, request, repeat)),
