@@ -39,6 +39,7 @@ const CASES: &[Case] = &[
     ("header-clone", header_clone),
     ("header-admission", header_admission),
     ("token-signed", token_signed),
+    ("token-opened", token_opened),
     ("token-cached", token_cached),
     ("settle", settle_update),
     ("patch", patch),
@@ -180,12 +181,22 @@ fn sealer() -> (Sealer, Audience) {
     (Sealer::new(&settings).unwrap().unwrap(), audience)
 }
 
+/// Tokens of one second: of many visitors, or of one whose session changes.
 fn token_signed(times: usize) {
-    let ((sealer, audience), record) = (sealer(), record());
+    sign_tokens(times, |_| 0);
+}
+
+/// The first tokens of many seconds.
+fn token_opened(times: usize) {
+    sign_tokens(times, |turn| turn);
+}
+
+fn sign_tokens(times: usize, second: impl Fn(u64) -> u64) {
+    let ((sealer, audience), record, mut opening) = (sealer(), record(), None);
     let handle: Handle = ticket().locator.handle();
-    for now in 0..times {
-        let claims = Claims::Session(&handle, &record);
-        black_box(sealer.seal(&mut None, &audience, claims, 1_800_000_000 + now as u64).unwrap());
+    for turn in 0..times as u64 {
+        let claims = Claims::Session(&handle, black_box(&record));
+        black_box(sealer.seal(&mut opening, &audience, claims, 1_800_000_000 + second(turn)).unwrap());
     }
 }
 
