@@ -256,7 +256,7 @@ impl Live for Guest {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::session::{
         homes::Homes,
@@ -266,15 +266,16 @@ mod tests {
         vault::Jar,
     };
 
-    fn ticket(seed: u8) -> Ticket {
+    pub(in crate::proxy) fn ticket(seed: u8) -> Ticket {
         Ticket { locator: Locator::from_random([seed; 16]), secret: Secret::from_random([seed; 32]) }
     }
 
-    fn found(version: u64, data: &str) -> Found {
-        let record = Record {
-            version,
+    /// A session's first record, which this ticket opens.
+    pub(in crate::proxy) fn record(ticket: &Ticket) -> Record {
+        Record {
+            version: 1,
             writes: [Nonce(1)].into(),
-            secret: ticket(1).secret.hash(),
+            secret: ticket.secret.hash(),
             retired: vec![],
             created: Timestamp(0),
             written: Timestamp(0),
@@ -284,8 +285,12 @@ mod tests {
             subject: None,
             vault: Jar::default(),
             homes: Homes::default(),
-            data: data.into(),
-        };
+            data: "{}".into(),
+        }
+    }
+
+    fn found(version: u64, data: &str) -> Found {
+        let record = Record { version, data: data.into(), ..record(&ticket(1)) };
         Found { bytes: Stored::from(record).encode().into(), left: Duration::from_secs(1) }
     }
 

@@ -186,17 +186,14 @@ mod tests {
     use tokio::time::advance;
     use triomphe::ThinArc;
 
-    use super::*;
+    use super::{
+        super::known::tests::{record, ticket},
+        *,
+    };
     use crate::{
         envelope::{Algorithm, Audience, Sealed, Sealer, Settings, SigningKey},
         proxy::Tallies,
-        session::{
-            Handle, Timestamp,
-            homes::Homes,
-            record::{Nonce, Record},
-            ticket::{Locator, Secret},
-            vault::Jar,
-        },
+        session::{Handle, record::Record},
     };
 
     fn line(number: u64) -> Postscript {
@@ -274,22 +271,11 @@ mod tests {
         Sealer::new(&settings).unwrap().unwrap()
     }
 
-    fn record(seed: u8) -> Record {
-        Record {
-            version: 1,
-            writes: [Nonce(1)].into(),
-            secret: Secret::from_random([seed; 32]).hash(),
-            retired: vec![],
-            created: Timestamp(0),
-            written: Timestamp(0),
-            deadline: Timestamp(1_000),
-            idle: None,
-            persistent: false,
-            subject: Some("x".repeat(seed.into())),
-            vault: Jar::default(),
-            homes: Homes::default(),
-            data: "{}".into(),
-        }
+    /// A session, and who is logged in there.
+    fn session(seed: u8) -> (Handle, Record) {
+        let ticket = ticket(seed);
+        let record = Record { subject: Some("x".repeat(seed.into())), ..record(&ticket) };
+        (ticket.locator.handle(), record)
     }
 
     /// Two shards with keys of their own, of whose visitors each goes to both upstreams.
@@ -297,7 +283,7 @@ mod tests {
     async fn tokens_begin_with_the_same_text_if_upstream_second_and_shard_are_the_same_and_only_then() {
         let shards = [1, 2].map(|key| (sealer(key), Tokens::new(2, Arc::new(Tallies::default()).open())));
         let audiences = ["app", "api"].map(|name| Audience::new(name, None));
-        let sessions = [3, 4, 5].map(|seed| (Locator::from_random([seed; 16]).handle(), record(seed)));
+        let sessions = [3, 4, 5].map(session);
         let kept: Vec<Vec<Signed>> = (0..2).map(|_| (0..4).map(|_| Signed::default()).collect()).collect();
         let mut sealed: Vec<((usize, usize, u64), Sealed)> = Vec::new();
         for second in [10, 11, 12] {

@@ -250,12 +250,12 @@ impl Upload {
 
     /// To go on with another protocol.
     pub(super) fn take_switch(&mut self) -> Option<OnSwitch> {
-        match &mut self.behind {
-            behind @ Behind::Switch(_) => match std::mem::take(behind) {
-                Behind::Switch(switch) => Some(switch),
-                _ => None,
-            },
-            _ => None,
+        match std::mem::take(&mut self.behind) {
+            Behind::Switch(switch) => Some(switch),
+            other => {
+                self.behind = other;
+                None
+            }
         }
     }
 
